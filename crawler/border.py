@@ -1,0 +1,57 @@
+"""The border of the engine: the one place where what a stage raises for a file becomes that file's outcome.
+
+Stages raise; nothing between them and this border catches more than it can name.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+
+from crawler.errors import FileError, StopError
+from crawler.model import Outcome
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """Reason and detail of an error nobody foresaw: its type and place, never its text, which may hold values."""
+    if isinstance(error, MemoryError):
+        return "out of memory", "the file needs more memory than limits.memory allows"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
+    return "internal error", f"{type(error).__name__} at {place}"
+
+
+def outcome_of(error: Exception, stage: str) -> Outcome:
+    """The outcome of the file that raised; an error that says its own stage is believed."""
+    if isinstance(error, FileError):
+        return Outcome("failed", error.stage, error.reason, error.detail)
+    return Outcome("failed", stage, *describe(error))
+
+
+class Border:
+    """A context that hands the outcome of what is raised in it to `settle`; errors that stop the run pass through.
+
+    Attributes
+    ----------
+    failed
+        Whether something was raised.
+    """
+
+    def __init__(self, stage: str, settle: Callable[[Outcome], None]) -> None:
+        self.stage = stage
+        self.settle = settle
+        self.failed = False
+
+    def __enter__(self) -> Border:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, StopError):
+            return False
+        self.failed = True
+        self.settle(outcome_of(error, self.stage))
+        return True

@@ -1,0 +1,187 @@
+"""The command line: arguments, log, progress, the closing table, exit codes. All that is printed is printed here."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+# One thread a process: the workers are the parallelism, and a process without threads forks safely. These libraries
+# read their limits when they are first imported.
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from crawler import __version__  # noqa: E402
+from crawler.config import Config, load_config  # noqa: E402
+from crawler.errors import ConfigError, StopError  # noqa: E402
+from crawler.model import portable  # noqa: E402
+from crawler.progress import make_progress  # noqa: E402
+from crawler.runner import run  # noqa: E402
+from crawler.sample import write_sample  # noqa: E402
+from crawler.summary import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, Summary  # noqa: E402
+
+log = logging.getLogger("dme")
+
+EPILOG = """\
+examples:
+  python dme.py config.yml                   export what the file describes; run it again to go on or to update
+  python dme.py config.yml --workers 0       without worker processes, for debugging
+  python dme.py config.yml --retry-failed    try files again that failed before
+  python dme.py config.yml --rebuild         forget what was done and make everything anew
+  python dme.py sample demo --broken         write a small sample tree with damaged files into demo/
+
+exit codes:
+  0  all well    1  could not run    3  finished, but some files failed (see unreadable_files.csv)    130  interrupted
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `dme.py CONFIG`."""
+    parser = argparse.ArgumentParser(
+        prog="dme.py",
+        description="Turn folders of DICOM files into tables, media and volumes, with every file accounted for.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", metavar="CONFIG", help="YAML file that says what to do: config.yml explains each key")
+    parser.add_argument("--workers", type=_count, metavar="N", help="worker processes, in place of num_workers")
+    parser.add_argument("--rebuild", action="store_true", help="delete what earlier runs made, and make it anew")
+    parser.add_argument("--retry-failed", action="store_true", help="try files again that failed and did not change")
+    _add_common(parser)
+    return parser
+
+
+def build_sample_parser() -> argparse.ArgumentParser:
+    """The parser of `dme.py sample DIR`."""
+    parser = argparse.ArgumentParser(prog="dme.py sample", description="Write a small synthetic tree of DICOM files.")
+    parser.add_argument("dir", metavar="DIR", help="folder to write; made when absent")
+    parser.add_argument("--broken", action="store_true", help="add damaged files, to try out the failure log")
+    _add_common(parser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given[:1] == ["sample"]:
+            return _sample(build_sample_parser().parse_args(given[1:]))
+        return _run(build_parser().parse_args(given))
+    except StopError as error:
+        print(f"dme: {error}", file=sys.stderr)
+        return EXIT_STOPPED
+    except KeyboardInterrupt:
+        print("dme: stopped at once; run the same command again to go on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output left
+        sys.stdout = None  # type: ignore[assignment]
+        return EXIT_STOPPED
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    loud = parser.add_mutually_exclusive_group()
+    loud.add_argument("-v", "--verbose", action="store_true", help="say more")
+    loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--version", action="version", version=f"dme {__version__}")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
+
+
+def _sample(options: argparse.Namespace) -> int:
+    try:
+        files = write_sample(Path(options.dir), broken=options.broken)
+    except OSError as error:
+        raise StopError(f"{options.dir} cannot be written: {error.strerror}") from None
+    if not options.quiet:
+        size = sum(path.stat().st_size for path in files)
+        print(f"{len(files)} files, {_bytes(size)}, written to {options.dir}")
+    return EXIT_OK
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    if options.workers is not None:
+        config = replace(config, num_workers=options.workers)
+    if not (config.metadata or config.media or config.volume):
+        log.warning("no section switches an output on: files are only read and counted")
+    handlers = _start_log(config, options)
+    try:
+        progress = make_progress(sys.stderr, quiet=options.quiet)
+        summary = run(config, rebuild=options.rebuild, retry_failed=options.retry_failed, progress=progress)
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+    if not options.quiet:
+        print(closing_table(summary, config, options.config))
+    return summary.exit_code
+
+
+def _start_log(config: Config, options: argparse.Namespace) -> list[logging.Handler]:
+    """Log to the terminal and to run.log; warnings of libraries go there too, never raw to the terminal."""
+    warnings.simplefilter("ignore")  # they may quote values of elements; what matters is in the outcomes
+    console = logging.StreamHandler(sys.stderr)
+    console.setLevel(logging.ERROR if options.quiet else logging.INFO if options.verbose else logging.WARNING)
+    console.setFormatter(logging.Formatter("dme: %(message)s"))
+    try:
+        os.makedirs(config.output_dir, exist_ok=True)
+        file = logging.FileHandler(os.path.join(config.output_dir, "run.log"), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{portable(config.output_dir)} cannot be written: {error.strerror}") from None
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    handlers: list[logging.Handler] = [console, file]
+    for handler in handlers:
+        log.addHandler(handler)
+    log.info("dme %s on %s", __version__, ", ".join(portable(root) for root in config.roots))
+    return handlers
+
+
+def closing_table(summary: Summary, config: Config, config_name: str) -> str:
+    """What a run did, and what to do next."""
+    skipped, failed = sum(summary.skipped.values()), sum(summary.failed.values())
+    lines = ["", f"{'found':<10}{summary.found:>10,} files   {_bytes(summary.bytes)}"]
+    lines.append(f"{'exported':<10}{summary.exported:>10,}")
+    lines.append(f"{'skipped':<10}{skipped:>10,}" + _reasons(summary.skipped))
+    lines.append(f"{'failed':<10}{failed:>10,}" + _reasons(summary.failed))
+    lines.append(
+        f"{summary.scans:,} scans, {summary.volumes:,} volumes; {summary.handled:,} files handled now,"
+        f" {max(0, summary.found - summary.handled):,} done before; {summary.seconds:.1f} s"
+    )
+    out = portable(os.path.relpath(config.output_dir)) if config.output.dir else "."
+    if summary.interrupted:
+        lines.append(f"Interrupted: what is done is kept. To go on: python dme.py {config_name}")
+    elif summary.listed != summary.found:
+        lines.append(f"The input changed during the run: python dme.py {config_name} brings the outputs up to date")
+    elif failed:
+        lines.append(f"Next: see {out}/unreadable_files.csv; mend the files, then run the same command again")
+    elif not summary.found:
+        lines.append("Nothing was found: check dicom.dir and dicom.recursive")
+    elif config.metadata is not None and config.metadata_path:
+        rows = portable(os.path.relpath(config.metadata_path))
+        lines.append(f"Next: pandas.read_json({rows!r}, lines=True), or open {out}/series.csv")
+    return "\n".join(lines)
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    shown = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return "".join(f"\n{'':<12}{count:>8,}  {reason}" for reason, count in shown)
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

@@ -1,0 +1,175 @@
+"""Bytes -> `Instance`: one file opened once, its header read, no pixel.
+
+Finds the data set and its transfer syntax, and decides what becomes of a damaged header. `elements.py` walks,
+`record.py` converts, `describe.py` says what the elements mean.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from crawler.describe import Source, describe
+from crawler.dictionary import VRS, KeyStyle, is_known, is_private, is_private_creator, key_for, tag_text
+from crawler.elements import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    PIXEL_TAGS,
+    Coding,
+    Element,
+    is_header_end,
+    quiet_pydicom,
+    walk,
+)
+from crawler.errors import HeaderError
+from crawler.files import inflate, not_meta, open_file, size_of
+from crawler.model import File, Instance
+from crawler.record import make_record
+from crawler.sniff import dataset_start, guess_coding
+
+_TRANSFER_SYNTAX = 0x00020010
+# One of these makes a damaged header worth its row: what the object is, or that it is an image.
+_TELLING = (("SOPClassUID", str), ("Rows", int))
+_ASSUMED = {
+    IMPLICIT_LITTLE: ImplicitVRLittleEndian,
+    EXPLICIT_LITTLE: ExplicitVRLittleEndian,
+    EXPLICIT_BIG: ExplicitVRBigEndian,
+}
+
+
+@dataclass(slots=True)
+class _Header:
+    """What was read of a file, up to `fault`."""
+
+    meta: list[Element] = field(default_factory=list)
+    data: list[Element] = field(default_factory=list)
+    transfer_syntax: str = ""
+    coding: Coding = EXPLICIT_LITTLE
+    fault: HeaderError | None = None
+
+
+def read_instance(file: File, keys: KeyStyle = "keyword") -> Instance:
+    """Read a file's header.
+
+    Parameters
+    ----------
+    keys
+        Style of the record's keys: "keyword", "name" or "tag".
+
+    Returns
+    -------
+    Instance
+        Also for a header that is cut short or damaged behind the elements that tell what the object is: the record
+        then ends where the file does.
+
+    Raises
+    ------
+    NotDicom
+        The content is not DICOM.
+    HeaderError
+        It is, and cannot be used.
+    """
+    with _os_errors_named(), quiet_pydicom(), open_file(file) as stream:
+        header = _read(stream)
+        record = make_record(header.meta, header.data, keys=keys)
+    if header.fault is not None and not any(
+        isinstance(record.get(key_for(word, keys)), kind) for word, kind in _TELLING
+    ):
+        raise header.fault
+    return describe(
+        Source(file, record, keys, header.transfer_syntax),
+        pixel=header.data[-1] if header.data[-1].tag in PIXEL_TAGS else None,
+        big_endian=not header.coding.little,
+        cut=header.fault is not None,
+    )
+
+
+@contextmanager
+def _os_errors_named() -> Iterator[None]:
+    """Turn a file that cannot be read into the error of that one file."""
+    try:
+        yield
+    except OSError as error:
+        raise HeaderError("cannot be read", error.strerror or type(error).__name__) from error
+
+
+def _read(stream: BinaryIO) -> _Header:
+    """Read a file's elements up to the pixel data."""
+    size = size_of(stream)
+    start = dataset_start(stream, size)
+    header = _Header()
+    try:
+        for element in walk(stream, EXPLICIT_LITTLE, size, stop=not_meta):
+            header.meta.append(element)
+        header.transfer_syntax, header.coding = _transfer_syntax(stream, header.meta)
+        if header.transfer_syntax == DeflatedExplicitVRLittleEndian:
+            with inflate(stream) as inflated:
+                _read_dataset(inflated, header)
+        else:
+            _read_dataset(stream, header)
+    except HeaderError as fault:
+        header.fault = fault
+    _require_sense(header, start)
+    return header
+
+
+def _read_dataset(stream: BinaryIO, header: _Header) -> None:
+    """Add the data set's elements to the header; what was added stays when the walk fails."""
+    position = stream.tell()
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(position)
+    head = stream.read(8)
+    stream.seek(position)
+    if head[:2] == b"\0\0" and any(head):  # a message's command set, always implicit little endian (PS3.7 6.3.1)
+        header.data.extend(walk(stream, IMPLICIT_LITTLE, size, stop=lambda tag: tag >> 16 != 0))
+    for element in walk(stream, header.coding, size, stop=is_header_end):
+        header.data.append(element)
+
+
+def _transfer_syntax(stream: BinaryIO, meta: list[Element]) -> tuple[str, Coding]:
+    """Transfer syntax and coding of the data set: as declared, or as its first element looks."""
+    declared = ""
+    for element in meta:
+        if element.tag == _TRANSFER_SYNTAX and isinstance(element.value, bytes):
+            declared = element.value.decode("latin-1").strip("\0 ")
+            break
+    if not declared:
+        position = stream.tell()
+        coding = guess_coding(stream.read(6))
+        stream.seek(position)
+        return str(_ASSUMED[coding]), coding
+    codings = {str(uid): coding for coding, uid in _ASSUMED.items()}
+    return declared, codings.get(declared, EXPLICIT_LITTLE)  # PS3.5 A.4: all others are explicit little endian
+
+
+def _require_sense(header: _Header, start: int) -> None:
+    """Raise for a header in which nothing is DICOM but the prefix, so that no row of junk is made of it."""
+    if any(_makes_sense(element) for element in header.data):
+        return
+    if header.fault is not None and not header.data:
+        raise header.fault
+    if not header.data:
+        what = "no data set follows the file meta information" if header.meta else "nothing but zeros"
+        raise HeaderError("truncated header" if header.meta else "damaged header", f"{what}, offset {start}")
+    first = header.data[0]
+    raise HeaderError(
+        "damaged header", f"no known element, the first is {tag_text(first.tag)} at offset {first.offset}"
+    )
+
+
+def _makes_sense(element: Element) -> bool:
+    """Whether an element is one that the standard, or a maker, may have meant."""
+    if is_private(element.tag):
+        return is_private_creator(element.tag) or element.vr in VRS
+    return is_known(element.tag)

@@ -1,0 +1,330 @@
+"""The values that travel through the pipeline: frozen, without I/O, cheap to send to another process.
+
+Array indices are in array order, ``(slice, row, column)``, and patient coordinates are LPS in mm
+(PS3.3 C.7.6.2.1.1) everywhere in the package.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = tuple[float, float, float]
+Affine = tuple[tuple[float, ...], ...]
+"""4 x 4, row-major: ``affine @ (slice, row, column, 1) = (x, y, z, 1)`` in LPS mm."""
+
+# What may tell two planes at one position apart, in the order in which it is tried (layout.py).
+TRAITS = (
+    "EchoTime",
+    "ImageType",
+    "TemporalPositionIdentifier",
+    "DiffusionBValue",
+    "InversionTime",
+    "FlipAngle",
+    "TriggerTime",
+    "AcquisitionNumber",
+    "AcquisitionTime",
+)
+
+
+def portable(path: str) -> str:
+    r"""A native path as valid Unicode with forward slashes, reversible for names in any bytes.
+
+    Bytes that are not UTF-8 become ``\xNN``; a name that holds such a byte, or a literal ``\x``, has its
+    backslashes doubled, so that two names never share a text.
+    """
+    if os.sep != "/":
+        path = path.replace(os.sep, "/")
+    if "\\x" not in path and path.isprintable():
+        return path  # printable excludes the surrogates that stand for undecodable bytes
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        pass
+    else:
+        if "\\x" not in path:
+            return path
+    raw = path.encode("utf-8", "surrogateescape").replace(b"\\", b"\\\\")
+    return raw.decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the input.
+
+    Attributes
+    ----------
+    root
+        Native absolute path of the folder that ``path`` is relative to.
+    path
+        Native relative path; undecodable bytes as surrogates (``os.fsdecode``).
+    size, mtime_ns
+        Bytes, and nanoseconds since the epoch, as listed.
+    prefix
+        Name of the root in outputs; empty with a single root.
+    member
+        Path inside an archive, or None.
+    """
+
+    root: str
+    path: str
+    size: int
+    mtime_ns: int
+    prefix: str = ""
+    member: str | None = None
+
+    @property
+    def native(self) -> str:
+        """Absolute path of the file on disk (of the archive, for a member)."""
+        return os.path.join(self.root, self.path)
+
+    @property
+    def mirror(self) -> str:
+        """Native relative path that outputs mirror: prefix, path, member."""
+        return os.path.join(self.prefix, self.path, *(self.member.split("/") if self.member else ()))
+
+    @property
+    def key(self) -> str:
+        """The file's name in every output (`dicom_file`): valid Unicode, forward slashes, unique in a run."""
+        return portable(self.mirror)
+
+    @property
+    def name(self) -> str:
+        """Last component of `key`."""
+        return posixpath.basename(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Geometry and rescale of one frame, in patient LPS.
+
+    Attributes
+    ----------
+    position
+        (0020,0032) *Image Position (Patient)*, mm: centre of the first pixel.
+    orientation
+        (0020,0037) *Image Orientation (Patient)*: direction of increasing column index (along a row), then of
+        increasing row index.
+    spacing
+        (0028,0030) *Pixel Spacing*, mm: between rows, between columns.
+    thickness
+        (0018,0050) *Slice Thickness*, mm.
+    slope, intercept
+        (0028,1053) and (0028,1052); 1 and 0 when absent.
+    traits
+        Values of `TRAITS`, in that order; None where absent.
+    """
+
+    position: Vector | None = None
+    orientation: tuple[float, ...] | None = None
+    spacing: tuple[float, float] | None = None
+    thickness: float | None = None
+    slope: float = 1.0
+    intercept: float = 0.0
+    traits: tuple[Any, ...] = (None,) * len(TRAITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """The Image Pixel description (PS3.3 C.7.6.3) and where the pixel data lie; no pixel is read for it.
+
+    A field that the header lacks is 0 or empty; `pixels.py` names it in the error.
+
+    Attributes
+    ----------
+    keyword
+        "PixelData", "FloatPixelData" or "DoubleFloatPixelData"; empty when the header describes an image but
+        no pixel element follows.
+    offset
+        Position of the element's value: in the file, or for a deflated data set in the inflated stream.
+    length
+        Bytes of the value; None for undefined length (encapsulated).
+    has_luts
+        Palette, Modality LUT or VOI LUT tables exist: `display.py` reads them when it needs them.
+    """
+
+    rows: int = 0
+    columns: int = 0
+    frames: int = 1
+    samples: int = 1
+    photometric: str = ""
+    bits_allocated: int = 0
+    bits_stored: int = 0
+    high_bit: int = 0
+    signed: bool = False
+    planar: int = 0
+    keyword: str = ""
+    vr: str = ""
+    offset: int = 0
+    length: int | None = None
+    big_endian: bool = False
+    has_luts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One DICOM instance, header only.
+
+    Attributes
+    ----------
+    record
+        Every element as a JSON value, in file order (`record.py`).
+    pixels
+        None when the object carries no image.
+    planes
+        One a frame, or a single one that all frames share.
+    is_index
+        A DICOMDIR.
+    """
+
+    file: File
+    record: dict[str, Any]
+    transfer_syntax: str = ""
+    sop_class: str = ""
+    sop_uid: str = ""
+    study_uid: str = ""
+    series_uid: str = ""
+    frame_of_reference: str = ""
+    modality: str = ""
+    series_number: int | None = None
+    instance_number: int | None = None
+    windows: tuple[tuple[float, float], ...] = ()
+    window_function: str = "LINEAR"
+    inverse: bool = False
+    frame_rate: float | None = None
+    pixels: Pixels | None = None
+    planes: tuple[Plane, ...] = (Plane(),)
+    is_index: bool = False
+
+    def plane(self, frame: int) -> Plane:
+        """Geometry of a frame (0-based)."""
+        return self.planes[frame] if len(self.planes) > 1 else self.planes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The instances of one SeriesInstanceUID in one folder, in order of their file names.
+
+    ``scan_id`` is ``<folder>/s<SeriesNumber>-<8 hex digits of the UID>``.
+    """
+
+    scan_id: str
+    series_uid: str
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which frame of which instance lands at which index of a layout (leading axes, without row and column)."""
+
+    instance: int
+    frame: int
+    index: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found about a layout's geometry; one of them, joined over layouts, is a row of series.csv."""
+
+    single_orientation: bool | None = None
+    obliquity_degrees: float | None = None
+    unique_positions: bool | None = None
+    uniform_spacing: bool | None = None
+    spacing: float | None = None
+    largest_gap: float | None = None
+    missing_positions: int | None = None
+    duplicate_positions: int | None = None
+    tilt_degrees: float | None = None
+    consistent_size: bool | None = None
+    regular_volume: bool = False
+    policy: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the frames of a scan fill one array. Headers alone decide it.
+
+    Attributes
+    ----------
+    name
+        Empty for a scan's only layout, else its number from "1".
+    shape
+        Array shape; ends in (rows, columns) or, in colour, (rows, columns, samples).
+    axes
+        A name an axis: "slice", "frame", "row", "column", "sample".
+    affine
+        Index to LPS, or None where the header does not give a true one.
+    placement
+        In array order.
+    refused
+        Reason why the policy builds no volume from it; empty otherwise.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+    placement: tuple[Place, ...]
+    affine: Affine | None = None
+    verdict: Verdict = field(default_factory=Verdict)
+    refused: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Frame:
+    """One decoded frame of stored values.
+
+    Attributes
+    ----------
+    values
+        Shape (rows, columns) or (rows, columns, samples); the stored dtype.
+    photometric
+        (0028,0004) of `values` as they are now, after what the decoder did to colour.
+    decoder
+        Name of the decoder used, "native" for uncompressed data.
+    """
+
+    number: int
+    values: npt.NDArray[Any]
+    photometric: str
+    slope: float = 1.0
+    intercept: float = 0.0
+    decoder: str = "native"
+
+    @property
+    def nbytes(self) -> int:
+        """Size of `values` in memory."""
+        return int(np.asarray(self.values).nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A finished output file.
+
+    ``path`` is absolute and native; ``kind`` is "image", "video", "volume" or "sidecar"; ``checksum`` is BLAKE2b-128 of
+    the bytes; ``layout`` names the layout of a volume.
+    """
+
+    path: str
+    kind: str
+    size: int
+    checksum: str
+    layout: str = ""
+
+
+OutcomeName = Literal["exported", "skipped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a file. Every file of a run has exactly one."""
+
+    outcome: OutcomeName
+    stage: str = ""
+    reason: str = ""
+    detail: str = ""

@@ -1,0 +1,373 @@
+"""The stored values of an instance, frame by frame, with memory for one frame whatever the file's size.
+
+Stored means as PS3.5 section 8 encodes them: no rescale (`values.py`), no colour conversion and no window
+(`display.py`). Compressed frames go through `codecs.py`. Every failure is a `PixelError` with one of `Reason`.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import uid
+
+from crawler.codecs import Decoded, decode, register, require_decoder
+from crawler.errors import PixelError
+from crawler.files import open_dataset
+from crawler.model import Frame, Instance, Pixels
+
+Array = npt.NDArray[Any]
+
+Reason = Literal[
+    "no pixel data",
+    "missing Rows",
+    "missing Columns",
+    "missing BitsAllocated",
+    "missing PhotometricInterpretation",
+    "unsupported pixel format",
+    "unsupported photometric interpretation",
+    "missing palette",
+    "pixel data too large",
+    "truncated pixel data",
+    "damaged pixel data",
+    "frame missing",
+    "unknown transfer syntax",
+    "missing decoder",
+    "video transfer syntax",
+    "unreadable file",
+]
+
+_NATIVE = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+_ENCAPSULATED_NATIVE = "1.2.840.10008.1.2.1.98"  # uncompressed frames in items (PS3.5 A.4.11)
+_FLOATS = {"FloatPixelData": "f4", "DoubleFloatPixelData": "f8"}
+_ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # (FFFE,E000), (FFFE,E0DD): little endian, PS3.5 A.4
+
+
+class Fragment(NamedTuple):
+    """One item of encapsulated pixel data: where its value lies in the stream, and its declared length."""
+
+    offset: int
+    length: int
+
+
+def frames(instance: Instance, numbers: Sequence[int] | None = None, limit: int = 2 * 10**9) -> Iterator[Frame]:
+    """Yield frames of stored values, decoded one at a time.
+
+    Parameters
+    ----------
+    instance
+        As `header.read_instance` made it.
+    numbers
+        Frames wanted (0-based), in the order wanted; None for all.
+    limit
+        Bytes that one decoded frame may take.
+
+    Yields
+    ------
+    Frame
+        `values` of shape (rows, columns), or (rows, columns, samples) with the samples of a pixel together; native
+        byte order; bits above *Bits Stored* removed and the sign extended (PS3.5 8.1.1). Single bits come as uint8.
+        The sub-sampled YBR_FULL_422 comes at full size, as YBR_FULL.
+
+    Raises
+    ------
+    PixelError
+        See `Reason`. Frames in front of the fault have been yielded by then.
+    FileError
+        A deflated file cannot be inflated.
+    """
+    try:
+        with open_dataset(instance.file, instance.transfer_syntax == uid.DeflatedExplicitVRLittleEndian) as stream:
+            size = stream.seek(0, io.SEEK_END)
+            pixels = check(instance, limit, _available(instance.pixels, size))
+            decoded = _source(stream, instance.transfer_syntax, pixels, size)
+            for number in range(pixels.frames) if numbers is None else numbers:
+                if not 0 <= number < pixels.frames:
+                    raise PixelError("frame missing", f"frame {number + 1} of {pixels.frames}")
+                if len(instance.planes) > 1 and number >= len(instance.planes):
+                    raise PixelError(
+                        "frame missing", f"functional groups describe {len(instance.planes)} frames of {pixels.frames}"
+                    )
+                plane = instance.plane(number)
+                values, photometric, decoder = decoded(number)
+                yield Frame(number, values, photometric, plane.slope, plane.intercept, decoder)
+    except OSError as error:
+        raise PixelError("unreadable file", error.strerror or type(error).__name__) from error
+
+
+def check(instance: Instance, limit: int, available: int) -> Pixels:
+    """Refuse what cannot be decoded, from the header alone, before anything is allocated.
+
+    Parameters
+    ----------
+    limit
+        Bytes that one decoded frame may take.
+    available
+        Bytes of the pixel data element that the stream holds.
+
+    Returns
+    -------
+    Pixels
+        The description, which is complete.
+
+    Raises
+    ------
+    PixelError
+        See `Reason`.
+    """
+    pixels = instance.pixels
+    if pixels is None or not pixels.keyword:
+        raise PixelError("no pixel data", "the object has no pixel data element")
+    required = {
+        "Rows": pixels.rows,
+        "Columns": pixels.columns,
+        "BitsAllocated": pixels.bits_allocated or pixels.keyword in _FLOATS,
+        "PhotometricInterpretation": pixels.photometric,
+    }
+    for keyword, value in required.items():
+        if not value:
+            raise PixelError(f"missing {keyword}")
+    native = instance.transfer_syntax in _NATIVE
+    if not native and instance.transfer_syntax != _ENCAPSULATED_NATIVE:
+        register()
+        require_decoder(instance.transfer_syntax)
+    if native == (pixels.length is None):
+        raise PixelError("damaged pixel data", "the element's length contradicts the transfer syntax")
+    # 1 bit or whole bytes: PS3.5 8.1.1. The packed 12 bits of ACR-NEMA are retired.
+    if _bits(pixels) not in (1, 8, 16, 32, 64) or (pixels.samples > 1 and _bits(pixels) == 1):
+        raise PixelError("unsupported pixel format", f"{pixels.samples} samples of {pixels.bits_allocated} bits")
+    stored = pixels.rows * pixels.columns * max(pixels.samples, 1) * max(_bits(pixels) // 8, 1)
+    if stored > limit:
+        raise PixelError("pixel data too large", f"a frame takes {stored:,} bytes, the limit is {limit:,}")
+    if not available:
+        raise PixelError("truncated pixel data", "holds no byte of it")
+    if native and 8 * available < _frame_bits(pixels):
+        raise _truncated(pixels, available)
+    return pixels
+
+
+def _available(pixels: Pixels | None, size: int) -> int:
+    if pixels is None:
+        return 0
+    held = max(size - pixels.offset, 0)
+    return held if pixels.length is None else min(held, pixels.length)
+
+
+def _bits(pixels: Pixels) -> int:
+    """Bits that a sample takes in the file."""
+    kind = _FLOATS.get(pixels.keyword)
+    return 8 * np.dtype(kind).itemsize if kind else pixels.bits_allocated
+
+
+def _subsampled(pixels: Pixels) -> bool:
+    """Whether native values come as Y Y Cb Cr (YBR_FULL_422, PS3.3 C.7.6.3.1.2)."""
+    if pixels.photometric != "YBR_FULL_422" or pixels.samples != 3:
+        return False
+    # Some writers name YBR_FULL_422 and store every sample; the element's length, a third more, gives them away.
+    full = pixels.rows * pixels.columns * 3 * _bits(pixels) // 8 * pixels.frames
+    return pixels.length not in (full, full + full % 2)
+
+
+def _frame_bits(pixels: Pixels) -> int:
+    samples = 2 if _subsampled(pixels) else max(pixels.samples, 1)
+    return pixels.rows * pixels.columns * samples * _bits(pixels)
+
+
+def _truncated(pixels: Pixels, available: int) -> PixelError:
+    whole = (_frame_bits(pixels) * pixels.frames + 7) // 8
+    return PixelError("truncated pixel data", f"holds {available:,} of {whole:,} bytes")
+
+
+def _source(stream: BinaryIO, syntax: str, pixels: Pixels, size: int) -> Callable[[int], Decoded]:
+    """Return the function that decodes the frame of a number."""
+    if syntax in _NATIVE:
+        return lambda number: _native(_read_native(stream, pixels, number, _available(pixels, size)), pixels)
+    table = frame_table(stream, pixels, size)
+    options = {
+        "rows": pixels.rows,
+        "columns": pixels.columns,
+        "number_of_frames": 1,
+        "samples_per_pixel": max(pixels.samples, 1),
+        "bits_allocated": pixels.bits_allocated,
+        "bits_stored": pixels.bits_stored or pixels.bits_allocated,
+        "photometric_interpretation": pixels.photometric,
+        "pixel_representation": int(pixels.signed),
+        "planar_configuration": pixels.planar,
+    }
+
+    def compressed(number: int) -> Decoded:
+        if number >= len(table):
+            raise PixelError("frame missing", f"holds {len(table)} of {pixels.frames} frames")
+        source = b"".join(_read_fragment(stream, fragment, size, number) for fragment in table[number])
+        if syntax == _ENCAPSULATED_NATIVE:
+            if 8 * len(source) < _frame_bits(pixels):
+                raise PixelError("truncated pixel data", f"frame {number + 1} holds {len(source):,} bytes")
+            return _native(bytearray(source), pixels)
+        values, photometric, decoder = decode(source, syntax, options)
+        # Decoders give every pixel its chroma, so the values are no longer sub-sampled.
+        return Decoded(values, "YBR_FULL" if photometric == "YBR_FULL_422" else photometric, decoder)
+
+    return compressed
+
+
+def _read_native(stream: BinaryIO, pixels: Pixels, number: int, available: int) -> bytearray:
+    """Bytes of one native frame; single bits start at the lowest bit."""
+    first, bits = number * _frame_bits(pixels), _frame_bits(pixels)
+    if first + bits > 8 * available:
+        raise _truncated(pixels, available)
+    start, end = first // 8, -(-(first + bits) // 8)
+    # 8-bit samples written as big endian OW lie in swapped pairs (PS3.5 8.1.2), which may straddle two frames.
+    swapped = pixels.big_endian and pixels.vr == "OW" and _bits(pixels) == 8
+    begin, stop = (start - start % 2, end + end % 2) if swapped else (start, end)
+    data = bytearray(stop - begin)
+    stream.seek(pixels.offset + begin)
+    held = memoryview(data)
+    while held and (count := stream.readinto(held)):  # type: ignore[attr-defined]
+        held = held[count:]
+    if len(held) > stop - end:
+        raise _truncated(pixels, available)
+    if swapped:
+        np.frombuffer(data, "u2").byteswap(inplace=True)
+        return data[start - begin : end - begin]
+    if first % 8:  # frames of single bits follow each other without padding (PS3.5 8.1.1)
+        flat = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little")[first % 8 :]
+        return bytearray(np.packbits(flat, bitorder="little").tobytes())
+    return data
+
+
+def _native(data: bytearray, pixels: Pixels) -> Decoded:
+    """Bytes of one native frame as values. In place as far as it goes: 0.1 ms at 512 x 512 against pydicom's 0.4."""
+    shape: tuple[int, ...] = (pixels.rows, pixels.columns)
+    count = _frame_bits(pixels) // _bits(pixels)
+    if _bits(pixels) == 1:
+        bits = np.unpackbits(np.frombuffer(data, "u1"), count=count, bitorder="little")
+        return Decoded(bits.reshape(shape), pixels.photometric, "native")
+    kind = _FLOATS.get(pixels.keyword) or f"{'ui'[pixels.signed]}{pixels.bits_allocated // 8}"
+    values: Array = np.frombuffer(data, "<>"[pixels.big_endian] + kind, count)
+    if not values.dtype.isnative:
+        values = values.byteswap(inplace=True).view(values.dtype.newbyteorder("="))
+    if pixels.keyword not in _FLOATS:
+        _drop_unused_bits(values, pixels)
+    if pixels.samples <= 1:
+        return Decoded(values.reshape(shape), pixels.photometric, "native")
+    if _subsampled(pixels):
+        return Decoded(_upsampled(values).reshape(*shape, 3), "YBR_FULL", "native")
+    photometric = "YBR_FULL" if pixels.photometric == "YBR_FULL_422" else pixels.photometric
+    if pixels.planar:
+        colour = values.reshape(pixels.samples, *shape).transpose(1, 2, 0)
+        return Decoded(np.ascontiguousarray(colour), photometric, "native")
+    return Decoded(values.reshape(*shape, pixels.samples), photometric, "native")
+
+
+def _drop_unused_bits(values: Array, pixels: Pixels) -> None:
+    """Keep the *Bits Stored* bits below and including *High Bit*, sign-extended, in place (PS3.5 8.1.1).
+
+    The other bits may hold anything; overlays (60xx,0102) lay there before 2004. *High Bit* counts where it lies above
+    its place of today, *Bits Stored* - 1; below that it contradicts *Bits Stored* and is not followed.
+    """
+    allocated, stored = pixels.bits_allocated, pixels.bits_stored
+    if not 0 < stored < allocated:
+        return
+    high = min(max(pixels.high_bit, stored - 1), allocated - 1)
+    np.left_shift(values, allocated - 1 - high, out=values)
+    np.right_shift(values, allocated - stored, out=values)
+
+
+def _upsampled(values: Array) -> Array:
+    """Y1 Y2 Cb Cr to Y1 Cb Cr Y2 Cb Cr (PS3.3 C.7.6.3.1.2)."""
+    quads = values.reshape(-1, 4)
+    return quads[:, [0, 2, 3, 1, 2, 3]].reshape(-1)
+
+
+def frame_table(stream: BinaryIO, pixels: Pixels, size: int) -> list[list[Fragment]]:
+    """Return the fragments of every frame of encapsulated pixel data (PS3.5 A.4), without reading them.
+
+    One pass over the items' headers, so that any frame is then one seek away. The Extended Offset Table is not needed
+    for that: with it every frame is a fragment of its own (PS3.3 C.7.6.3.1.8).
+
+    Raises
+    ------
+    PixelError
+        "damaged pixel data": the items cannot be told apart, or not shared out to the frames.
+    """
+    items = list(_items(stream, pixels.offset, size))
+    if not items:
+        raise PixelError("damaged pixel data", "the pixel data does not begin with an offset table")
+    table, fragments = items[0], items[1:]
+    if pixels.frames == 1:
+        return [fragments] if fragments else []
+    if len(fragments) <= pixels.frames:
+        return [[fragment] for fragment in fragments]
+    groups = _by_offsets(_read_offsets(stream, table, size), fragments)
+    if len(groups) < pixels.frames:
+        groups = _by_end_markers(stream, fragments)
+    if len(groups) < pixels.frames:
+        raise PixelError(
+            "damaged pixel data", f"{len(fragments)} fragments for {pixels.frames} frames, and no offset table"
+        )
+    return groups
+
+
+def _items(stream: BinaryIO, start: int, size: int) -> Iterator[Fragment]:
+    """Items up to the sequence delimiter, the stream's end, or the first bytes that are neither."""
+    while start + 8 <= size:
+        stream.seek(start)
+        header = stream.read(8)
+        if header[:4] == _SEQUENCE_END or header[:4] != _ITEM:
+            return
+        length = int.from_bytes(header[4:], "little")
+        yield Fragment(start + 8, length)
+        start += 8 + length
+
+
+def _read_offsets(stream: BinaryIO, item: Fragment, size: int) -> list[int]:
+    """Entries of the Basic Offset Table; none of them when the stream does not hold it."""
+    if item.offset + item.length > size:
+        return []
+    stream.seek(item.offset)
+    data = stream.read(item.length - item.length % 4)
+    return [offset for (offset,) in struct.iter_unpack("<L", data)]
+
+
+def _by_offsets(offsets: Sequence[int], fragments: Sequence[Fragment]) -> list[list[Fragment]]:
+    """Frames by the Basic Offset Table; none when an entry points at no fragment."""
+    origin = fragments[0].offset
+    index = {fragment.offset - origin: number for number, fragment in enumerate(fragments)}
+    if not offsets or offsets[0] != 0 or any(offset not in index for offset in offsets):
+        return []
+    bounds = [*(index[offset] for offset in offsets), len(fragments)]
+    groups = [list(fragments[first:last]) for first, last in pairwise(bounds)]
+    return groups if all(groups) else []
+
+
+def _by_end_markers(stream: BinaryIO, fragments: Iterable[Fragment]) -> list[list[Fragment]]:
+    """Frames by the marker that ends a JPEG, JPEG-LS and JPEG 2000 stream, as pydicom finds them."""
+    groups: list[list[Fragment]] = [[]]
+    for fragment in fragments:
+        groups[-1].append(fragment)
+        tail = min(fragment.length, 10)
+        stream.seek(fragment.offset + fragment.length - tail)
+        if b"\xff\xd9" in stream.read(tail):
+            groups.append([])
+    return [group for group in groups if group]
+
+
+def _read_fragment(stream: BinaryIO, fragment: Fragment, size: int, number: int) -> bytes:
+    """Read a fragment; its declared length is compared with the stream first, for `read` would allocate it."""
+    held = size - fragment.offset
+    if fragment.length > held:
+        raise PixelError(
+            "truncated pixel data", f"frame {number + 1} holds {max(held, 0):,} of {fragment.length:,} bytes"
+        )
+    stream.seek(fragment.offset)
+    return stream.read(fragment.length)

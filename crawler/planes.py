@@ -1,0 +1,177 @@
+"""The planes of a scan as columns of numpy arrays: single frames and frames of a multi-frame object alike.
+
+Sorts out what has no geometry of its own, and what kind of plane the rest is. Decides nothing about volumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crawler.geometry import (
+    ORIENTATION_TOLERANCE,
+    PIXEL_SPACING_TOLERANCE,
+    Floats,
+    Integers,
+    finite,
+    valid_orientations,
+)
+from crawler.model import Instance, Pixels, Plane
+
+FRAME_LIMIT = 2**20
+"""A header that claims more frames is not believed: the largest slides have some 200,000 tiles, and a place for every
+frame of a hostile (0028,0008) *Number of Frames* would fill the memory."""
+
+OWN_KIND = (
+    "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
+    "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
+    "1.2.840.10008.5.1.4.1.1.30",  # Parametric Map
+    "1.2.840.10008.5.1.4.1.1.481.2",  # RT Dose
+)
+"""SOP classes (PS3.4 B.5) whose pixels are results about other images: one instance is never stacked with another, and
+frames at one position mean different things (segments, quantities) that geometry cannot tell apart."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Planes:
+    """Planes with a usable position and orientation, in order of file and frame, whatever the order of the instances.
+
+    Attributes
+    ----------
+    instance, frame
+        Shape (n,): index into the scan's instances; frame number from 0.
+    position, orientation, spacing
+        Shapes (n, 3), (n, 6), (n, 2), mm; the spacing is NaN where it is absent or not positive.
+    kind
+        Shape (n,): equal where planes may share an array (size, samples, photometric interpretation, type of the
+        stored values, frame of reference, SOP class where it matters) and have one orientation and pixel spacing.
+    single_orientation
+        All planes of the scan have one orientation; None without planes.
+    loose
+        (instance, frames) that have no usable geometry, one entry an instance.
+    rank
+        Shape (number of instances,): place of each instance in order of file names.
+    """
+
+    instance: Integers
+    frame: Integers
+    position: Floats
+    orientation: Floats
+    spacing: Floats
+    kind: Integers
+    single_orientation: bool | None
+    loose: tuple[tuple[int, tuple[int, ...]], ...]
+    rank: Integers
+
+
+def image(instance: Instance) -> Pixels | None:
+    """The pixel description of an instance that can lie in a layout, else None."""
+    pixels = instance.pixels
+    if pixels is None or instance.is_index or pixels.rows <= 0 or pixels.columns <= 0 or pixels.frames > FRAME_LIMIT:
+        return None
+    return pixels
+
+
+def planes_of(instances: Sequence[Instance]) -> Planes:
+    """Lay out the planes of a scan as columns; never raises."""
+    rank = np.empty(len(instances), dtype=np.intp)
+    order = sorted(range(len(instances)), key=lambda index: instances[index].file.key)
+    rank[order] = np.arange(len(instances))
+    kinds: dict[Hashable, int] = {}
+    rows: list[tuple[int, int, Plane, int]] = []
+    loose: list[tuple[int, tuple[int, ...]]] = []
+    for index in order:
+        instance = instances[index]
+        pixels = image(instance)
+        if pixels is None:
+            continue
+        frames = max(1, pixels.frames)
+        if len(instance.planes) == frames:
+            kind = kinds.setdefault(_kind(instance, pixels), len(kinds))
+            rows.extend((index, frame, plane, kind) for frame, plane in enumerate(instance.planes))
+        else:  # one plane for all frames, or not as many as frames: no frame has a position of its own
+            loose.append((index, tuple(range(frames))))
+    return _columns(rows, loose, rank)
+
+
+def _columns(
+    rows: list[tuple[int, int, Plane, int]],
+    loose: list[tuple[int, tuple[int, ...]]],
+    rank: Integers,
+) -> Planes:
+    instance = np.array([row[0] for row in rows], dtype=np.intp)
+    frame = np.array([row[1] for row in rows], dtype=np.intp)
+    kind = np.array([row[3] for row in rows], dtype=np.intp)
+    position = _matrix((row[2].position for row in rows), len(rows), 3)
+    orientation = _matrix((row[2].orientation for row in rows), len(rows), 6)
+    spacing = _matrix((row[2].spacing for row in rows), len(rows), 2)
+    usable = finite(position) & valid_orientations(orientation)
+    lost: dict[int, list[int]] = {}
+    for place in np.flatnonzero(~usable).tolist():
+        lost.setdefault(rows[place][0], []).append(rows[place][1])
+    loose += [(index, tuple(frames)) for index, frames in lost.items()]
+    orientation, spacing, kind = orientation[usable], spacing[usable], kind[usable]
+    spacing[~(finite(spacing) & (spacing > 0).all(axis=1))] = np.nan
+    turned = clusters(orientation / ORIENTATION_TOLERANCE)
+    absent = np.isnan(spacing[:, 0])
+    scaled = np.log(np.where(absent[:, None], 1e9, spacing)) / PIXEL_SPACING_TOLERANCE
+    kind = clusters(np.column_stack([10 * turned, 10 * kind, scaled]))
+    return Planes(
+        instance=instance[usable],
+        frame=frame[usable],
+        position=position[usable],
+        orientation=orientation,
+        spacing=spacing,
+        kind=kind,
+        single_orientation=bool(turned.max() == 0) if len(turned) else None,
+        loose=tuple(loose),
+        rank=rank,
+    )
+
+
+def clusters(features: Floats) -> Integers:
+    """Number the rows of an (n, m) array so that rows within 1 of a cluster's first row, in every column, are together.
+
+    Clusters are numbered by their first rows. First come, first served: the rows are in a fixed order, so that
+    the result is too.
+    """
+    distinct, first, inverse = np.unique(features, axis=0, return_index=True, return_inverse=True)
+    # Distinct rows are sorted by their first column: only a window of them can be near.
+    leading = distinct[:, 0]
+    low = np.searchsorted(leading, leading - 1.0, side="left").tolist()
+    high = np.searchsorted(leading, leading + 1.0, side="right").tolist()
+    numbers = np.full(len(distinct), -1, dtype=np.intp)
+    found = 0
+    for row in np.argsort(first).tolist():
+        if numbers[row] < 0:
+            window = slice(low[row], high[row])
+            near = (np.abs(distinct[window] - distinct[row]) <= 1.0).all(axis=1)
+            numbers[window][near & (numbers[window] < 0)] = found
+            found += 1
+    return np.asarray(numbers[inverse.reshape(-1)], dtype=np.intp)
+
+
+def _kind(instance: Instance, pixels: Pixels) -> Hashable:
+    """What two planes must share to lie in one array."""
+    own = instance.sop_class in OWN_KIND
+    return (
+        pixels.rows,
+        pixels.columns,
+        pixels.samples,
+        pixels.photometric,
+        pixels.bits_allocated,
+        pixels.signed,
+        pixels.keyword if pixels.keyword != "PixelData" else "",
+        instance.frame_of_reference,
+        instance.sop_class if own else "",
+        instance.file.key if own else "",
+    )
+
+
+def _matrix(vectors: Iterator[Sequence[float] | None], rows: int, width: int) -> Floats:
+    """Stack vectors; NaN where one is absent or has another length."""
+    nothing = (np.nan,) * width
+    values = [vector if vector is not None and len(vector) == width else nothing for vector in vectors]
+    return np.array(values, dtype=np.float64).reshape(rows, width)

@@ -1,0 +1,126 @@
+"""How a run tells how it goes on: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol, TextIO
+
+from tqdm import tqdm
+
+LINE_SECONDS = 10.0  # between two plain lines: enough for a batch log, little enough to see that it lives
+
+
+class Progress(Protocol):
+    """Who is told how a run goes on."""
+
+    def survey(self, folders: int, files: int, size: int) -> None:
+        """So much was found up to now."""
+
+    def start(self, files: int, size: int) -> None:
+        """So much is to be done."""
+
+    def advance(self, files: int, size: int, failed: int) -> None:
+        """So much more is done."""
+
+    def finish(self) -> None:
+        """Nothing more follows."""
+
+
+class Silent:
+    """Progress for nobody."""
+
+    def survey(self, folders: int, files: int, size: int) -> None:
+        """Say nothing."""
+
+    def start(self, files: int, size: int) -> None:
+        """Say nothing."""
+
+    def advance(self, files: int, size: int, failed: int) -> None:
+        """Say nothing."""
+
+    def finish(self) -> None:
+        """Say nothing."""
+
+
+def make_progress(stream: TextIO, quiet: bool = False) -> Progress:
+    """The kind of progress that suits a stream."""
+    if quiet:
+        return Silent()
+    return Bar(stream) if stream.isatty() else Lines(stream)
+
+
+class Bar:
+    """A tqdm bar with files, bytes, rate, failures and time left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar: tqdm[None] | None = None
+        self._size = self._of = self._failed = 0
+        tqdm.monitor_interval = 0  # no thread: a process without threads forks safely
+
+    def survey(self, folders: int, files: int, size: int) -> None:
+        """So much was found up to now."""
+        self._stream.write(f"\rfound {files:,} files in {folders:,} folders ")
+        self._stream.flush()
+
+    def start(self, files: int, size: int) -> None:
+        """So much is to be done."""
+        self._stream.write("\n")
+        self._of = size
+        self._bar = tqdm(total=files, unit=" files", file=self._stream, dynamic_ncols=True, smoothing=0.1)
+
+    def advance(self, files: int, size: int, failed: int) -> None:
+        """So much more is done."""
+        if self._bar is None:
+            return
+        self._size += size
+        self._failed += failed
+        self._bar.set_postfix_str(f"{self._size / 1e6:,.0f}/{self._of / 1e6:,.0f} MB, {self._failed} failed", False)
+        self._bar.update(files)
+
+    def finish(self) -> None:
+        """Nothing more follows."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Lines:
+    """A line now and then."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._files = self._size = self._failed = self._total = self._of = 0
+        self._began = self._said = time.monotonic()
+
+    def survey(self, folders: int, files: int, size: int) -> None:
+        """So much was found up to now."""
+        self._total = files
+
+    def start(self, files: int, size: int) -> None:
+        """So much is to be done."""
+        self._stream.write(f"dme: {self._total:,} files found, {files:,} of them ({size / 1e6:,.1f} MB) to do\n")
+        self._total, self._of = files, size
+        self._began = self._said = time.monotonic()
+
+    def advance(self, files: int, size: int, failed: int) -> None:
+        """So much more is done."""
+        self._files += files
+        self._size += size
+        self._failed += failed
+        if time.monotonic() - self._said >= LINE_SECONDS:
+            self._say()
+
+    def finish(self) -> None:
+        """Nothing more follows."""
+        self._say()
+
+    def _say(self) -> None:
+        self._said = time.monotonic()
+        seconds = max(1e-6, self._said - self._began)
+        rate = self._files / seconds
+        left = (self._total - self._files) / rate if rate else 0.0
+        self._stream.write(
+            f"dme: {self._files:,}/{self._total:,} files, {self._size / 1e6:,.1f}/{self._of / 1e6:,.1f} MB,"
+            f" {rate:,.0f} files/s, {self._failed} failed, {left:,.0f} s left\n"
+        )
+        self._stream.flush()

@@ -1,0 +1,143 @@
+"""What passes between workers and the engine: the set-up, headers, the state of each file, finished rows."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from crawler.config import ImageSection, VideoSection, VolumeSection
+from crawler.model import File, Instance, Outcome, Product
+
+INLINE = 4 << 20  # bytes of rows that a result carries itself; more go through a file
+TEMP = ".dme-tmp"
+EXPORTED = Outcome("exported")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is the same for all scans of a run: the sections that are on, folders (native, absolute), limits.
+
+    ``spool`` receives unfinished files that are no product; unfinished products lie below their own output folder, so
+    that they can be renamed into place.
+    """
+
+    keys: str
+    rows: bool
+    spool: str
+    token: str
+    media_dir: str | None = None
+    image: ImageSection | None = None
+    video: VideoSection | None = None
+    volume: VolumeSection | None = None
+    volume_dir: str | None = None
+    pixels: int = 2 * 10**9
+
+    @property
+    def window(self) -> Any:
+        """How grey values are shown."""
+        return self.image.window if self.image is not None else "auto"
+
+    def temp(self, root: str) -> str:
+        """Folder for unfinished products of an output folder: on its file system, this run's own."""
+        path = os.path.join(root, TEMP, self.token)
+        os.makedirs(path, exist_ok=True)
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """An instance without its record, and the record as JSON: bytes, or (spool file, start, size)."""
+
+    instance: Instance
+    row: bytes | tuple[str, int, int]
+
+    def text(self) -> bytes:
+        """The record as JSON."""
+        if isinstance(self.row, bytes):
+            return self.row
+        path, start, size = self.row
+        with open(path, "rb") as spool:
+            spool.seek(start)
+            return spool.read(size)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """A scan done. `rows` are its finished JSON lines, or the path of a file that holds them."""
+
+    scan_id: str
+    digest: str
+    files: tuple[tuple[File, Outcome], ...]
+    products: tuple[Product, ...]
+    verdict: dict[str, Any]
+    rows: bytes | str
+
+
+@dataclass(slots=True)
+class State:
+    """What became of one instance so far. `usable`: it may enter a volume."""
+
+    outcome: Outcome = EXPORTED
+    usable: bool = True
+    media_type: str | None = None
+    media: list[str] = field(default_factory=list)
+    volumes: list[str] = field(default_factory=list)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Keep the first failure; a skip gives way to it."""
+        if self.outcome.outcome == "exported" or (self.outcome.outcome == "skipped" and outcome.outcome == "failed"):
+            self.outcome = outcome
+
+    def bar(self, outcome: Outcome) -> None:
+        """Keep the instance out of volumes."""
+        self.usable = False
+        self.settle(outcome)
+
+
+def write_rows(setup: Setup, scan_id: str, headers: Sequence[Header], states: Sequence[State]) -> bytes | str:
+    """The scan's lines of the JSONL: as bytes, or in a file when they are many."""
+    if not setup.rows:
+        return b""
+    lines: list[bytes] = []
+    size, path = 0, ""
+    for header, state in zip(headers, states, strict=True):
+        lines.append(_line(scan_id, header, state))
+        size += len(lines[-1])
+        if size > INLINE:
+            path = path or os.path.join(setup.spool, f"{uuid.uuid4().hex}.rows")
+            _append(path, lines)
+            lines, size = [], 0
+    if not path:
+        return b"".join(lines)
+    _append(path, lines)
+    return path
+
+
+def _append(path: str, lines: list[bytes]) -> None:
+    with open(path, "ab") as file:
+        file.writelines(lines)
+
+
+def _line(scan_id: str, header: Header, state: State) -> bytes:
+    """One row: what we know of the file, then its record."""
+    ours = orjson.dumps(
+        {
+            "dicom_file": header.instance.file.key,
+            "outcome": state.outcome.outcome,
+            "stage": state.outcome.stage or None,
+            "reason": state.outcome.reason or None,
+            "scan_id": scan_id,
+            "media_type": state.media_type,
+            "media_file": state.media[0] if state.media else None,
+            "volume_file": state.volumes[0] if state.volumes else None,
+            "media_files": state.media,
+            "volume_files": state.volumes,
+        }
+    )
+    record = header.text()
+    return ours + b"\n" if record == b"{}" else ours[:-1] + b"," + record[1:] + b"\n"

@@ -1,0 +1,110 @@
+"""`run(config)`: bring the outputs of a configuration up to date with its input, and render the accounts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+from crawler import views
+from crawler.config import Config
+from crawler.engine import Engine
+from crawler.progress import Progress, Silent
+from crawler.sources.directory import roots_of
+from crawler.store import disk_error, open_store
+from crawler.summary import Summary, summarise
+
+log = logging.getLogger("dme")
+
+
+def run(
+    config: Config, *, rebuild: bool = False, retry_failed: bool = False, progress: Progress | None = None
+) -> Summary:
+    """Bring the outputs of a configuration up to date with its input.
+
+    Parameters
+    ----------
+    rebuild
+        Forget all that was done, delete its products, and make everything anew.
+    retry_failed
+        Try files again that failed before and did not change.
+    progress
+        Who is told how it goes on.
+
+    Returns
+    -------
+    Summary
+        The accounts of the whole output, and what this run did for them. An interrupted run returns too.
+
+    Raises
+    ------
+    StopError
+        The run cannot start or cannot go on; what was committed is kept.
+    """
+    began = time.monotonic()
+    roots = roots_of(config.roots)
+    with open_store(config, rebuild) as store, _Interrupts() as interrupts:
+        if retry_failed:
+            store.ledger.forget_digests(failed_only=True)
+        store.ledger.put("finished", False)
+        _copy_config(config)
+        engine = Engine(store, roots, progress or Silent(), lambda: interrupts.stop)
+        try:
+            engine.run()
+        except sqlite3.Error as error:
+            raise store.ledger.translate(error) from None
+        summary = summarise(
+            store.ledger,
+            handled=engine.handled,
+            listed=engine.listed,
+            seconds=time.monotonic() - began,
+            interrupted=interrupts.stop,
+        )
+        if not interrupts.stop:
+            views.build(store.config, store.ledger, summary)
+            store.ledger.put("finished", True)
+        store.commit()
+        store.sweep()
+        return summary
+
+
+def _copy_config(config: Config) -> None:
+    """Keep the configuration beside its outputs, byte for byte."""
+    path = config.copy_path
+    if path is None or (config.source and os.path.realpath(path) == os.path.realpath(config.source)):
+        return
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            file.write(config.text)
+    except OSError as error:
+        raise disk_error(error, path) from None
+
+
+class _Interrupts:
+    """Ctrl-C and SIGTERM ask for a clean stop; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.stop:
+            raise KeyboardInterrupt
+        self.stop = True
+        log.warning("stopping: what is done is kept (interrupt again to stop at once)")

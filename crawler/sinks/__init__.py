@@ -1,0 +1,59 @@
+"""The table of sinks: what frames can be turned into, and how a section of the configuration chooses one.
+
+A new format is one module here and one row below. Importing this imports none of the packages that formats need
+(`base.require` looks for them).
+"""
+
+from __future__ import annotations
+
+from crawler.config import ImageSection, VideoSection
+from crawler.sinks.base import FileSubject, LayoutSubject, Renderer, Sink, Target, require
+from crawler.sinks.hdf5 import Hdf5Sink
+from crawler.sinks.image import ImageOptions, ImageSink
+from crawler.sinks.video import VideoOptions, VideoSink
+
+__all__ = [
+    "LAYOUT_SINKS",
+    "SINKS",
+    "FileSubject",
+    "LayoutSubject",
+    "Renderer",
+    "Sink",
+    "Target",
+    "media_sink",
+    "require",
+]
+
+SINKS: dict[str, type[Sink]] = {
+    "image": ImageSink,
+    "video": VideoSink,
+    "hdf5": Hdf5Sink,
+}
+# By the names of `volume.formats`.
+LAYOUT_SINKS = {name: sink for name, sink in SINKS.items() if sink.per == "layout"}
+
+
+def media_sink(section: ImageSection | VideoSection) -> Sink:
+    """Make the sink that a section asks for, with its options.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range.
+    """
+    if isinstance(section, ImageSection):
+        parameters = section.save_method_kwargs.pil_writer_params
+        return ImageSink(ImageOptions(section.extension, section.bits, parameters))
+    encoding = section.save_method_kwargs.encoding_args
+    return VideoSink(
+        VideoOptions(
+            extension=section.extension,
+            fps=section.fps,
+            encoding_format=section.save_method_kwargs.encoding_format,
+            pix_fmt=encoding.pix_fmt,
+            options=encoding.options,
+            bit_rate=encoding.bit_rate,
+            gop_size=encoding.gop_size,
+            profile=encoding.profile,
+        )
+    )

@@ -1,0 +1,193 @@
+"""Folders of files: the walk, and what a folder's listing is worth as a fingerprint.
+
+It opens no file. Entries that are not regular files, broken links and folders that cannot be read are faults: they are
+accounted for like files. Outputs that lie inside the input are never crawled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from crawler.errors import SourceError
+from crawler.model import File, portable
+
+Entry = tuple[str, int, int]
+"""Name, bytes, mtime in ns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """One input: its absolute real path, and its name in outputs (empty with a single input)."""
+
+    path: str
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One folder's listing, sorted by name.
+
+    Attributes
+    ----------
+    path
+        Native path relative to the root; empty for the root itself.
+    entries
+        Its regular files.
+    faults
+        (name, reason, detail) of what is there but is no readable file; an empty name means the folder itself.
+    """
+
+    root: Root
+    path: str
+    entries: tuple[Entry, ...]
+    faults: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def mirror(self) -> str:
+        """Native relative path that outputs mirror."""
+        return os.path.join(self.root.prefix, self.path) if self.path else self.root.prefix
+
+    @property
+    def key(self) -> str:
+        """The folder's name in every output."""
+        return portable(self.mirror)
+
+    @property
+    def count(self) -> int:
+        """Files and faults: what must be accounted for."""
+        return len(self.entries) + len(self.faults)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(size for _, size, _ in self.entries)
+
+    def files(self) -> list[File]:
+        """The entries as files."""
+        base = os.path.dirname(self.root.path) if os.path.isfile(self.root.path) else self.root.path
+        return [
+            File(base, os.path.join(self.path, name), size, mtime, self.root.prefix)
+            for name, size, mtime in self.entries
+        ]
+
+    def digest(self) -> str:
+        """Fingerprint of the listing: changes when a file is added, removed, renamed or written to."""
+        lines = [f"{name}\0{size}\0{mtime}" for name, size, mtime in self.entries]
+        lines += [f"{name}\0{reason}" for name, reason, _ in self.faults]
+        return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+class Outputs:
+    """What lies inside the input but is ours: never crawled."""
+
+    def __init__(self, folders: Iterable[str] = (), files: Iterable[str] = ()) -> None:
+        self.folders = frozenset(os.path.realpath(folder) for folder in folders)
+        self.files: dict[str, set[str]] = {}
+        for file in files:
+            folder, name = os.path.split(os.path.realpath(file))
+            self.files.setdefault(folder, set()).add(name)
+
+    def has(self, folder: str, name: str) -> bool:
+        """Whether the file is one of our outputs."""
+        ours = self.files.get(folder)
+        return ours is not None and (name in ours or any(name.startswith(own + "-") for own in ours))
+
+
+def roots_of(paths: Iterable[str]) -> list[Root]:
+    """Inputs with their names in outputs: none for a single one, else the base name, made unique by a number.
+
+    Raises
+    ------
+    SourceError
+        A path that does not exist.
+    """
+    paths = list(paths)
+    for path in paths:
+        if not os.path.exists(path):
+            raise SourceError(f"dicom.dir: {portable(path)} does not exist; correct the path or mount the disk")
+    real = [os.path.realpath(path) for path in paths]
+    if len(real) == 1:
+        return [Root(real[0])]
+    roots: list[Root] = []
+    taken: set[str] = set()
+    for path in real:
+        name = base = os.path.basename(path) or "root"
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{base}-{number}"
+        taken.add(name.casefold())
+        roots.append(Root(path, name))
+    return roots
+
+
+def walk(root: Root, recursive: bool = True, outputs: Outputs | None = None) -> Iterator[Folder]:
+    """Yield every folder below a root, depth first and sorted by name; symbolic links are followed, loops are not."""
+    outputs = outputs or Outputs()
+    if os.path.isfile(root.path):
+        info = os.stat(root.path)
+        yield Folder(root, "", ((os.path.basename(root.path), info.st_size, info.st_mtime_ns),))
+        return
+    stack = [("", root.path, frozenset[str]())]
+    while stack:
+        path, real, above = stack.pop()
+        if real in above or (real in outputs.folders and path):
+            continue  # a link to a folder that we are in, or our own output
+        folder, children = _scan(root, path, real, outputs)
+        yield folder
+        if recursive:
+            inside = above | {real}
+            for name, linked in reversed(children):
+                child = os.path.join(path, name)
+                below = os.path.join(real, name)
+                stack.append((child, os.path.realpath(below) if linked else below, inside))
+
+
+def listing(root: Root, path: str, outputs: Outputs | None = None) -> Folder:
+    """One folder as it is now."""
+    if os.path.isfile(root.path):
+        return next(walk(root))
+    real = os.path.realpath(os.path.join(root.path, path)) if path else root.path
+    return _scan(root, path, real, outputs or Outputs())[0]
+
+
+def _scan(root: Root, path: str, real: str, outputs: Outputs) -> tuple[Folder, list[tuple[str, bool]]]:
+    """List one folder: its files, and its subfolders as (name, is a link)."""
+    entries: list[Entry] = []
+    faults: list[tuple[str, str, str]] = []
+    children: list[tuple[str, bool]] = []
+    ours = outputs.files.get(real) is not None
+    try:
+        with os.scandir(real) as found:
+            for entry in found:
+                name = entry.name
+                try:
+                    if entry.is_dir():
+                        children.append((name, entry.is_symlink()))
+                        continue
+                    info = entry.stat()
+                except OSError as error:
+                    faults.append((name, *_fault(entry, error)))
+                    continue
+                if ours and outputs.has(real, name):
+                    continue
+                if stat.S_ISREG(info.st_mode):
+                    entries.append((name, info.st_size, info.st_mtime_ns))
+                else:
+                    faults.append((name, "not a regular file", "a device, a socket or a pipe"))
+    except OSError as error:
+        faults.append(("", "folder cannot be read", error.strerror or type(error).__name__))
+    entries.sort()
+    faults.sort()
+    children.sort()
+    return Folder(root, path, tuple(entries), tuple(faults)), children
+
+
+def _fault(entry: os.DirEntry[str], error: OSError) -> tuple[str, str]:
+    if entry.is_symlink():
+        return "broken symbolic link", "its target does not exist"
+    return "cannot be read", error.strerror or type(error).__name__

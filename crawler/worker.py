@@ -1,0 +1,111 @@
+"""The worker's side of the pool: run tasks, say where you are, keep to the memory limit, leave with the parent.
+
+A worker notes in shared memory which item of its task it is on, at which stage, and since when. The parent (`pool.py`)
+reads it to name the culprit when the process dies, hangs or outgrows its memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import psutil
+
+from crawler.border import describe
+from crawler.errors import StopError
+
+STAGES = ("find", "header", "layout", "pixels", "write")
+SLOT = 4  # doubles a worker: item, stage, since, ticket
+
+
+class Watch:
+    """Where a worker says what it is on. In the parent's own process (`Inline`) it only remembers."""
+
+    def __init__(self, slots: Any, base: int = 0) -> None:
+        self._slots = slots
+        self._base = base
+        self.clear()
+
+    def note(self, item: int, stage: str) -> None:
+        """Say that work on `item` enters `stage`, or makes progress in it: the clock starts anew."""
+        slots, base = self._slots, self._base
+        slots[base] = item
+        slots[base + 1] = STAGES.index(stage)
+        slots[base + 2] = time.monotonic()
+
+    def clear(self) -> None:
+        """Say that nothing in particular is being worked on."""
+        self._slots[self._base] = -1
+        self._slots[self._base + 1] = 0
+        self._slots[self._base + 2] = time.monotonic()
+
+    def begin(self, ticket: int) -> None:
+        """Say that a task has arrived."""
+        self.clear()
+        self._slots[self._base + 3] = ticket
+
+    def begun(self) -> int:
+        """Ticket of the last task that arrived."""
+        return int(self._slots[self._base + 3])
+
+    def where(self) -> tuple[int | None, str, float]:
+        """Item (None if none was noted), stage and time of the last note."""
+        item, stage, since, _ = self._slots[self._base : self._base + SLOT]
+        return (int(item) if item >= 0 else None), STAGES[int(stage)], since
+
+
+Work = Callable[[Any, Watch], Any]
+
+
+def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) -> None:
+    """What a worker process runs."""
+    faulthandler.disable()  # the parent tells of a crash in one line
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _limit_memory(memory)
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    watch = Watch(slots)
+    conn.send(("ready", None))
+    while True:
+        try:
+            message = conn.recv()
+        except (EOFError, OSError):
+            return
+        if message is None:
+            return
+        watch.begin(message[0])
+        try:
+            answer = ("done", work(message[1], watch))
+        except StopError as error:
+            answer = ("stop", error)
+        except Exception as error:  # the border of the engine
+            item, stage, _ = watch.where()
+            answer = ("error", (item, stage, *describe(error)))
+        watch.clear()
+        conn.send(answer)
+
+
+def _limit_memory(limit: int) -> None:
+    """Make allocations beyond the limit fail at once; elsewhere the parent looks at resident memory."""
+    if sys.platform != "win32":
+        import resource
+
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def _leave_with(parent: int) -> None:
+    """End this process when its parent is gone (killed, it could not tell us): no orphan goes on writing."""
+    while sys.platform == "win32" or os.getppid() == parent:
+        time.sleep(1.0)
+        if sys.platform == "win32" and not psutil.pid_exists(parent):
+            break
+    os._exit(1)

@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""python dme.py config.yml: see README.md, or --help."""
+
+import sys
+
+from crawler.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Fixtures that every test may use, and one guard: no test downloads anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import data_store
+import pydicom.data
+import pytest
+from pydicom.data import data_manager
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide pydicom's list of files on the web, so that its look-ups end at the installed packages.
+
+    A hook and not a fixture: test modules look files up while they are collected.
+    """
+    patch = pytest.MonkeyPatch()
+    patch.setattr(data_manager, "get_url_map", dict)
+    config.add_cleanup(patch.undo)
+
+
+@pytest.fixture(scope="session")
+def dicom_files() -> list[Path]:
+    """Every file of pydicom's test and character-set folders and of the package pydicom-data, damaged ones too."""
+    bundled = Path(pydicom.data.__file__).parent
+    folders = [bundled / "test_files", bundled / "charset_files", data_store.DataStore().data_path]
+    found = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    found = [path for path in found if path.suffix not in {".py", ".pyc"}]
+    assert len(found) > 200, "pydicom or pydicom-data came without its files"
+    return found
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real DICOM files that lies beside the checkout; tests over it are skipped elsewhere."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("real DICOM files are not on this machine")
+    return SHARED_DATA

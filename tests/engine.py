@@ -1,0 +1,89 @@
+"""Run the engine on a tree, and look at everything that it left behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from crawler.config import Config
+from crawler.runner import run
+from crawler.summary import Summary
+
+ALL = {"metadata": {}, "image": {}, "video": {}, "volume": {}}
+
+
+def config(source: Path | list[Path], out: Path, workers: int = 0, **sections: Any) -> Config:
+    """A configuration of `source` to `out`; without sections, every output is on."""
+    roots = [str(root) for root in source] if isinstance(source, list) else str(source)
+    dicom = {"dir": roots, **sections.pop("dicom", {})}
+    return Config.from_mapping(
+        {"num_workers": workers, "output": {"dir": str(out)}, "dicom": dicom, **(sections or ALL)}
+    )
+
+
+def export(source: Path | list[Path], out: Path, workers: int = 0, **options: Any) -> Summary:
+    """Run, with `rebuild` and `retry_failed` passed on and the rest as sections."""
+    flags = {name: options.pop(name) for name in ("rebuild", "retry_failed", "progress") if name in options}
+    return run(config(source, out, workers, **options), **flags)
+
+
+def rows(out: Path) -> dict[str, dict[str, Any]]:
+    """Rows of the JSONL by file; fails on a repeated one."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in (out / "metadata.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        assert row["dicom_file"] not in found, "a file has two rows"
+        found[row["dicom_file"]] = row
+    return found
+
+
+def failures(out: Path) -> dict[str, dict[str, str]]:
+    """Rows of unreadable_files.csv by file."""
+    with open(out / "unreadable_files.csv", newline="", encoding="utf-8") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def content(out: Path) -> dict[str, Any]:
+    """Everything that equal runs share (promise 7): rows, tables, decoded volumes with attributes, bytes of media."""
+    found: dict[str, Any] = {}
+    for path in sorted(out.rglob("*")):
+        name = os.fsencode(path.relative_to(out)).decode("utf-8", "backslashreplace")
+        if path.is_dir():
+            assert not path.name.startswith(".dme-tmp"), "an unfinished folder was left behind"
+            continue
+        if path.name in ("run.log",) or path.suffix == ".ledger":
+            continue
+        if name == "metadata.jsonl":
+            found[name] = sorted(path.read_bytes().splitlines())
+        elif path.suffix == ".csv":
+            found[name] = sorted(path.read_bytes().splitlines())
+        elif name == "summary.json":
+            found[name] = {key: value for key, value in json.loads(path.read_text()).items() if key != "run"}
+        elif path.suffix == ".h5":
+            found[name] = _volume(path)
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
+def _volume(path: Path) -> Any:
+    with h5py.File(path, "r") as file:
+        if "image" not in file:  # the index
+            links: list[str] = []
+            file.visit_links(lambda name: links.append(f"{name} -> {getattr(file.get(name, getlink=True), 'filename', '')}"))
+            return sorted(links)
+        image = file["image"]
+        attributes = {key: repr(np.asarray(value).tolist()) for key, value in image.attrs.items() if key != "DIMENSION_LIST"}
+        return image[...].tobytes(), image.shape, str(image.dtype), attributes, repr(file["provenance"][...].tolist())
+
+
+def accounts_hold(summary: Summary, files: int) -> None:
+    """found = exported + skipped + failed."""
+    assert summary.found == files
+    assert summary.exported + sum(summary.skipped.values()) + sum(summary.failed.values()) == files

@@ -1,0 +1,144 @@
+"""What README.md, config.yml and `--help` say is what the code does: keys, defaults, flags, exit codes, examples."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from crawler import cli, config, typed
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+KEYS = {key.path: key for key in typed.keys(config.Config)}
+
+
+def section(title: str) -> str:
+    """Text of README's second-level section of that title."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found, f"README.md has no section {title!r}"
+    return found[1]
+
+
+def table(title: str) -> dict[str, str]:
+    """First cell -> second cell of the tables in a section, for rows whose first cell is in code quotes."""
+    return dict(re.findall(r"^\| `([^`]+)`[^|]*\| ([^|]*?) *\|", section(title), re.MULTILINE))
+
+
+def blocks(language: str, title: str) -> list[str]:
+    """Code blocks in a section."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", section(title), re.MULTILINE | re.DOTALL)
+    assert found, f"README.md, {title!r}: no block of {language}"
+    return found
+
+
+def nested(paths: dict[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} -> {"a": {"b": 1}}."""
+    tree: dict[str, Any] = {}
+    for path, value in paths.items():
+        *above, last = path.split(".")
+        place = tree
+        for name in above:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return tree
+
+
+def flags(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Every option of a parser and of its subcommands."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from flags(inner)
+
+
+# -- configuration ------------------------------------------------------------------------------------------------
+
+
+def test_every_key_is_in_the_readme_and_no_other() -> None:
+    documented = table("Configuration").keys()
+    assert documented == KEYS.keys(), "the table of README.md and the sections of crawler/config.py differ"
+
+
+def test_defaults_in_the_readme_are_the_defaults() -> None:
+    written = {path: yaml.safe_load(cell.strip("`")) for path, cell in table("Configuration").items() if "`" in cell}
+    spelt_out = nested({**written, "dicom.dir": "in"})
+    empty = {name: {} for name in spelt_out if isinstance(spelt_out[name], dict)}
+    left_out = {**empty, "dicom": {"dir": "in"}}
+    first, second = (replace(config.Config.from_mapping(tree), text="") for tree in (spelt_out, left_out))
+    assert first == second
+
+
+def test_every_key_is_in_config_yml() -> None:
+    text = (ROOT / "config.yml").read_text("utf-8")
+    missing = [path for path in KEYS if not re.search(rf"\b{re.escape(path.rpartition('.')[2])}\s*:", text)]
+    assert not missing, f"config.yml is the reference that users copy; it lacks {', '.join(missing)}"
+
+
+# -- command line -------------------------------------------------------------------------------------------------
+
+
+def test_every_flag_is_in_the_readme_and_no_other() -> None:
+    known = set(flags(cli.build_parser())) - {"-h", "--help"}
+    documented = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(table("Command line"))))
+    assert documented == known
+
+
+def test_exit_codes_are_in_the_readme_and_in_help() -> None:
+    codes = {"0", "1", "3", "130"}
+    assert table("Exit codes").keys() == codes
+    text = cli.build_parser().format_help()
+    missing = sorted(code for code in codes if not re.search(rf"\b{code}\b", text))
+    assert not missing, f"--help does not name exit code {', '.join(missing)}"
+
+
+# -- examples: what the README shows is what a run of config.yml on dicom_data/ gives -------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which config.yml has run on the sample tree."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(ROOT / "dicom_data", folder / "dicom_data")
+    shutil.copy(ROOT / "config.yml", folder)
+    command = [sys.executable, str(ROOT / "dme.py"), "config.yml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_example_row_is_a_row(finished: Path) -> None:
+    rows = [json.loads(line) for line in (finished / "output" / "metadata.jsonl").read_text("utf-8").splitlines()]
+    [example] = [json.loads(block) for block in blocks("json", "Outputs")]
+    [row] = [row for row in rows if row["dicom_file"] == example["dicom_file"]]
+    assert {key: row.get(key) for key in example} == example
+
+
+def test_outputs_in_the_readme_are_written(finished: Path) -> None:
+    names = table("Outputs").keys()
+    missing = [name for name in names if not list((finished / "output").glob(name))]
+    assert names
+    assert not missing
+
+
+def test_python_in_the_readme_runs(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(finished)
+    for block in blocks("python", "Reading the outputs"):
+        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_links_lead_to_files() -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert not missing, f"README.md links to {', '.join(missing)}"

@@ -1,0 +1,189 @@
+"""Laws of `crawler.geometry`: pure arithmetic, checked against the equations of the standard."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from crawler import geometry
+
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+
+angles = st.floats(-np.pi, np.pi)
+lengths = st.floats(0.05, 20.0)
+coordinates = st.floats(-1000.0, 1000.0)
+
+
+def rotated(a: float, b: float, c: float) -> np.ndarray:
+    """Orientation of an axial plane turned about x, y and z, by angles in rad."""
+    sine, cosine = np.sin([a, b, c]), np.cos([a, b, c])
+    about_x = np.array([[1, 0, 0], [0, cosine[0], -sine[0]], [0, sine[0], cosine[0]]])
+    about_y = np.array([[cosine[1], 0, sine[1]], [0, 1, 0], [-sine[1], 0, cosine[1]]])
+    about_z = np.array([[cosine[2], -sine[2], 0], [sine[2], cosine[2], 0], [0, 0, 1]])
+    turn = about_z @ about_y @ about_x
+    return np.concatenate([turn[:, 0], turn[:, 1]])
+
+
+orientations = st.builds(rotated, angles, angles, angles)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [(AXIAL, (0, 0, 1)), (SAGITTAL, (-1, 0, 0)), (CORONAL, (0, 1, 0))],
+)
+def test_normal_is_row_cross_column(orientation: tuple[float, ...], expected: tuple[int, ...]) -> None:
+    np.testing.assert_array_equal(geometry.normal(orientation), expected)
+
+
+@pytest.mark.parametrize(
+    "orientation",
+    [
+        None,
+        (),
+        (1.0, 0.0, 0.0),
+        (0.0,) * 6,
+        (2.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+        (1.0, 0.0, 0.0, 1.0, 0.0, 0.0),
+        (1.0, 0.0, 0.0, 0.6, 0.8, 0.0),
+        (float("nan"),) * 6,
+        (float("inf"), 0.0, 0.0, 0.0, 1.0, 0.0),
+        (1e300, 0.0, 0.0, 0.0, 1e300, 0.0),
+    ],
+)
+def test_what_is_no_orientation_is_refused(orientation: tuple[float, ...] | None) -> None:
+    assert geometry.normal(orientation) is None
+    if orientation:
+        assert geometry.affine(orientation, (0, 0, 0), (1, 1), (0, 0, 1)) is None
+
+
+def test_cosines_of_two_digits_are_an_orientation() -> None:
+    assert geometry.normal((0.71, 0.71, 0.0, -0.71, 0.71, 0.0)) is not None
+
+
+@pytest.mark.parametrize(
+    ("position", "spacing", "step"),
+    [
+        ((0, 0, 0), (0, 1), (0, 0, 1)),
+        ((0, 0, 0), (1, -1), (0, 0, 1)),
+        ((0, 0, 0), (1, 1), (0, 0, 0)),
+        ((0, 0, 0), (1, 1), (1, 1, 0)),
+        ((0, 0, float("nan")), (1, 1), (0, 0, 1)),
+        ((0, 0, 0), (1,), (0, 0, 1)),
+    ],
+)
+def test_a_singular_affine_is_refused(position: tuple[float, ...], spacing: tuple[float, ...], step: object) -> None:
+    assert geometry.affine(AXIAL, position, spacing, step) is None
+
+
+@given(
+    orientations,
+    st.tuples(coordinates, coordinates, coordinates),
+    st.tuples(lengths, lengths),
+    lengths,
+    st.tuples(*[st.integers(0, 500)] * 3),
+)
+def test_affine_is_the_equation_of_the_standard(orientation, position, spacing, gap, index) -> None:
+    """PS3.3 C.7.6.2.1-1: P = S + X di i + Y dj j, with i the column index and di the spacing between columns."""
+    step = gap * geometry.normal(orientation)
+    matrix = geometry.affine(orientation, position, spacing, step)
+    number, row, column = index
+    origin = np.array(position) + number * step
+    point = origin + orientation[:3] * spacing[1] * column + orientation[3:] * spacing[0] * row
+    np.testing.assert_allclose((matrix @ [number, row, column, 1])[:3], point, atol=1e-6)
+
+
+@given(orientations, st.tuples(coordinates, coordinates, coordinates), st.tuples(lengths, lengths), lengths)
+def test_lps_to_ras_twice_is_identity(orientation, position, spacing, gap) -> None:
+    matrix = geometry.affine(orientation, position, spacing, gap * geometry.normal(orientation))
+    np.testing.assert_array_equal(geometry.lps_to_ras(geometry.lps_to_ras(matrix)), matrix)
+    np.testing.assert_array_equal(geometry.ras_to_lps(geometry.lps_to_ras(matrix)), matrix)
+    point = np.array([3, 5, 7, 1])
+    np.testing.assert_allclose(geometry.lps_to_ras(matrix) @ point, (matrix @ point) * [-1, -1, 1, 1])
+
+
+@given(st.floats(0.0, 44.9))
+def test_obliquity_is_the_angle_of_the_turn(degrees: float) -> None:
+    direction = geometry.normal(rotated(np.radians(degrees), 0, 0))
+    assert geometry.obliquity(direction) == pytest.approx(degrees, abs=1e-6)
+
+
+@given(orientations, st.floats(0.0, 80.0), lengths)
+def test_tilt_is_the_angle_of_the_line(orientation, degrees: float, gap: float) -> None:
+    direction = geometry.normal(orientation)
+    step = gap * (direction + np.tan(np.radians(degrees)) * orientation[3:])
+    assert geometry.tilt(direction, step) == pytest.approx(degrees, abs=1e-6)
+    assert geometry.tilt(direction, -step) == pytest.approx(degrees, abs=1e-6)
+
+
+def test_slots_join_jitter_and_keep_order() -> None:
+    np.testing.assert_array_equal(geometry.slots(np.array([5.0, 0.0, 2.5, 2.500012, 5.001])), [2, 0, 1, 1, 2])
+
+
+def line(gaps: list[float], aside: list[float] | None = None) -> np.ndarray:
+    """Positions along z with these gaps; `aside` along x."""
+    z = np.concatenate([[0.0], np.cumsum(gaps)])
+    return np.column_stack([aside if aside else np.zeros(len(z)), np.zeros(len(z)), z])
+
+
+Z = np.array([0.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("positions", "uniform"),
+    [
+        (line([2.0] * 9), True),
+        (line([0.63, 0.62, 0.63, 0.62]), True),  # 0.625 printed with two decimals
+        (line([1.0, 1.005, 0.995]), True),
+        (line([1.0, 1.0, 1.05]), False),
+        (line([1.0, 1.0, 2.0]), False),
+        (line([0.02, 0.02, 0.03]), False),  # micro-CT: a fixed tolerance of 0.01 mm would let this pass
+        (line([0.0215, 0.017, 0.0215]), False),  # nor with every plane near its place
+        (line([0.995] * 500 + [1.005] * 500), False),  # each gap is good, the middle is 2.5 mm off
+        (line([2.0] * 4, [0, 1, 2, 3, 4]), True),  # tilted
+        (line([2.0] * 4, [0, 1, 0, 1, 0]), False),
+        (line([2.0] * 4, [0, 0.01, 0, 0.01, 0]), True),
+    ],
+)
+def test_uniform(positions: np.ndarray, uniform: bool) -> None:
+    assert geometry.is_uniform(positions, Z) is uniform
+    assert geometry.is_uniform(positions + np.array([500.0, -300.0, 700.0]), Z) is uniform
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expected"),
+    [
+        ([1, 1, 2, 1, 1], [(0, 3), (3, 6)]),
+        ([3, 1, 1, 1], [(0, 1), (1, 5)]),  # the longer run takes the plane that both could claim
+        ([1] * 49 + [5] * 20, [(0, 50), (50, 70)]),
+        ([1, 1, 4], [(0, 3), (3, 4)]),
+        ([1, 2], [(0, 2), (2, 3)]),
+        ([1, 2, 1, 2, 1], [(0, 2), (2, 4), (4, 6)]),
+        ([0.995] * 500 + [1.005] * 500, None),
+    ],
+)
+def test_runs(gaps: list[float], expected: list[tuple[int, int]] | None) -> None:
+    found = geometry.runs(line(gaps), Z)
+    if expected:
+        assert found == expected
+    assert sum(stop - start for start, stop in found) == len(gaps) + 1
+
+
+@given(st.lists(st.floats(0.01, 10.0), min_size=2, max_size=60))
+def test_runs_are_a_partition_into_uniform_parts(gaps: list[float]) -> None:
+    positions = line(gaps)
+    found = geometry.runs(positions, Z)
+    assert [index for start, stop in found for index in range(start, stop)] == list(range(len(positions)))
+    for start, stop in found:
+        assert stop - start < 3 or geometry.is_uniform(positions[start:stop], Z)
+
+
+@given(st.integers(1, 40), st.sets(st.integers(1, 60), max_size=10), lengths)
+def test_missing_positions_are_counted(size: int, removed: set[int], spacing: float) -> None:
+    kept = [number for number in range(size + 62) if number not in removed]
+    gaps = np.diff(np.array(kept)) * spacing
+    assume(np.median(gaps) == spacing)
+    assert geometry.missing_positions(gaps) == len(removed)
