@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("dme: stopped at once; run the same command again to go on", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output left
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return EXIT_STOPPED
 
 

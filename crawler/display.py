@@ -33,7 +33,7 @@ Sample = Callable[[Iterable[int]], Iterable[Frame]]
 SAMPLED_FRAMES = 16  # spread over the file, so that one window serves a cine and it does not flicker
 # Values taken of each sampled frame: the standard error of a 0.5 % quantile of 65,536 values is 0.03 %.
 SAMPLED_VALUES = 1 << 16
-# Leaves out dead pixels, burnt-in text and metal, as ImageJ's and 3D Slicer's automatic windows do at similar shares.
+# Leaves out dead pixels, burnt-in text and metal; ImageJ's "Enhance Contrast" leaves out 0.35 % by default.
 PERCENTILES = (0.5, 99.5)
 _COLOURS = ("Red", "Green", "Blue")
 _TABLES = (
@@ -149,11 +149,11 @@ class Display:
         if values.ndim == 3:
             colour = to_rgb(frame)
             excess = max(self.bits_stored, 8) - 8
-            return colour if colour.dtype == np.uint8 else (colour >> excess).astype(np.uint8)
+            return colour if colour.dtype == np.uint8 else np.asarray(colour >> excess, dtype=np.uint8)
         if frame.photometric == "PALETTE COLOR":
             if self.palette is None:
                 raise PixelError("missing palette", "the file holds no palette of its own")
-            return self.palette(values)
+            return np.asarray(self.palette(values))
         if not is_grey(frame.photometric) or self.voi is None:
             raise PixelError("unsupported photometric interpretation", frame.photometric)
         if values.dtype.kind == "f":
@@ -172,7 +172,8 @@ class Display:
             if self.inverse:
                 shades = 1 - shades
             top = (1 << bits) - 1
-            return np.nan_to_num(np.rint(shades * top), nan=0).astype(np.uint8 if bits == 8 else np.uint16)
+            levels = np.nan_to_num(np.rint(shades * top), nan=0)
+        return np.asarray(levels, dtype=np.uint8 if bits == 8 else np.uint16)
 
 
 def display_for(instance: Instance, window: Window = "auto", sample: Sample | None = None) -> Display:

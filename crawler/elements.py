@@ -147,7 +147,8 @@ def walk(
     depth
         Sequences around this data set. At depth 0 the walk also ends at zeros, which pad files.
     stop
-        Called with each tag; True ends the walk there. A pixel element is yielded all the same, without its value.
+        Called with each tag; True ends the walk there. With `is_header_end` the pixel element is
+        yielded all the same, without its value.
 
     Raises
     ------
@@ -168,7 +169,7 @@ def walk(
             if depth == 0:
                 _require_end(stream, gate.next)
             return
-        if gate.stopped and gate.tag in PIXEL_TAGS and gate.start < end:
+        if gate.stopped and stop is is_header_end and gate.tag in PIXEL_TAGS:
             length = None if gate.length == _UNDEFINED else gate.length
             yield Element(gate.tag, gate.vr, length, gate.offset, coding, None)
         if gate.stopped or (gate.tag >> 16 == 0xFFFE and depth):  # or a sequence ends before its last item does

@@ -24,6 +24,7 @@ from crawler.plan import FOLDER_FILES, FolderPlan, LargeFolder, Planner, poisone
 from crawler.pool import Done, Inline, Limits, Lost, Pool
 from crawler.progress import Progress
 from crawler.result import TEMP, ScanResult, Setup
+from crawler.sinks import LAYOUT_SINKS, media_sink, require
 from crawler.sources.directory import Folder, Outputs, Root, walk
 from crawler.store import SHARD, Store, disk_error, output_root, output_roots
 from crawler.work import FolderResult, FolderTask, IndexResult, IndexTask, Task, Worker
@@ -105,6 +106,7 @@ class Engine:
 
     def _crawl(self) -> None:
         config = self.store.config
+        _require_packages(config)
         files, size = self.ledger.totals()
         self.ledger.touch()
         self.progress.start(files, size)
@@ -267,6 +269,15 @@ def _name(task: Task, item: int | None) -> str:
     """The culprit's name for the log: the user's own path."""
     files: list[File] = list(task.files) if isinstance(task, IndexTask) else [f for job in task.jobs for f in job.files]
     return files[item].key if item is not None else f"{files[0].key} or a neighbour" if files else "an empty folder"
+
+
+def _require_packages(config: Config) -> None:
+    """Stop before any work when an output needs a package that is not installed."""
+    for name in config.volume.formats if config.volume else ():
+        require(LAYOUT_SINKS[name])
+    for section in (config.image, config.video):
+        if section is not None:
+            require(media_sink(section))
 
 
 def setup_of(config: Config, spool: str, token: str) -> Setup:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -165,14 +165,16 @@ class ScanExport:
                     with Border("write", state.settle) as border:
                         medium.put((frame.number,), frame)
                     if border.failed:  # it costs this medium and no volume
-                        medium = _dropped(medium)
+                        medium.abort()
+                        medium = None
                 for volume, index in wanted.get(frame.number, ()):
                     with Border("write", partial(self._fail_volume, volume)):
                         volume.put(index, frame)
                 self.watch.note(item, "pixels")
         if medium is not None and not decoding.failed:
             self._close_medium(medium, number)
-        _dropped(medium)
+        if medium is not None:
+            medium.abort()  # does nothing to one that is closed
         return state.usable
 
     def _media_section(self, instance: Instance) -> ImageSection | VideoSection | None:
@@ -193,8 +195,10 @@ class ScanExport:
             state.settle(EXISTS)
             return None
 
-        def sample(numbers: Iterable[int]) -> Iterable[Frame]:
-            return frames(instance, list(numbers), self.setup.pixels)
+        def sample(numbers: Iterable[int]) -> Iterator[Frame]:
+            for frame in frames(instance, list(numbers), self.setup.pixels):
+                self.watch.note(self.items[number], "pixels")
+                yield frame
 
         self.watch.note(self.items[number], "pixels")
         sink = media_sink(section)
@@ -202,7 +206,9 @@ class ScanExport:
             display = display_for(instance, self.setup.window, sample)
             target = Target(os.path.join(root, self.mirror, self.stems[number]), self.setup.temp(root))
             sink.open(target, FileSubject(instance, display))
-        return _dropped(sink) if border.failed else sink
+        if border.failed:
+            sink.abort()
+        return None if border.failed else sink
 
     def _close_medium(self, medium: Sink, number: int) -> None:
         self.watch.note(self.items[number], "write")
@@ -230,11 +236,8 @@ class ScanExport:
                     self.states[number].volumes.append(portable(os.path.join(self.mirror, base + sink.extension)))
                     self.states[number].settle(EXISTS)
                 continue
-            volume.sinks.append(sink)
-            with Border("write", partial(self._fail_volume, volume)) as border:
-                sink.open(Target(os.path.join(root or "", self.mirror, base), self.setup.temp(root or "")), subject)
-            if border.failed:
-                break
+            target = Target(os.path.join(root or "", self.mirror, base), self.setup.temp(root or ""))
+            volume.add(sink, target, subject)
         return volume
 
     def _close_volume(self, volume: Volume) -> None:
@@ -275,9 +278,3 @@ class ScanExport:
 
     def _relative(self, product: Product, root: str | None) -> str:
         return portable(os.path.relpath(product.path, root))
-
-
-def _dropped(medium: Sink | None) -> None:
-    """Give up a sink; one that is closed is left as it is."""
-    if medium is not None:
-        medium.abort()

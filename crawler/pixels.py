@@ -246,7 +246,11 @@ def _read_native(stream: BinaryIO, pixels: Pixels, number: int, available: int) 
 
 
 def _native(data: bytearray, pixels: Pixels) -> Decoded:
-    """Bytes of one native frame as values. In place as far as it goes: 0.1 ms at 512 x 512 against pydicom's 0.4."""
+    """Bytes of one native frame as values, in place as far as it goes.
+
+    Own code, where pydicom's decoder serves in the tests only: it does not know *High Bit*, nor frames of single bits
+    that begin inside of a byte of its buffer; and it takes 0.05 ms at 512 x 512 and 12 bits stored, this 0.02.
+    """
     shape: tuple[int, ...] = (pixels.rows, pixels.columns)
     count = _frame_bits(pixels) // _bits(pixels)
     if _bits(pixels) == 1:

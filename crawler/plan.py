@@ -170,12 +170,12 @@ def size_of(task: Task) -> int:
     return 1 if isinstance(task, IndexTask) else len(task.jobs)
 
 
-def split(task: FolderTask | ScanTask) -> list[FolderTask] | list[ScanTask]:
+def split(task: FolderTask | ScanTask) -> list[Task]:
     """One task for each unit of a bundle, with its share of the poison."""
-    parts: list[FolderTask | ScanTask] = []
+    parts: list[Task] = []
     base = 0
     for job in task.jobs:
         mine = {item - base: outcome for item, outcome in task.poison.items() if 0 <= item - base < len(job.files)}
-        parts.append(replace(task, jobs=(job,), poison=mine))
+        parts.append(FolderTask((job,), mine) if isinstance(job, FolderJob) else ScanTask((job,), mine))
         base += len(job.files)
-    return parts  # type: ignore[return-value]
+    return parts

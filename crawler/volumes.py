@@ -13,7 +13,7 @@ import numpy as np
 
 from crawler.display import to_rgb
 from crawler.model import Frame, Instance, Layout, Product
-from crawler.sinks import Sink
+from crawler.sinks import LayoutSubject, Sink, Target
 from crawler.values import modality
 
 Identity = tuple[Any, ...]
@@ -33,22 +33,34 @@ def files_of(identity: Identity) -> list[int]:
 
 @dataclass(slots=True)
 class Volume:
-    """An open layout. Its sinks may be none: then it swallows what it gets."""
+    """A layout being written. Its sinks may be none: then it swallows what it gets.
+
+    Nothing is opened before the first frame is there: a file whose pixels cannot be had costs no array.
+    """
 
     identity: Identity
     dtype: np.dtype[Any]
     rgb: bool
     sinks: list[Sink] = field(default_factory=list)
+    unopened: list[tuple[Sink, Target, LayoutSubject]] = field(default_factory=list)
 
     @property
     def files(self) -> list[int]:
         """Instances (by position in the scan) that fill it."""
         return files_of(self.identity)
 
+    def add(self, sink: Sink, target: Target, subject: LayoutSubject) -> None:
+        """Have it written in one more format."""
+        self.sinks.append(sink)
+        self.unopened.append((sink, target, subject))
+
     def put(self, index: tuple[int, ...], frame: Frame) -> None:
         """Hand a frame to every sink, as the values that volumes hold."""
         if not self.sinks:
             return
+        while self.unopened:
+            sink, target, subject = self.unopened.pop(0)
+            sink.open(target, subject)
         if self.rgb:
             frame = replace(frame, values=to_rgb(frame), photometric="RGB")
         else:
@@ -68,7 +80,7 @@ class Volume:
         """Leave nothing unfinished behind."""
         for sink in self.sinks:
             sink.abort()
-        self.sinks = []
+        self.sinks, self.unopened = [], []
 
 
 def photometric_of(subject: Instance, values: str) -> str:

@@ -209,9 +209,9 @@ class Worker:
                     continue
                 (header,) = headers
                 state = pickle.dumps(header.instance, pickle.HIGHEST_PROTOCOL)
-                place = Spooled(path, spool.tell(), (len(state), len(header.row)))
-                spool.write(state)
-                spool.write(header.row)
+                row = header.text()
+                place = Spooled(path, spool.tell(), (len(state), len(row)))
+                spool.write(state + row)
                 entries.append((series_key(header.instance), place))
         return IndexResult(tuple(entries))
 

@@ -59,9 +59,7 @@ def content(out: Path) -> dict[str, Any]:
             continue
         if path.name in ("run.log",) or path.suffix == ".ledger":
             continue
-        if name == "metadata.jsonl":
-            found[name] = sorted(path.read_bytes().splitlines())
-        elif path.suffix == ".csv":
+        if name == "metadata.jsonl" or path.suffix == ".csv":
             found[name] = sorted(path.read_bytes().splitlines())
         elif name == "summary.json":
             found[name] = {key: value for key, value in json.loads(path.read_text()).items() if key != "run"}
@@ -76,10 +74,14 @@ def _volume(path: Path) -> Any:
     with h5py.File(path, "r") as file:
         if "image" not in file:  # the index
             links: list[str] = []
-            file.visit_links(lambda name: links.append(f"{name} -> {getattr(file.get(name, getlink=True), 'filename', '')}"))
+            file.visit_links(
+                lambda name: links.append(f"{name} -> {getattr(file.get(name, getlink=True), 'filename', '')}")
+            )
             return sorted(links)
         image = file["image"]
-        attributes = {key: repr(np.asarray(value).tolist()) for key, value in image.attrs.items() if key != "DIMENSION_LIST"}
+        attributes = {
+            key: repr(np.asarray(value).tolist()) for key, value in image.attrs.items() if key != "DIMENSION_LIST"
+        }
         return image[...].tobytes(), image.shape, str(image.dtype), attributes, repr(file["provenance"][...].tolist())
 
 

@@ -474,6 +474,13 @@ def test_rows_twice_are_both_kept_and_the_first_one_counts(tmp_path: Path) -> No
     assert pixels_of(instance).rows == 4
 
 
+def test_pixels_right_behind_the_meta_are_named_once(tmp_path: Path) -> None:
+    instance = read_bytes(tmp_path, CT_SMALL[:336] + b"\xe0\x7f\x10\0OW\0\0\x04\0\0\0abcd")
+    assert list(instance.record)[-1] == "PixelData"
+    assert "PixelData#2" not in instance.record
+    assert pixels_of(instance).offset == 348
+
+
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mutants")

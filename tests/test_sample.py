@@ -12,13 +12,12 @@ import pydicom
 import pytest
 from pydicom.uid import UID
 
-from crawler import planar
-from crawler.damage import BROKEN
 from crawler.errors import FileError
 from crawler.header import read_instance
 from crawler.model import File
 from crawler.pixels import frames
-from crawler.sample import write_sample
+from crawler.sample import planar, write_sample
+from crawler.sample.damage import BROKEN
 
 COMMITTED = Path(__file__).parents[1] / "dicom_data"
 

@@ -12,7 +12,7 @@ import numpy as np
 from pydicom import uid as uids
 from pydicom.dataset import Dataset
 
-from crawler.specimen import encapsulated, instance
+from crawler.sample.specimen import encapsulated, instance
 
 BROKEN: dict[str, str] = {
     "cut_inside_header.dcm": "header",

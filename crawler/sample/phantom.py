@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crawler.drawing import Array, blob, edge, grid, smooth_noise, stroke
+from crawler.sample.drawing import Array, blob, edge, grid, smooth_noise, stroke
 
 # Side of a plane of `head`, mm.
 HEAD_FIELD = 208.0

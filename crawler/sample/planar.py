@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crawler.drawing import Array, blob, edge, grid, smooth_noise, stroke
+from crawler.sample.drawing import Array, blob, edge, grid, smooth_noise, stroke
 
 # Chambers of a heart in an apical four-chamber view, in fractions of the sector's depth: centre (depth, side), half
 # axes, angle in radians, share of the half axes that a beat takes away (atria fill while ventricles empty).

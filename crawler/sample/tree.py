@@ -14,10 +14,19 @@ from typing import Any
 import numpy as np
 from pydicom import uid as uids
 
-from crawler import phantom, planar
-from crawler.damage import write_broken
-from crawler.drawing import Array
-from crawler.specimen import compress_rle, decimal, encapsulated, encode, instance, sample_uid, save, stored_values
+from crawler.sample import phantom, planar
+from crawler.sample.damage import write_broken
+from crawler.sample.drawing import Array
+from crawler.sample.specimen import (
+    compress_rle,
+    decimal,
+    encapsulated,
+    encode,
+    instance,
+    sample_uid,
+    save,
+    stored_values,
+)
 
 NOTES = """These files are synthetic: drawn by `python dme.py sample`, no patient was involved.
 This text is not DICOM, and a run lists it as skipped.
