@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Protocol, TextIO
 
@@ -67,7 +68,16 @@ class Bar:
         """So much is to be done."""
         self._stream.write("\n")
         self._of = size
-        self._bar = tqdm(total=files, unit=" files", file=self._stream, dynamic_ncols=True, smoothing=0.1)
+        wide = os.get_terminal_size(self._stream.fileno()).columns > 0  # some terminals say 0: then 80 is assumed
+        self._bar = tqdm(
+            total=files,
+            unit=" files",
+            file=self._stream,
+            dynamic_ncols=wide,
+            ncols=None if wide else 80,
+            nrows=None if wide else 24,
+            smoothing=0.1,
+        )
 
     def advance(self, files: int, size: int, failed: int) -> None:
         """So much more is done."""

@@ -1,8 +1,8 @@
 """Real files whose pixels are known: shape, dtype, meaning and some values of the first frame.
 
-The values stand in the files as two decoders read them: imagecodecs and one of pydicom's own (for lossless JPEG,
-libjpeg-turbo and jpegsof3; the JPEG-LS files also agree with pydicom's reference values). Two are read by libjpeg-turbo
-alone: JPEG-lossy.dcm and JPGExtended.dcm, 12-bit JPEG.
+Read by this package, and equal to what one of pydicom's own decoders gives, except for what no second decoder on hand
+reads: the JPEG-LS files (of which MR_small and emri_small equal their uncompressed twins, see `SAME_IMAGE`) and 12-bit
+JPEG (JPEG-lossy.dcm, JPGExtended.dcm). Of lossless JPEG, libjpeg-turbo and jpegsof3 give the same.
 """
 
 from __future__ import annotations
