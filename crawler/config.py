@@ -136,7 +136,7 @@ class MetadataSection:
     file: str = key("metadata.jsonl", "JSON Lines file, one object per DICOM file")
     append: bool = key(True, "true: resume; false: an existing file is an error", shapes=False)
     keys: Literal["keyword", "name", "tag"] = key(
-        "keyword", "keyword: PatientName; name: Patient's Name; tag: 00100010"
+        "keyword", "keyword: PatientName; name: Patient's Name; tag: (0010,0010)"
     )
     tables: tuple[Literal["csv"], ...] = key(("csv",), "tables of the rows", later=("parquet", "xlsx"), shapes=False)
 

@@ -29,6 +29,7 @@ from crawler.errors import StopError
 from crawler.worker import SLOT, Watch, Work, serve
 
 TICK = 0.25  # seconds between two looks at time and memory
+START_SECONDS = 60.0  # a worker that has not said its first word by then never will
 START_ATTEMPTS = 3  # workers in a row that die before their first word: the machine, not a file, is at fault
 
 
@@ -245,9 +246,11 @@ class Pool:
     def _enforce(self) -> list[Done | Lost]:
         lost: list[Done | Lost] = []
         for number, worker in enumerate(self._workers):
+            _, _, since = worker.watch.where()
+            if not worker.ready and time.monotonic() - since > START_SECONDS:
+                lost += self._bury(number, worker, "worker died", "it never started")
             if worker.ticket is None:
                 continue
-            _, _, since = worker.watch.where()
             if time.monotonic() - since > self._limits.seconds:
                 text = f"no progress for {self._limits.seconds:g} s (limits.seconds)"
                 lost += self._bury(number, worker, "time limit", text)

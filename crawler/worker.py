@@ -70,8 +70,8 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
     faulthandler.disable()  # the parent tells of a crash in one line
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _limit_memory(memory)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    _limit_memory(memory)
     watch = Watch(slots)
     conn.send(("ready", None))
     while True:
@@ -94,12 +94,13 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
 
 
 def _limit_memory(limit: int) -> None:
-    """Make allocations beyond the limit fail at once; elsewhere the parent looks at resident memory."""
-    if sys.platform != "win32":
+    """Make allocations of more than `limit` bytes beyond what is there now fail; elsewhere the parent looks on."""
+    if sys.platform == "linux":
         import resource
 
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        ceiling = psutil.Process().memory_info().data + limit  # a forked worker begins with its parent's memory
+        with contextlib.suppress(ValueError, OSError):  # the system allows less anyway
+            resource.setrlimit(resource.RLIMIT_DATA, (ceiling, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def _leave_with(parent: int) -> None:

@@ -30,7 +30,14 @@ def test_sample_then_config(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "found" in out
     assert "not DICOM" in out
-    for name in ("metadata.jsonl", "metadata.csv", "series.csv", "unreadable_files.csv", "summary.json", "pixel_data.h5"):
+    for name in (
+        "metadata.jsonl",
+        "metadata.csv",
+        "series.csv",
+        "unreadable_files.csv",
+        "summary.json",
+        "pixel_data.h5",
+    ):
         assert (tmp_path / "output" / name).is_file()
     assert (tmp_path / "output" / "config.yml").read_text(encoding="utf-8") == text
 
@@ -38,7 +45,9 @@ def test_sample_then_config(tmp_path, monkeypatch, capsys):
 def test_damaged_files_exit_3_and_are_listed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["sample", "in", "--broken", "-q"]) == 0
-    settings = write(tmp_path, "num_workers: 0\noutput: {dir: out}\ndicom: {dir: in}\nmetadata:\nimage:\nvideo:\nvolume:\n")
+    settings = write(
+        tmp_path, "num_workers: 0\noutput: {dir: out}\ndicom: {dir: in}\nmetadata:\nimage:\nvideo:\nvolume:\n"
+    )
     assert main([settings]) == 3
     out = capsys.readouterr().out
     assert "out/unreadable_files.csv" in out
@@ -120,6 +129,8 @@ def test_python_users_get_the_same(tmp_path):
     import crawler
 
     save(quick_dataset(), tmp_path / "in" / "a.dcm")
-    settings = write(tmp_path, f"num_workers: 0\noutput: {{dir: {tmp_path}/out}}\ndicom: {{dir: {tmp_path}/in}}\nmetadata:\n")
+    settings = write(
+        tmp_path, f"num_workers: 0\noutput: {{dir: {tmp_path}/out}}\ndicom: {{dir: {tmp_path}/in}}\nmetadata:\n"
+    )
     summary = crawler.run(crawler.load_config(settings))
     assert (summary.found, summary.exported, summary.exit_code) == (1, 1, 0)

@@ -65,7 +65,8 @@ def test_three_poison_files_cost_three_files(tmp_path, monkeypatch, stage, large
     assert set(found) == set(victims)
     assert {row["stage"] for row in found.values()} == {stage}
     reasons = [found[name]["reason"] for name in victims]
-    assert reasons == ["worker died", "time limit", "out of memory"]
+    assert reasons[:2] == ["worker died", "time limit"]
+    assert reasons[2] in ("out of memory", "memory limit")
     # The rest is what a tree without these files gives; a header that was read keeps its row.
     for name in victims:
         (tmp_path / "in" / name).unlink()
@@ -128,14 +129,14 @@ def test_an_error_nobody_foresaw_is_the_files_and_quotes_nothing(tmp_path, monke
 
 def test_a_long_cine_is_no_hang(tmp_path, monkeypatch):
     """The limit is for one step: a file that makes progress may take longer in all."""
-    multiframe(tmp_path / "in" / "cine.dcm", 12, 8, 8)
+    multiframe(tmp_path / "in" / "cine.dcm", 8, 8, 8)
     original = crawler.export.frames
 
     def slow(*arguments):
         for frame in original(*arguments):
-            time.sleep(0.3)
+            time.sleep(0.2)
             yield frame
 
     monkeypatch.setattr(crawler.export, "frames", slow)
-    summary = export(tmp_path / "in", tmp_path / "out", 1, limits={"seconds": 1.5}, **ALL)
+    summary = export(tmp_path / "in", tmp_path / "out", 1, limits={"seconds": 1.2}, **ALL)
     assert summary.exit_code == 0

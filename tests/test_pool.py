@@ -67,22 +67,21 @@ def pool():
 
 
 @pytest.mark.parametrize(
-    ("deed", "reason"),
+    ("deed", "reasons"),
     [
-        ("crash", "worker died"),
-        ("hang", "time limit"),
-        ("grow", "out of memory"),
-        ("grow outside the heap", "memory limit"),
-        ("raise", "internal error"),
+        ("crash", {"worker died"}),
+        ("hang", {"time limit"}),
+        ("grow", {"out of memory", "memory limit"}),  # the system's refusal or the parent's look, whichever is first
+        ("grow outside the heap", {"memory limit"}),
+        ("raise", {"internal error"}),
     ],
 )
-def test_a_poison_item_is_named_and_its_neighbours_are_answered(pool, deed, reason):
-    if deed == "grow" and sys.platform != "linux":
-        reason = "memory limit"
+def test_a_poison_item_is_named_and_its_neighbours_are_answered(pool, deed, reasons):
     events = answers(pool, [["fine"], ["fine", deed, "fine"], ["fine"] * 3, *[["fine"]] * 20])
     lost = events.pop(1)
     assert isinstance(lost, Lost)
-    assert (lost.item, lost.stage, lost.reason) == (1, "pixels", reason)
+    assert (lost.item, lost.stage) == (1, "pixels")
+    assert lost.reason in reasons
     assert "quoted" not in lost.detail
     assert [type(event) for event in events] == [Done] * 22
 
