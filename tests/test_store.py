@@ -87,7 +87,7 @@ def test_a_ledger_that_is_damaged_in_the_middle_is_named(tmp_path):
     data = bytearray(path.read_bytes())
     data[4096:] = b"\xa5" * (len(data) - 4096)
     path.write_bytes(data)
-    with pytest.raises(LedgerError, match="damaged .* --rebuild"):
+    with pytest.raises(LedgerError, match=r"damaged .* --rebuild"):
         export(tmp_path / "in", tmp_path / "out", metadata={})
 
 
