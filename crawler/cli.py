@@ -159,7 +159,7 @@ def closing_table(summary: Summary, config: Config, config_name: str) -> str:
         f"{summary.scans:,} scans, {summary.volumes:,} volumes; {summary.handled:,} files handled now,"
         f" {max(0, summary.found - summary.handled):,} done before; {summary.seconds:.1f} s"
     )
-    out = portable(os.path.relpath(config.output_dir)) if config.output.dir else "."
+    out = _shown(config.output_dir)
     if summary.interrupted:
         lines.append(f"Interrupted: what is done is kept. To go on: python dme.py {config_name}")
     elif summary.listed != summary.found:
@@ -169,9 +169,14 @@ def closing_table(summary: Summary, config: Config, config_name: str) -> str:
     elif not summary.found:
         lines.append("Nothing was found: check dicom.dir and dicom.recursive")
     elif config.metadata is not None and config.metadata_path:
-        rows = portable(os.path.relpath(config.metadata_path))
-        lines.append(f"Next: pandas.read_json({rows!r}, lines=True), or open {out}/series.csv")
+        lines.append(f"Next: pandas.read_json({_shown(config.metadata_path)!r}, lines=True), or {out}/series.csv")
     return "\n".join(lines)
+
+
+def _shown(path: str) -> str:
+    """A path as a person would type it here: relative when it lies below the current folder."""
+    here = os.getcwd()
+    return portable(os.path.relpath(path, here) if os.path.join(path, "").startswith(os.path.join(here, "")) else path)
 
 
 def _reasons(counts: dict[str, int]) -> str:

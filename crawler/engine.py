@@ -32,6 +32,7 @@ from crawler.work import FolderResult, FolderTask, IndexResult, IndexTask, Task,
 log = logging.getLogger("dme")
 
 COMMIT_SECONDS = 0.5  # results of so long share one transaction
+UNFINISHED = ("-journal", ".compacted", ".building")  # what a killed run may leave beside a file of ours
 DEPTH = 6  # tasks kept ready for each worker, so that none waits while the parent writes
 
 
@@ -305,4 +306,4 @@ def own_outputs(store: Store) -> Outputs:
     folders += [os.path.join(path, TEMP) for path in output_roots(config)]
     files = [store.ledger.path, os.path.join(config.output_dir, "run.log"), *views.paths(config)]
     files += [path for path in (config.metadata_path, config.copy_path, config.source) if path]
-    return Outputs(folders, files)
+    return Outputs(folders, [file + ending for file in files for ending in ("", *UNFINISHED)])

@@ -158,6 +158,7 @@ def open_store(config: Config, rebuild: bool = False) -> Iterator[Store]:
         if rows_path and not known and os.path.exists(rows_path):
             ledger.put("rows", 0)
         _check_config(config, ledger)
+        ledger.put("roots", {kind: output_root(config, kind) for kind in ("image", "video", "volume", "sidecar")})
         if config.metadata is not None and not config.metadata.append and ledger.get("finished", False):
             raise LedgerError(
                 f"{portable(rows_path or '')} is finished and metadata.append is false;"
@@ -207,8 +208,9 @@ def _check_config(config: Config, ledger: Ledger) -> None:
         if changed:
             key = changed[0]
             more = f" (and {', '.join(changed[1:])})" if len(changed) > 1 else ""
+            now = repr(shaping[key]) if key in shaping else "switched off"
             raise ConfigError(
-                f"{key} was {before[key]!r} when this output was made and is {shaping.get(key)!r} now{more};"
+                f"{key} was {before[key]!r} when this output was made and is {now} now{more};"
                 " set it back, choose another output, or use --rebuild to make all outputs anew"
             )
         added = sorted({key.split(".")[0] for key in shaping if key not in before})
@@ -221,11 +223,12 @@ def _check_config(config: Config, ledger: Ledger) -> None:
 def _forget(config: Config, path: str, rows_path: str | None) -> None:
     """Begin anew: delete our products and rows. What cannot be told to be ours is set aside, not deleted."""
     products: list[tuple[str, bytes]] | None = None
+    roots: dict[str, str] = {}
     if os.path.exists(path) and os.path.getsize(path):
         try:
             ledger = Ledger(path)
             try:
-                products = ledger.all_products()
+                products, roots = ledger.all_products(), ledger.get("roots", {})
             finally:
                 ledger.close()
         except LedgerError as error:
@@ -240,7 +243,7 @@ def _forget(config: Config, path: str, rows_path: str | None) -> None:
         return
     for kind, name in products:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(output_root(config, kind), os.fsdecode(name)))
+            os.unlink(os.path.join(roots.get(kind) or output_root(config, kind), os.fsdecode(name)))
     if rows_path and os.path.exists(rows_path):
         os.unlink(rows_path)
     os.unlink(path)

@@ -134,3 +134,44 @@ def test_python_users_get_the_same(tmp_path):
     )
     summary = crawler.run(crawler.load_config(settings))
     assert (summary.found, summary.exported, summary.exit_code) == (1, 1, 0)
+
+
+def test_the_configuration_of_the_media_exporter_runs_unchanged(tmp_path, monkeypatch):
+    """Keys, nesting and values as that tool's manual prints them."""
+    monkeypatch.chdir(tmp_path)
+    main(["sample", "in", "-q"])
+    settings = write(
+        tmp_path,
+        """\
+num_workers: 4
+dicom:
+  dir: in
+  recursive: true
+media:
+  dir: out/media
+  overwrite: false
+metadata:
+  file: out/metadata.jsonl
+  append: false
+config:
+  file: out/config.yml
+video:
+  extension: ".mp4"
+  save_method_kwargs:
+    encoding_format: "h264"
+    encoding_args:
+      pix_fmt: "yuv420p"
+      options:
+        crf: "17"
+image:
+  extension: ".png"
+  save_method_kwargs:
+    pil_writer_params: {}
+""",
+    )
+    assert main([settings, "-q"]) == 0
+    rows = (tmp_path / "out" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == sum(path.is_file() for path in (tmp_path / "in").rglob("*")) - 1
+    assert len(list((tmp_path / "out" / "media").rglob("*.mp4"))) == 2
+    assert (tmp_path / "out" / "config.yml").read_text() == (tmp_path / "c.yml").read_text()
+    assert main([settings, "-q"]) == 1  # append is false, and the file is finished

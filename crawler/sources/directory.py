@@ -25,6 +25,7 @@ class Root:
 
     path: str
     prefix: str = ""
+    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Folder:
 
     def files(self) -> list[File]:
         """The entries as files."""
-        base = os.path.dirname(self.root.path) if os.path.isfile(self.root.path) else self.root.path
+        base = os.path.dirname(self.root.path) if self.root.is_file else self.root.path
         return [
             File(base, os.path.join(self.path, name), size, mtime, self.root.prefix)
             for name, size, mtime in self.entries
@@ -94,7 +95,7 @@ class Outputs:
     def has(self, folder: str, name: str) -> bool:
         """Whether the file is one of our outputs."""
         ours = self.files.get(folder)
-        return ours is not None and (name in ours or any(name.startswith(own + "-") for own in ours))
+        return ours is not None and name in ours
 
 
 def roots_of(paths: Iterable[str]) -> list[Root]:
@@ -111,7 +112,7 @@ def roots_of(paths: Iterable[str]) -> list[Root]:
             raise SourceError(f"dicom.dir: {portable(path)} does not exist; correct the path or mount the disk")
     real = [os.path.realpath(path) for path in paths]
     if len(real) == 1:
-        return [Root(real[0])]
+        return [Root(real[0], is_file=os.path.isfile(real[0]))]
     roots: list[Root] = []
     taken: set[str] = set()
     for path in real:
@@ -121,14 +122,14 @@ def roots_of(paths: Iterable[str]) -> list[Root]:
             number += 1
             name = f"{base}-{number}"
         taken.add(name.casefold())
-        roots.append(Root(path, name))
+        roots.append(Root(path, name, os.path.isfile(path)))
     return roots
 
 
 def walk(root: Root, recursive: bool = True, outputs: Outputs | None = None) -> Iterator[Folder]:
     """Yield every folder below a root, depth first and sorted by name; symbolic links are followed, loops are not."""
     outputs = outputs or Outputs()
-    if os.path.isfile(root.path):
+    if root.is_file:
         info = os.stat(root.path)
         yield Folder(root, "", ((os.path.basename(root.path), info.st_size, info.st_mtime_ns),))
         return
@@ -149,7 +150,7 @@ def walk(root: Root, recursive: bool = True, outputs: Outputs | None = None) -> 
 
 def listing(root: Root, path: str, outputs: Outputs | None = None) -> Folder:
     """One folder as it is now."""
-    if os.path.isfile(root.path):
+    if root.is_file:
         return next(walk(root))
     real = os.path.realpath(os.path.join(root.path, path)) if path else root.path
     return _scan(root, path, real, outputs or Outputs())[0]

@@ -20,7 +20,8 @@ def build(context: Context, target: str) -> None:
         writer = csv.writer(file)
         writer.writerow(["file", "stage", "reason", "detail"])
         for folder, name, stage, reason, detail in context.ledger.failures():
-            writer.writerow([f"{folder}/{name}" if folder else name, stage, reason, detail])
+            path = f"{folder}/{name}" if folder else name
+            writer.writerow([path or "./", stage, reason, detail])
 
 
 VIEW = View("failures", path, build)
