@@ -77,7 +77,7 @@ def voi_fields(fields: Fields) -> Fields:
 def _plain(fields: Fields) -> Plane:
     """Plane of an object whose attributes stand in the data set itself."""
     return Plane(
-        position=_vector(fields, "ImagePositionPatient"),
+        position=None if _is_montage(fields) else _vector(fields, "ImagePositionPatient"),
         orientation=fields.vector("ImageOrientationPatient", 6),
         spacing=_spacing(fields),
         thickness=fields.number("SliceThickness"),
@@ -85,6 +85,12 @@ def _plain(fields: Fields) -> Plane:
         intercept=_number_or(fields, "RescaleIntercept", 0.0),
         traits=tuple(_trait(fields.value(keyword)) for keyword in TRAITS),
     )
+
+
+def _is_montage(fields: Fields) -> bool:
+    """Whether the image is a Siemens mosaic: many slices side by side, and its position is that of none of them."""
+    kind = fields.value("ImageType")
+    return isinstance(kind, list) and "MOSAIC" in kind
 
 
 def _overlaid(plane: Plane, group: Fields | None) -> Plane:

@@ -430,3 +430,11 @@ def test_tiny_files_by_the_thousand(tmp_path):
     accounts_hold(summary, 1200)
     assert summary.exit_code == 0
     assert len(rows(tmp_path / "out")) == 1200
+
+
+def test_a_mosaic_gets_no_affine_that_is_not_true(tmp_path):
+    path = ct_series(tmp_path / "in", n=1, ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])[0]
+    export(tmp_path / "in", tmp_path / "out")
+    (volume,) = (tmp_path / "out" / "volumes").rglob("*.h5")
+    with h5py.File(volume) as file:
+        assert "affine" not in file["image"].attrs, path.name
