@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +102,8 @@ def test_dme_py_as_a_script_without_a_terminal(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_bar_on_a_terminal(tmp_path):
+    import pty
+
     save(quick_dataset(), tmp_path / "in" / "a.dcm")
     settings = write(tmp_path, "num_workers: 1\noutput: {dir: out}\ndicom: {dir: in}\nmetadata:\n")
     ours, theirs = pty.openpty()
