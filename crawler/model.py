@@ -68,7 +68,12 @@ class File:
     prefix
         Name of the root in outputs; empty with a single root.
     member
-        Path inside an archive, or None.
+        Path inside an archive, with forward slashes; None for a file on disk. ``size`` and ``mtime_ns`` are the
+        member's then, and ``path`` is the archive's.
+    start
+        Offset of a member that lies in its archive as it is (plain tar); -1 otherwise.
+    spooled
+        Native path of a temporary copy of the member (compressed tar); empty otherwise.
     """
 
     root: str
@@ -77,6 +82,8 @@ class File:
     mtime_ns: int
     prefix: str = ""
     member: str | None = None
+    start: int = -1
+    spooled: str = ""
 
     @property
     def native(self) -> str:
