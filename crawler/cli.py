@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,16 +22,23 @@ from crawler import __version__  # noqa: E402
 from crawler.config import Config, load_config  # noqa: E402
 from crawler.errors import ConfigError, StopError  # noqa: E402
 from crawler.model import portable  # noqa: E402
+from crawler.preflight import preflight  # noqa: E402
 from crawler.progress import make_progress  # noqa: E402
 from crawler.runner import run  # noqa: E402
 from crawler.sample import write_sample  # noqa: E402
+from crawler.schema import config_schema  # noqa: E402
+from crawler.status import read_status  # noqa: E402
 from crawler.summary import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, Summary  # noqa: E402
+from crawler.tables import preflight_table, reasons, size_text, status_table  # noqa: E402
 
 log = logging.getLogger("dme")
 
 EPILOG = """\
 examples:
   python dme.py config.yml                   export what the file describes; run it again to go on or to update
+  python dme.py config.yml --dry-run         what there is, what would go wrong, how long it would take; writes nothing
+  python dme.py status config.yml            what is done, as the ledger has it; changes nothing
+  python dme.py schema > dme.schema.json     the configuration as a JSON Schema, for editors
   python dme.py config.yml --workers 0       without worker processes, for debugging
   python dme.py config.yml --retry-failed    try files again that failed before
   python dme.py config.yml --rebuild         forget what was done and make everything anew
@@ -49,10 +58,11 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("config", metavar="CONFIG", help="YAML file that says what to do: config.yml explains each key")
-    parser.add_argument("--workers", type=_count, metavar="N", help="worker processes, in place of num_workers")
+    parser.add_argument("--workers", type=count, metavar="N", help="worker processes, in place of num_workers")
+    parser.add_argument("--dry-run", action="store_true", help="say what a run would find and do, and write nothing")
     parser.add_argument("--rebuild", action="store_true", help="delete what earlier runs made, and make it anew")
     parser.add_argument("--retry-failed", action="store_true", help="try files again that failed and did not change")
-    _add_common(parser)
+    add_common(parser)
     return parser
 
 
@@ -61,17 +71,34 @@ def build_sample_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dme.py sample", description="Write a small synthetic tree of DICOM files.")
     parser.add_argument("dir", metavar="DIR", help="folder to write; made when absent")
     parser.add_argument("--broken", action="store_true", help="add damaged files, to try out the failure log")
-    _add_common(parser)
+    add_common(parser)
     return parser
+
+
+def build_status_parser() -> argparse.ArgumentParser:
+    """The parser of `dme.py status CONFIG`."""
+    parser = argparse.ArgumentParser(prog="dme.py status", description="Say what is done; change nothing.")
+    parser.add_argument("config", metavar="CONFIG", help="the YAML file of the run")
+    return parser
+
+
+def build_schema_parser() -> argparse.ArgumentParser:
+    """The parser of `dme.py schema`."""
+    return argparse.ArgumentParser(
+        prog="dme.py schema", description="Print a JSON Schema (draft 2020-12) of the configuration, for editors."
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    return guarded(lambda: _command(given))
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; what stops it becomes one line and an exit code."""
     try:
-        if given[:1] == ["sample"]:
-            return _sample(build_sample_parser().parse_args(given[1:]))
-        return _run(build_parser().parse_args(given))
+        return command()
     except StopError as error:
         print(f"dme: {error}", file=sys.stderr)
         return EXIT_STOPPED
@@ -83,14 +110,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_STOPPED
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def show(text: str) -> None:
+    """Print what a command has to say at its end."""
+    print(text)
+
+
+def _command(given: list[str]) -> int:
+    if given[:1] == ["sample"]:
+        return _sample(build_sample_parser().parse_args(given[1:]))
+    if given[:1] == ["status"]:
+        return _status(build_status_parser().parse_args(given[1:]))
+    if given[:1] == ["schema"]:
+        build_schema_parser().parse_args(given[1:])
+        print(json.dumps(config_schema(), indent=2))
+        return EXIT_OK
+    return _run(build_parser().parse_args(given))
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that every command has."""
     loud = parser.add_mutually_exclusive_group()
     loud.add_argument("-v", "--verbose", action="store_true", help="say more")
     loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     parser.add_argument("--version", action="version", version=f"dme {__version__}")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Read a number from 0 on."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("must be 0 or more")
@@ -104,7 +150,7 @@ def _sample(options: argparse.Namespace) -> int:
         raise StopError(f"{options.dir} cannot be written: {error.strerror}") from None
     if not options.quiet:
         size = sum(path.stat().st_size for path in files)
-        print(f"{len(files)} files, {_bytes(size)}, written to {options.dir}")
+        print(f"{len(files)} files, {size_text(size)}, written to {options.dir}")
     return EXIT_OK
 
 
@@ -112,81 +158,94 @@ def _run(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     if options.workers is not None:
         config = replace(config, num_workers=options.workers)
+    if options.dry_run:
+        return _dry_run(config, options.config)
     if not (config.metadata or config.media or config.volume):
         log.warning("no section switches an output on: files are only read and counted")
-    handlers = _start_log(config, options)
-    try:
+    with logging_to(config.output_dir, config.roots, options):
         progress = make_progress(sys.stderr, quiet=options.quiet)
         summary = run(config, rebuild=options.rebuild, retry_failed=options.retry_failed, progress=progress)
-    finally:
-        for handler in handlers:
-            log.removeHandler(handler)
-            handler.close()
     if not options.quiet:
         print(closing_table(summary, config, options.config))
     return summary.exit_code
 
 
-def _start_log(config: Config, options: argparse.Namespace) -> list[logging.Handler]:
-    """Log to the terminal and to run.log; warnings of libraries go there too, never raw to the terminal."""
+def _dry_run(config: Config, config_name: str) -> int:
+    """Print the table; the trial run has no log, since it is no run of the user's."""
+    warnings.simplefilter("ignore")
+    silence = logging.NullHandler()
+    log.addHandler(silence)  # without any handler, logging prints warnings itself
+    try:
+        print(preflight_table(preflight(config), config_name))
+    finally:
+        log.removeHandler(silence)
+    return EXIT_OK
+
+
+def _status(options: argparse.Namespace) -> int:
+    print(status_table(read_status(load_config(options.config)), options.config))
+    return EXIT_OK
+
+
+@contextmanager
+def logging_to(folder: str, inputs: Sequence[str], options: argparse.Namespace) -> Iterator[None]:
+    """Log to the terminal and to run.log in a folder; warnings of libraries never reach the terminal raw."""
     warnings.simplefilter("ignore")  # they may quote values of elements; what matters is in the outcomes
     console = logging.StreamHandler(sys.stderr)
     console.setLevel(logging.ERROR if options.quiet else logging.INFO if options.verbose else logging.WARNING)
     console.setFormatter(logging.Formatter("dme: %(message)s"))
     try:
-        os.makedirs(config.output_dir, exist_ok=True)
-        file = logging.FileHandler(os.path.join(config.output_dir, "run.log"), encoding="utf-8")
+        os.makedirs(folder, exist_ok=True)
+        file = logging.FileHandler(os.path.join(folder, "run.log"), encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{portable(config.output_dir)} cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{portable(folder)} cannot be written: {error.strerror}") from None
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
     log.propagate = False
     handlers: list[logging.Handler] = [console, file]
     for handler in handlers:
         log.addHandler(handler)
-    log.info("dme %s on %s", __version__, ", ".join(portable(root) for root in config.roots))
-    return handlers
+    log.info("dme %s on %s", __version__, ", ".join(map(portable, inputs)))
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
 
 
-def closing_table(summary: Summary, config: Config, config_name: str) -> str:
-    """What a run did, and what to do next."""
+def account_lines(summary: Summary) -> list[str]:
+    """Lines that say what became of every file."""
     skipped, failed = sum(summary.skipped.values()), sum(summary.failed.values())
-    lines = ["", f"{'found':<10}{summary.found:>10,} files   {_bytes(summary.bytes)}"]
+    lines = ["", f"{'found':<10}{summary.found:>10,} files   {size_text(summary.bytes)}"]
     lines.append(f"{'exported':<10}{summary.exported:>10,}")
-    lines.append(f"{'skipped':<10}{skipped:>10,}" + _reasons(summary.skipped))
-    lines.append(f"{'failed':<10}{failed:>10,}" + _reasons(summary.failed))
+    lines.append(f"{'skipped':<10}{skipped:>10,}" + reasons(summary.skipped))
+    lines.append(f"{'failed':<10}{failed:>10,}" + reasons(summary.failed))
     lines.append(
         f"{summary.scans:,} scans, {summary.volumes:,} volumes; {summary.handled:,} files handled now,"
         f" {max(0, summary.found - summary.handled):,} done before; {summary.seconds:.1f} s"
     )
-    out = _shown(config.output_dir)
+    return lines
+
+
+def closing_table(summary: Summary, config: Config, config_name: str) -> str:
+    """What a run did, and what to do next."""
+    lines = account_lines(summary)
+    out = shown(config.output_dir)
     if summary.interrupted:
         lines.append(f"Interrupted: what is done is kept. To go on: python dme.py {config_name}")
     elif summary.listed != summary.found:
         lines.append(f"The input changed during the run: python dme.py {config_name} brings the outputs up to date")
-    elif failed:
+    elif summary.failed:
         lines.append(f"Next: see {out}/unreadable_files.csv; mend the files, then run the same command again")
     elif not summary.found:
         lines.append("Nothing was found: check dicom.dir and dicom.recursive")
     elif config.metadata is not None and config.metadata_path:
-        lines.append(f"Next: pandas.read_json({_shown(config.metadata_path)!r}, lines=True), or {out}/series.csv")
+        lines.append(f"Next: pandas.read_json({shown(config.metadata_path)!r}, lines=True), or {out}/series.csv")
     return "\n".join(lines)
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
     """A path as a person would type it here: relative when it lies below the current folder."""
     here = os.getcwd()
     return portable(os.path.relpath(path, here) if os.path.join(path, "").startswith(os.path.join(here, "")) else path)
-
-
-def _reasons(counts: dict[str, int]) -> str:
-    shown = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return "".join(f"\n{'':<12}{count:>8,}  {reason}" for reason, count in shown)
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

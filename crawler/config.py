@@ -119,7 +119,9 @@ class DicomSection:
 
     dir: str | tuple[str, ...] = key(MISSING, "folder, or list of folders", expects="a folder or a list", min_items=1)
     recursive: bool = key(True, "whether to look into subfolders")
-    group: Literal["folder"] = key("folder", "folder: the files of a scan lie in one folder", later=("tree",))
+    group: Literal["folder", "tree"] = key(
+        "folder", "folder: the files of a scan lie in one folder; tree: anywhere below the root, as in a PACS's storage"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,41 +8,58 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-from crawler import views
 from crawler.config import Config
 from crawler.errors import OutputError
-from crawler.ledger import ScanRow
-from crawler.model import File, Outcome, Product
-from crawler.plan import FOLDER_FILES, FolderPlan, LargeFolder, Planner, poisoned, size_of, split
+from crawler.ledger import FileRow, TodoRow
+from crawler.model import File, Outcome
+from crawler.ours import own_outputs
+from crawler.plan import (
+    FOLDER_FILES,
+    ArchivePlan,
+    FolderPlan,
+    LargeFolder,
+    Planner,
+    archive_digest,
+    archives_of,
+    poisoned,
+    size_of,
+    split,
+    without_archives,
+)
 from crawler.pool import Done, Inline, Limits, Lost, Pool
 from crawler.progress import Progress
+from crawler.recorder import Recorder
 from crawler.result import TEMP, ScanResult, Setup
 from crawler.sinks import LAYOUT_SINKS, media_sink, require
-from crawler.sources.directory import Folder, Outputs, Root, walk
-from crawler.store import SHARD, Store, disk_error, output_root, output_roots
-from crawler.work import FolderResult, FolderTask, IndexResult, IndexTask, Task, Worker
+from crawler.sources.archive import Expanded
+from crawler.sources.directory import Folder, Root, walk
+from crawler.store import SHARD, Store, disk_error
+from crawler.tree import Segment, Tree
+from crawler.work import ArchiveTask, FolderResult, FolderTask, IndexResult, IndexTask, Task, Worker
 
 log = logging.getLogger("dme")
 
 COMMIT_SECONDS = 0.5  # results of so long share one transaction
-UNFINISHED = ("-journal", ".compacted", ".building")  # what a killed run may leave beside a file of ours
 DEPTH = 6  # tasks kept ready for each worker, so that none waits while the parent writes
 
 
-@dataclass(slots=True)
-class _Ticket:
+@dataclass(frozen=True, slots=True)
+class Ticket:
     """A task in the pool, and whom its answer is for."""
 
     task: Task
-    plans: list[FolderPlan] | None = None
+    plans: tuple[FolderPlan, ...] = ()
     large: LargeFolder | None = None
+    archive: ArchivePlan | None = None
+    segments: tuple[Segment, ...] = ()
     start: int = 0
     strikes: int = 0
 
@@ -53,26 +70,30 @@ class Engine:
     def __init__(self, store: Store, roots: list[Root], progress: Progress, stopped: Callable[[], bool]) -> None:
         self.store, self.ledger, self.roots, self.progress = store, store.ledger, roots, progress
         self.stopped = stopped
-        self.outputs = own_outputs(store)
-        self.tickets: dict[int, _Ticket] = {}
-        self.ready: deque[_Ticket] = deque()
-        self.handled = self.listed = 0
-        self.committed = time.monotonic()
-        self.pool: Pool | Inline = Inline(self._nothing)
+        self.outputs = own_outputs(store.config)
+        self.recorder = Recorder(store, progress)
+        self.tree = store.config.dicom.group == "tree"
+        self.listed = 0
+        self._tickets: dict[int, Ticket] = {}
+        self._ready: deque[Ticket] = deque()
+        self._committed = time.monotonic()
+        self._vanished = False
 
-    @staticmethod
-    def _nothing(task: Any, watch: Any) -> None:
-        raise AssertionError("no pool is open")
+    @property
+    def handled(self) -> int:
+        """Files looked at in this run."""
+        return self.recorder.handled
 
     def run(self) -> None:
         """Do all that is to be done, or stop early; raises StopError when it cannot go on."""
         self._survey()
         if self.stopped():
             return
-        if self.ledger.count("todo"):
+        self._vanished = self.ledger.count("seen") < self.ledger.count("folders")
+        if self.ledger.count("todo") or (self.tree and self._vanished):
             self._crawl()
         if not self.stopped():
-            if self.ledger.count("seen") < self.ledger.count("folders") and self.ledger.forget_vanished():
+            if self._vanished and self.ledger.forget_vanished():
                 self.ledger.touch()
             self.store.commit()
             self.store.compact()
@@ -81,19 +102,29 @@ class Engine:
     # -- what is there ---------------------------------------------------------------------------------------------
 
     def _survey(self) -> None:
-        """Walk the input and queue the folders whose listing is new or changed."""
-        config, folders, size = self.store.config, 0, 0
-        todo: list[tuple[int, bytes, int, int]] = []
+        """Walk the input and queue the folders and archives whose listing is new or changed."""
+        folders, size = 0, 0
+        todo: list[TodoRow] = []
+        archives: list[tuple[TodoRow, str]] = []  # of a tree: read again when anything changed
         for number, root in enumerate(self.roots):
-            for folder in walk(root, config.dicom.recursive, self.outputs):
-                if not folder.count:
-                    continue
+            if self.tree:
+                self.ledger.visit(Folder(root, "", ()).key)
+            for whole in walk(root, self.store.config.dicom.recursive, self.outputs):
+                folder = without_archives(whole)
                 folders += 1
-                self.listed += folder.count
-                of_folder = folder.size
-                size += of_folder
-                if self.ledger.visit(folder.key) != folder.digest():
-                    todo.append((number, os.fsencode(folder.path), folder.count, of_folder))
+                size += whole.size
+                path = os.fsencode(folder.path)
+                if folder.count:
+                    self.listed += folder.count
+                    if self.ledger.visit(folder.key) != folder.digest():
+                        todo.append((number, path, b"", folder.count, folder.size))
+                for file in archives_of(whole) if len(whole.entries) > len(folder.entries) else ():
+                    row = (number, path, os.fsencode(os.path.basename(file.path)), 1, file.size)
+                    if self.ledger.visit_archive(file.key, archive_digest(file)):
+                        self.listed += self.ledger.files_in_archive(file.key)
+                        archives.append((row, file.key))
+                    else:
+                        todo.append(row)
                 if folders % 1000 == 0:
                     self.ledger.add_todo(todo)
                     todo = []
@@ -101,6 +132,11 @@ class Engine:
                     if self.stopped():
                         return
         self.ledger.add_todo(todo)
+        if self.tree and archives and self.ledger.count("todo"):
+            self.ledger.add_todo(row for row, _ in archives)
+            for _, key in archives:
+                self.listed -= self.ledger.files_in_archive(key)
+                self.ledger.forget_archive(key)
         self.progress.survey(folders, self.listed, size)
 
     # -- what is to be done ----------------------------------------------------------------------------------------
@@ -117,14 +153,17 @@ class Engine:
             os.makedirs(spool, exist_ok=True)
         except OSError as error:
             raise disk_error(error, spool) from None
-        worker = Worker(setup_of(config, spool, token))
-        workers = config.num_workers
+        worker, workers = Worker(setup_of(config, spool, token)), config.num_workers
         limits = Limits(config.limits.seconds, config.limits.memory)
-        self.pool = Pool(workers, worker, limits) if workers else Inline(worker)
-        bundles = Planner(self.store, self.roots, self.outputs, files // (max(1, workers) * 8)).folders()
+        self.pool: Pool | Inline = Pool(workers, worker, limits) if workers else Inline(worker)
+        self.depth = DEPTH * max(1, workers)
+        self.planner = Planner(self.store, self.roots, self.outputs, spool, files // (max(1, workers) * 8))
         clean = False
         try:
-            self._loop(bundles, DEPTH * max(1, workers))
+            if self.tree:
+                self._crawl_tree()
+            else:
+                self._loop(self._prepare(bundle) for bundle in self.planner.bundles())
             clean = not self.stopped()
         finally:
             if clean:
@@ -135,139 +174,164 @@ class Engine:
             with contextlib.suppress(OutputError):  # the disk may be full: what was committed before is kept
                 self.store.commit()
 
-    def _loop(self, bundles: Iterator[list[FolderPlan]], depth: int) -> None:
-        exhausted = False
+    def _crawl_tree(self) -> None:
+        """Three rounds: read what changed, read what shares a scan with that, export the scans."""
+        self.forest = Tree(self.ledger, self.roots)
+        self._loop(self._prepare(bundle) for bundle in self.planner.bundles())
+        self.forest.open_roots()
+        if not self.stopped():
+            rest = self.forest.index_rest()
+            self._loop([Ticket(task, segments=tuple(segments))] for task, segments in rest)
+        if not self.stopped():
+            self._loop([Ticket(task)] for task in self.forest.scan_tasks())
+        if not self.stopped():
+            self.forest.finish()
+
+    def _loop(self, source: Iterator[list[Ticket]]) -> None:
+        """Keep the pool busy until the source is dry and every answer is in."""
+        dry = False
         while not self.stopped():
-            while not exhausted and len(self.ready) + self.pool.backlog < depth:
-                bundle = next(bundles, None)
-                exhausted = bundle is None
-                self._prepare(bundle or [])
-            if self.ready and self.pool.backlog < depth // 2 + 1:
+            while not dry and len(self._ready) + self.pool.backlog < self.depth:
+                more = next(source, None)
+                dry = more is None
+                self._ready.extend(more or ())
+            if self._ready and self.pool.backlog < self.depth // 2 + 1:
                 self._commit()  # the ledger knows the targets before anyone writes them
-                while self.ready and self.pool.backlog < depth:
-                    ticket = self.ready.popleft()
-                    self.tickets[self.pool.submit(ticket.task)] = ticket
-            if not self.tickets and not self.ready:
+                while self._ready and self.pool.backlog < self.depth:
+                    ticket = self._ready.popleft()
+                    self._tickets[self.pool.submit(ticket.task)] = ticket
+            if dry and not self._tickets and not self._ready:
                 return
             for event in self.pool.events():
-                ticket = self.tickets.pop(event.ticket)
+                ticket = self._tickets.pop(event.ticket)
                 if isinstance(event, Done):
                     self._done(ticket, event.value)
                 else:
                     self._lost(ticket, event)
-            if time.monotonic() - self.committed > COMMIT_SECONDS:
+            if time.monotonic() - self._committed > COMMIT_SECONDS:
                 self._commit()
 
     def _commit(self) -> None:
         self.store.commit()
-        self.committed = time.monotonic()
+        self._committed = time.monotonic()
 
-    def _prepare(self, bundle: list[FolderPlan]) -> None:
-        if bundle and len(bundle[0].files) > FOLDER_FILES:
+    def _prepare(self, bundle: list[FolderPlan] | ArchivePlan) -> list[Ticket]:
+        """The tasks of folders, or of an archive, taken in work."""
+        if isinstance(bundle, ArchivePlan):
+            bundle.spool = os.path.join(bundle.spool, uuid.uuid4().hex)
+            try:
+                os.mkdir(bundle.spool)
+            except OSError as error:
+                raise disk_error(error, bundle.spool) from None
+            return [Ticket(bundle.task(), archive=bundle)]
+        if self.tree:
+            for plan in bundle:
+                failed = sum(outcome.outcome == "failed" for _, outcome in plan.folder.faults)
+                self.recorder.advance(len(plan.folder.faults), 0, failed)
+            return [Ticket(task, segments=tuple(parts)) for task, parts in self.forest.index(bundle)]
+        if len(bundle) == 1 and len(bundle[0].files) > FOLDER_FILES:
             large = LargeFolder(bundle[0])
-            for start, task in large.index_tasks():
-                self.ready.append(_Ticket(task, large=large, start=start))
-        elif bundle:
-            self.ready.append(_Ticket(FolderTask(tuple(plan.job() for plan in bundle)), plans=bundle))
+            return [Ticket(task, large=large, start=start) for start, task in large.index_tasks()]
+        return [Ticket(FolderTask(tuple(plan.job() for plan in bundle)), plans=tuple(bundle))]
 
     # -- what came back --------------------------------------------------------------------------------------------
 
-    def _done(self, ticket: _Ticket, answer: Any) -> None:
-        if isinstance(ticket.task, FolderTask):
-            for plan, result in zip(ticket.plans or (), answer, strict=True):
+    def _done(self, ticket: Ticket, answer: Any) -> None:
+        if isinstance(ticket.task, ArchiveTask) and ticket.archive is not None:
+            self._archive_done(ticket.archive, answer)
+        elif isinstance(ticket.task, FolderTask):
+            for plan, result in zip(ticket.plans, answer, strict=True):
                 self._folder_done(plan, result)
+        elif ticket.segments:
+            for _, _, outcome in self.forest.take(list(ticket.segments), answer):
+                self.recorder.advance(1, 0, int(outcome.outcome == "failed"))
         elif ticket.large is not None and isinstance(answer, IndexResult):
             if ticket.large.take(ticket.start, answer):
-                for task in ticket.large.scan_tasks():
-                    self.ready.append(_Ticket(task, large=ticket.large))
-                if not ticket.large.waiting:
-                    self._large_done(ticket.large)
-        elif ticket.large is not None:
-            for result in answer:
-                self._scan_done(ticket.large.plan.folder, result)
-                ticket.large.counted += len(result.files)
-            ticket.large.waiting -= 1
-            if not ticket.large.waiting:
+                self._ready.extend(Ticket(task, large=ticket.large) for task in ticket.large.scan_tasks())
                 self._large_done(ticket.large)
+        else:
+            for result in answer:
+                self.recorder.scan(ticket.large.plan.key if ticket.large else self._root_of(result), result)
+            if ticket.large is not None:
+                ticket.large.counted += sum(len(result.files) for result in answer)
+                ticket.large.waiting -= 1
+                self._large_done(ticket.large)
+
+    def _archive_done(self, archive: ArchivePlan, listed: Expanded) -> None:
+        self.listed += len(listed.members) + len(listed.faults) + 1
+        for bundle in self.planner.open(archive, listed):
+            self._ready.extend(self._prepare(bundle))
 
     def _folder_done(self, plan: FolderPlan, result: FolderResult) -> None:
         for scan in result.scans:
-            self._scan_done(plan.folder, scan)
-        loose = [(file.name, file.size, file.mtime_ns, outcome) for file, outcome in result.loose] + plan.loose()
+            self.recorder.scan(plan.key, scan)
+        loose = [plan.row(file, outcome) for file, outcome in result.loose] + plan.faults()
         names = [scan.scan_id for scan in result.scans] + list(result.kept)
-        self._close_folder(plan.folder, loose, names, sum(len(scan.files) for scan in result.scans))
+        self._close_folder(plan, loose, names, sum(len(scan.files) for scan in result.scans))
 
     def _large_done(self, large: LargeFolder) -> None:
-        loose = large.loose()
-        self._close_folder(large.plan.folder, loose, large.scans, large.counted)
+        if not large.waiting:
+            self._close_folder(large.plan, large.loose(), large.scans, large.counted)
 
-    def _close_folder(self, folder: Folder, loose: list[Any], scans: list[str], counted: int) -> None:
-        self.ledger.finish_folder(folder.key, folder.digest(), loose, scans)
-        rest = folder.count - counted
-        if rest:
-            failed = sum(outcome.outcome == "failed" for *_, outcome in loose)
-            self._advance(rest, 0, failed)
+    def _close_folder(self, plan: FolderPlan, loose: list[FileRow], scans: Iterable[str], counted: int) -> None:
+        self.ledger.finish_folder(plan.key, "" if plan.is_archive else plan.digest, loose, scans)
+        self.recorder.advance(plan.folder.count - counted, 0, sum(row[-1].outcome == "failed" for row in loose))
+        self._in_archive_done(plan)
 
-    def _scan_done(self, folder: Folder, result: ScanResult) -> None:
-        try:
-            span = self.store.rows.append(result.rows) if self.store.rows is not None else (0, 0)
-        except OSError as error:
-            raise disk_error(error, self.store.config.metadata_path or "") from None
-        if isinstance(result.rows, str):
-            os.unlink(result.rows)
-        files = tuple((file.name, file.size, file.mtime_ns, outcome) for file, outcome in result.files)
-        products = tuple(self._product_row(product) for product in result.products)
-        self.ledger.put_scan(folder.key, ScanRow(result.scan_id, result.digest, result.verdict, span, files, products))
-        failed = sum(outcome.outcome == "failed" for _, outcome in result.files)
-        self._advance(len(files), sum(size for _, size, _, _ in files), failed)
+    def _in_archive_done(self, plan: FolderPlan) -> None:
+        """Close the archive with its last folder."""
+        archive = plan.archive
+        if archive is not None and not self.tree:
+            archive.waiting -= 1
+            if not archive.waiting:
+                self.ledger.set_digest(archive.key, archive.digest)
+                shutil.rmtree(archive.spool, ignore_errors=True)
 
-    def _product_row(self, product: Product) -> tuple[str, bytes, str, int, str]:
-        path = os.path.relpath(product.path, output_root(self.store.config, product.kind))
-        return product.kind, os.fsencode(path), product.layout, product.size, product.checksum
-
-    def _advance(self, files: int, size: int, failed: int) -> None:
-        self.handled += files
-        self.progress.advance(files, size, failed)
+    def _root_of(self, result: ScanResult) -> str:
+        """The folder that a tree's scan belongs to."""
+        prefix = result.files[0][0].prefix
+        return next(Folder(root, "", ()).key for root in self.roots if root.prefix == prefix)
 
     # -- what went wrong -------------------------------------------------------------------------------------------
 
-    def _lost(self, ticket: _Ticket, event: Lost) -> None:
+    def _lost(self, ticket: Ticket, event: Lost) -> None:
         """A worker died, hung or grew: the culprit fails, the rest of its task runs again."""
         task = ticket.task
         outcome = Outcome("failed", event.stage, event.reason, event.detail)
-        log.warning(
-            "%s: %s, %s; other files of its task run again", _name(task, event.item), event.reason, event.detail
-        )
+        log.warning("%s: %s, %s; its neighbours run again", _name(task, event.item), event.reason, event.detail)
         if event.item is not None and event.item not in task.poison:
-            again = poisoned(task, event.item, outcome)
-            self.ready.appendleft(_Ticket(again, ticket.plans, ticket.large, ticket.start))
-        elif size_of(task) > 1 and not isinstance(task, IndexTask):
+            self._ready.appendleft(replace(ticket, task=poisoned(task, event.item, outcome), strikes=0))
+        elif size_of(task) > 1 and not isinstance(task, IndexTask | ArchiveTask):
             parts = split(task)
             if ticket.large is not None:
                 ticket.large.waiting += len(parts) - 1
             for number, part in enumerate(parts):
-                plans = [ticket.plans[number]] if ticket.plans else None
-                self.ready.append(_Ticket(part, plans, ticket.large, ticket.start))
+                plans = ticket.plans[number : number + 1]
+                self._ready.append(replace(ticket, task=part, plans=plans, strikes=0))
         elif ticket.strikes == 0:
-            self.ready.append(_Ticket(task, ticket.plans, ticket.large, ticket.start, strikes=1))
+            self._ready.append(replace(ticket, strikes=1))
         else:
             self._give_up(ticket, outcome)
 
-    def _give_up(self, ticket: _Ticket, outcome: Outcome) -> None:
-        """One folder, index or scan that cannot be done at all, and no file to blame: all of its files fail."""
+    def _give_up(self, ticket: Ticket, outcome: Outcome) -> None:
+        """One folder, index, archive or scan that cannot be done, and no file to blame: all of its files fail."""
         task = ticket.task
         if isinstance(task, IndexTask):
             self._done(ticket, IndexResult((outcome,) * len(task.files)))
+        elif isinstance(task, ArchiveTask):
+            self._done(ticket, Expanded((), (), outcome))
         elif isinstance(task, FolderTask):
             self._done(ticket, [FolderResult(tuple((file, outcome) for file in task.jobs[0].files), (), ())])
         else:
             job = task.jobs[0]
             files = tuple((file, outcome) for file in job.files)
-            self._done(ticket, [ScanResult(job.scan_id, "", files, (), {}, b"")])
+            self._done(ticket, [ScanResult(job.scan_id, "", "", files, (), {}, b"")])
 
 
 def _name(task: Task, item: int | None) -> str:
     """The culprit's name for the log: the user's own path."""
+    if isinstance(task, ArchiveTask):
+        return task.file.key
     files: list[File] = list(task.files) if isinstance(task, IndexTask) else [f for job in task.jobs for f in job.files]
     return files[item].key if item is not None else f"{files[0].key} or a neighbour" if files else "an empty folder"
 
@@ -295,15 +359,3 @@ def setup_of(config: Config, spool: str, token: str) -> Setup:
         volume_dir=config.volume_dir,
         pixels=config.limits.pixels,
     )
-
-
-def own_outputs(store: Store) -> Outputs:
-    """Everything that is ours, so that it is never crawled when it lies inside the input."""
-    config = store.config
-    roots = set(config.roots)
-    named = [config.media_dir, config.volume_dir, config.output_dir if config.output.dir else None]
-    folders = [path for path in named if path and path not in roots]
-    folders += [os.path.join(path, TEMP) for path in output_roots(config)]
-    files = [store.ledger.path, os.path.join(config.output_dir, "run.log"), *views.paths(config)]
-    files += [path for path in (config.metadata_path, config.copy_path, config.source) if path]
-    return Outputs(folders, [file + ending for file in files for ending in ("", *UNFINISHED)])

@@ -41,13 +41,13 @@ class ScanExport:
     Parameters
     ----------
     mirror
-        Native relative path of the scan's folder in the outputs.
+        Native relative path of the folder that the scan's volumes lie in; media follow their files.
     headers, stems, items
         Per instance, sorted by name: header, name of its media, number in the worker's task.
     poison
         Outcomes of instances (by position) that must not be decoded: they killed a worker.
     found
-        ``media/<name>`` and ``volume/<name>`` that lie in the output folders and are not ours.
+        ``media/<path>`` and ``volume/<path>`` (native, relative) that lie in the output folders and are not ours.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ScanExport:
         digest = scan_digest((file for file, _ in files), self.stems)
         products = [*self.media, *(product for some in self.written.values() for product in some)]
         rows = write_rows(self.setup, self.scan.scan_id, self.headers, self.states)
-        return ScanResult(self.scan.scan_id, digest, files, tuple(products), verdict, rows)
+        return ScanResult(self.scan.scan_id, self.scan.series_uid, digest, files, tuple(products), verdict, rows)
 
     def _bar_what_makes_no_volume(self) -> None:
         """Mark indexes, and files that equal another byte for byte; only equal UIDs and sizes are read for that."""
@@ -189,9 +189,9 @@ class ScanExport:
         if section is None or root is None or state.outcome.outcome == "failed":
             return None
         state.media_type = "video" if isinstance(section, VideoSection) else "image"
-        name = self.stems[number] + section.extension
-        if f"media/{name}" in self.found:
-            state.media.append(portable(os.path.join(self.mirror, name)))
+        path = os.path.join(os.path.dirname(instance.file.mirror), self.stems[number])
+        if f"media/{path}{section.extension}" in self.found:
+            state.media.append(portable(path + section.extension))
             state.settle(EXISTS)
             return None
 
@@ -204,7 +204,7 @@ class ScanExport:
         sink = media_sink(section)
         with Border("pixels", state.settle) as border:
             display = display_for(instance, self.setup.window, sample)
-            target = Target(os.path.join(root, self.mirror, self.stems[number]), self.setup.temp(root))
+            target = Target(os.path.join(root, path), self.setup.temp(root))
             sink.open(target, FileSubject(instance, display))
         if border.failed:
             sink.abort()
@@ -228,15 +228,16 @@ class ScanExport:
         dtype, photometric = value_type(placed, planes, values), photometric_of(placed[0], values)
         volume = Volume(identity_of(layout, members), dtype, photometric == "RGB" and values == "modality")
         subject = LayoutSubject(part, layout, dtype, values, photometric, {})
-        base = os.path.basename(self.scan.scan_id) + (f"-{layout.name}" if layout.name else "")
+        base = os.path.join(self.mirror, self.scan.scan_id.rpartition("/")[2])
+        base += f"-{layout.name}" if layout.name else ""
         for name in section.formats if section and root else ():
             sink = LAYOUT_SINKS[name]()
             if f"volume/{base}{sink.extension}" in self.found:
                 for number in volume.files:
-                    self.states[number].volumes.append(portable(os.path.join(self.mirror, base + sink.extension)))
+                    self.states[number].volumes.append(portable(base + sink.extension))
                     self.states[number].settle(EXISTS)
                 continue
-            target = Target(os.path.join(root or "", self.mirror, base), self.setup.temp(root or ""))
+            target = Target(os.path.join(root or "", base), self.setup.temp(root or ""))
             volume.add(sink, target, subject)
         return volume
 

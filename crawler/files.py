@@ -1,11 +1,12 @@
-"""A `File` as seekable bytes, whatever it lies in.
+"""A `File` as seekable bytes, whatever it lies in: a folder, an archive, a compressed store.
 
 The only door to the input's bytes. It does not read headers: of a deflated file it finds where the data set begins,
-and no more.
+and no more. Members of archives come as `sources.archive` listed them; nothing is searched for here.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -16,14 +17,17 @@ from typing import BinaryIO, cast
 
 from crawler.elements import EXPLICIT_LITTLE, quiet_pydicom, walk
 from crawler.errors import HeaderError
+from crawler.members import archive_format
 from crawler.model import File
-from crawler.sniff import dataset_start
+from crawler.quota import DEFLATE_MOST, QUOTA
+from crawler.sniff import PREFIX, dataset_start
+from crawler.streams import BLOCK, Growing, Window, ZlibSource, buffered
+from crawler.zips import DAMAGE, shelf
 
-# One read of the input: holds the header of most CT and MR files (5-12 KiB in the test data), and costs no more than
-# the smallest read that a disk or a network file system serves.
-BLOCK = 16 * 1024
 _CHUNK = 1 << 20  # bytes inflated at a time
 _IN_MEMORY = 64 << 20  # an inflated data set above this size goes to disk
+_PREAMBLE = 128  # bytes in front of the prefix, PS3.10 7.1
+_SIZE = 8
 
 
 def open_file(file: File) -> BinaryIO:
@@ -32,18 +36,73 @@ def open_file(file: File) -> BinaryIO:
     Returns
     -------
     BinaryIO
-        Seekable and read-only; buffers one block.
+        Seekable and read-only; buffers one block. What is compressed (a member of a zip or .dcm.gz, an attachment of an
+        Orthanc store) is inflated no further than it is read.
 
     Raises
     ------
     OSError
-        The file cannot be opened.
+        The file cannot be opened. A read of the stream raises it too: also where a compressed file turns out to be
+        damaged, see `streams.Growing`.
     HeaderError
-        The file lies in an archive, which this version does not open.
+        A member of an archive cannot be inflated, or is not there any more.
     """
-    if file.member is not None:
-        raise HeaderError("cannot be read", "it lies in an archive: unpack it first")
-    return open(file.native, "rb", buffering=BLOCK)
+    stream = _open(file)
+    try:
+        size = _attachment_size(stream)
+        if size is None:
+            return stream
+        stream.seek(_SIZE)
+        return buffered(Growing(ZlibSource(stream), size))
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _open(file: File) -> BinaryIO:
+    if file.member is None or file.spooled:
+        return open(file.spooled or file.native, "rb", buffering=BLOCK)
+    if file.start >= 0:
+        return buffered(Window(file.native, file.start, file.size))
+    if archive_format(file.native) == ("gz", "gz"):
+        return buffered(Growing(gzip.open(file.native), file.size))
+    try:
+        return buffered(shelf.take(file.native).open(file.member))
+    except DAMAGE as error:
+        raise HeaderError("damaged archive", "it changed since its members were listed") from error
+
+
+def _attachment_size(stream: BinaryIO) -> int | None:
+    """Return the inflated size of a compressed attachment; None for any other file. The stream's position is lost.
+
+    Orthanc stores files, with StorageCompression, as their size (uint64, little endian) and a zlib stream (its
+    ZlibCompressor.cpp, "prefix with uncompressed size"). They have no name and no mark of their own, so what does not
+    inflate that way is taken as it is.
+
+    Raises
+    ------
+    HeaderError
+        "suspicious compression".
+    """
+    # Without a position moved: a block that is buffered here is the one that the header is read from.
+    head = cast(io.BufferedReader, stream).peek(BLOCK)
+    size, packed = int.from_bytes(head[:_SIZE], "little"), head[_SIZE:]
+    # RFC 1950 2.2: deflate with a window of 32 KiB, a check of both bytes, no preset dictionary.
+    if packed[:1] != b"\x78" or int.from_bytes(packed[:2], "big") % 31 or packed[1] & 0x20:
+        return None
+    if head[_PREAMBLE : _PREAMBLE + len(PREFIX)] == PREFIX:
+        return None
+    engine = zlib.decompressobj()
+    try:
+        inflated = len(engine.decompress(packed, BLOCK))
+    except zlib.error:
+        return None
+    whole = size_of(stream)
+    if inflated > size or (inflated != size and engine.eof) or size > DEFLATE_MOST * whole:
+        return None
+    if QUOTA.member_is_bomb(size, whole):
+        raise HeaderError("suspicious compression", f"{whole:,} bytes inflate to {size:,}")
+    return size
 
 
 def open_dataset(file: File, deflated: bool) -> BinaryIO:
@@ -126,6 +185,9 @@ def _until_fault(engine: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
 
 def size_of(stream: BinaryIO) -> int:
     """Bytes in a seekable stream, as they are now; the stream then stands at its start."""
+    if isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO):
+        stream.seek(0)
+        return os.fstat(stream.fileno()).st_size  # a seek to the end would drop the block that is buffered
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     return size

@@ -27,5 +27,5 @@ def media_stems(names: Iterable[str]) -> dict[str, str]:
 def scan_digest(files: Iterable[File], stems: Iterable[str]) -> str:
     """Fingerprint of a scan: of its files as listed and of the names that its outputs take from them."""
     pairs = zip(files, stems, strict=True)
-    lines = sorted(f"{file.path}\0{file.size}\0{file.mtime_ns}\0{stem}" for file, stem in pairs)
+    lines = sorted(f"{file.mirror}\0{file.size}\0{file.mtime_ns}\0{stem}" for file, stem in pairs)
     return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()

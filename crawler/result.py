@@ -51,6 +51,15 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
+class Spooled:
+    """Where an instance and its row lie in a spool file."""
+
+    path: str
+    start: int
+    sizes: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """An instance without its record, and the record as JSON: bytes, or (spool file, start, size)."""
 
@@ -72,6 +81,7 @@ class ScanResult:
     """A scan done. `rows` are its finished JSON lines, or the path of a file that holds them."""
 
     scan_id: str
+    series_uid: str
     digest: str
     files: tuple[tuple[File, Outcome], ...]
     products: tuple[Product, ...]

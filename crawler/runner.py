@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sqlite3
-import threading
 import time
-from types import FrameType
-from typing import Any
 
 from crawler import views
 from crawler.config import Config
 from crawler.engine import Engine
+from crawler.interrupts import interrupts
 from crawler.progress import Progress, Silent
 from crawler.sources.directory import roots_of
 from crawler.store import disk_error, open_store
@@ -48,12 +45,12 @@ def run(
     """
     began = time.monotonic()
     roots = roots_of(config.roots)
-    with open_store(config, rebuild) as store, _Interrupts() as interrupts:
+    with open_store(config, rebuild) as store, interrupts() as stop:
         if retry_failed:
             store.ledger.forget_digests(failed_only=True)
         store.ledger.put("finished", False)
         _copy_config(config)
-        engine = Engine(store, roots, progress or Silent(), lambda: interrupts.stop)
+        engine = Engine(store, roots, progress or Silent(), stop.is_set)
         try:
             engine.run()
         except sqlite3.Error as error:
@@ -63,9 +60,12 @@ def run(
             handled=engine.handled,
             listed=engine.listed,
             seconds=time.monotonic() - began,
-            interrupted=interrupts.stop,
+            interrupted=stop.is_set(),
         )
-        if not interrupts.stop:
+        if not stop.is_set():
+            scattered = store.ledger.scattered()
+            if scattered:
+                log.warning("%d series lie in several folders: 'dicom.group: tree' brings them together", scattered)
             views.build(store.config, store.ledger, summary)
             store.ledger.put("finished", True)
         store.commit()
@@ -84,27 +84,3 @@ def _copy_config(config: Config) -> None:
             file.write(config.text)
     except OSError as error:
         raise disk_error(error, path) from None
-
-
-class _Interrupts:
-    """Ctrl-C and SIGTERM ask for a clean stop; a second one stops at once."""
-
-    def __init__(self) -> None:
-        self.stop = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Interrupts:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.stop:
-            raise KeyboardInterrupt
-        self.stop = True
-        log.warning("stopping: what is done is kept (interrupt again to stop at once)")

@@ -53,7 +53,7 @@ def scan_members(folder: str, names: Sequence[str], keys: Sequence[SeriesKey]) -
     for index in sorted(range(len(names)), key=names.__getitem__):
         uid = keys[index].uid
         groups.setdefault((uid, "" if uid else names[index]), []).append(index)
-    digests = {group: _digest(*group) for group in groups}
+    digests = {group: series_hash(*group) for group in groups}
     prefix = f"{folder}/" if folder else ""
     return {
         f"{prefix}s{_number(keys[members[0]].number)}-{digest}": members
@@ -77,8 +77,8 @@ def group_scans(instances: Sequence[Instance], folder: str) -> list[Scan]:
     ]
 
 
-def _digest(uid: str, name: str) -> str:
-    """Hash of the UID or, after a separator that no UID holds, of the file name."""
+def series_hash(uid: str, name: str) -> str:
+    """Hash of the UID, 32 hex digits; without one, of the file name after a separator that no UID holds."""
     text = uid or f"/{name}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 

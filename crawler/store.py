@@ -138,8 +138,7 @@ def open_store(config: Config, rebuild: bool = False) -> Iterator[Store]:
     OutputError
         The output cannot be written.
     """
-    rows_path = config.metadata_path
-    path = ledger_path(rows_path or os.path.join(config.output_dir, "dme"))
+    rows_path, path = config.metadata_path, ledger_of(config)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.makedirs(config.output_dir, exist_ok=True)
@@ -175,6 +174,11 @@ def open_store(config: Config, rebuild: bool = False) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def ledger_of(config: Config) -> str:
+    """Where the ledger of a configuration lies: beside its JSONL, or in the output folder when there is none."""
+    return ledger_path(config.metadata_path or os.path.join(config.output_dir, "dme"))
 
 
 def output_root(config: Config, kind: str) -> str:

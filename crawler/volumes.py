@@ -41,6 +41,7 @@ class Volume:
     identity: Identity
     dtype: np.dtype[Any]
     rgb: bool
+    values: str = "modality"
     sinks: list[Sink] = field(default_factory=list)
     unopened: list[tuple[Sink, Target, LayoutSubject]] = field(default_factory=list)
 
@@ -51,6 +52,7 @@ class Volume:
 
     def add(self, sink: Sink, target: Target, subject: LayoutSubject) -> None:
         """Have it written in one more format."""
+        self.values = subject.values
         self.sinks.append(sink)
         self.unopened.append((sink, target, subject))
 
@@ -61,7 +63,9 @@ class Volume:
         while self.unopened:
             sink, target, subject = self.unopened.pop(0)
             sink.open(target, subject)
-        if self.rgb:
+        if self.values == "stored":
+            frame = replace(frame, values=frame.values.astype(self.dtype, copy=False))
+        elif self.rgb:
             frame = replace(frame, values=to_rgb(frame), photometric="RGB")
         else:
             frame = replace(frame, values=modality(frame, self.dtype))

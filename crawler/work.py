@@ -1,8 +1,9 @@
 """What a worker does with a task: read the headers of folders, group them, have each scan exported.
 
-Three kinds of task, one answer each. A folder of ordinary size is one `FolderTask`, so one worker reads, groups and
-exports it. The files of a larger one first go through `IndexTask`s, which spool what they read and return small keys;
-the parent groups these and sends `ScanTask`s. Poisoned items (files that already killed a worker) are failed unread.
+Four kinds of task, one answer each. A folder of ordinary size is one `FolderTask`, so one worker reads, groups and
+exports it. The files of a larger one, or of a whole tree, first go through `IndexTask`s, which spool what they read and
+return small keys; the parent groups these and sends `ScanTask`s. An `ArchiveTask` lists an archive. Poisoned items
+(files that already killed a worker) are failed unread.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from crawler.export import ScanExport
 from crawler.header import read_instance
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
-from crawler.result import Header, ScanResult, Setup
+from crawler.result import Header, ScanResult, Setup, Spooled
 from crawler.scan import SeriesKey, scan_members, series_key
+from crawler.sources.archive import Expanded, expand
 from crawler.worker import Watch
 
 Poison = Mapping[int, Outcome]
@@ -66,15 +68,6 @@ class IndexTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
-    """Where an instance and its row lie in a spool file."""
-
-    path: str
-    start: int
-    sizes: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
 class ScanJob:
     """One scan of a large folder."""
 
@@ -84,6 +77,15 @@ class ScanJob:
     stems: tuple[str, ...]
     spooled: tuple[Spooled, ...]
     found: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveTask:
+    """An archive whose members are to be listed, and spooled where they cannot be reached otherwise."""
+
+    file: File
+    spool: str
+    poison: Poison = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,8 @@ class IndexResult:
     entries: tuple[tuple[SeriesKey, Spooled] | Outcome, ...]
 
 
-Task = FolderTask | IndexTask | ScanTask
-Answer = list[FolderResult] | IndexResult | list[ScanResult]
+Task = FolderTask | IndexTask | ArchiveTask | ScanTask
+Answer = list[FolderResult] | IndexResult | Expanded | list[ScanResult]
 
 
 class Worker:
@@ -124,6 +126,11 @@ class Worker:
         """Do one task."""
         if isinstance(task, IndexTask):
             return self._index(task, watch)
+        if isinstance(task, ArchiveTask):
+            if 0 in task.poison:
+                return Expanded((), (), task.poison[0])
+            watch.note(0, "find")
+            return expand(task.file, task.spool, advance=lambda: watch.note(0, "find"))
         base = 0
         if isinstance(task, FolderTask):
             folders: list[FolderResult] = []
@@ -149,8 +156,8 @@ class Worker:
                 items.append(item)
             else:
                 loose.append((file, outcome))
-        stems = media_stems([os.path.basename(file.path) for file in job.files])
-        names = [os.path.basename(header.instance.file.path) for header in headers]
+        stems = media_stems([os.path.basename(file.mirror) for file in job.files])
+        names = [os.path.basename(header.instance.file.mirror) for header in headers]
         members = scan_members(job.key, names, [series_key(header.instance) for header in headers])
         kept: list[str] = []
         scans: list[ScanResult] = []

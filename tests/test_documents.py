@@ -79,7 +79,7 @@ def test_every_key_is_in_config_yml() -> None:
 
 
 def test_every_flag_is_in_the_readme_and_no_other() -> None:
-    parsers = (cli.build_parser(), cli.build_sample_parser())
+    parsers = (cli.build_parser(), cli.build_sample_parser(), cli.build_status_parser(), cli.build_schema_parser())
     known = {flag for parser in parsers for action in parser._actions for flag in action.option_strings}
     rows = [line for line in section("Command line").splitlines() if line.startswith("| `-")]
     documented = {flag for row in rows for flag in re.findall(r"(?<=`)--?[a-z-]+", row.split("|")[1])}
@@ -93,6 +93,26 @@ def test_exit_codes_are_in_the_readme_and_in_help() -> None:
     text = cli.build_parser().format_help()
     missing = sorted(code for code in codes if not re.search(rf"\b{code}\b", text))
     assert not missing, f"--help does not name exit code {', '.join(missing)}"
+
+
+def test_every_command_is_in_the_readme_and_in_help() -> None:
+    usage = blocks("", "Command line")[0]
+    help_text = cli.build_parser().format_help()
+    for parser in (cli.build_sample_parser(), cli.build_status_parser(), cli.build_schema_parser()):
+        assert f"python {parser.prog}" in usage
+        assert f"python {parser.prog}" in help_text
+
+
+def test_dry_run_in_the_readme_is_what_it_tells(finished: Path) -> None:
+    command = [sys.executable, str(ROOT / "dme.py"), "config.yml", "--dry-run"]
+    done = subprocess.run(command, cwd=finished, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
+    printed = blocks("", "Command line")[1].splitlines()
+    told = done.stdout.splitlines()
+    measured = ("trial run", "estimate", " ")  # times and sizes are this machine's
+    of_trial = next(number for number, line in enumerate(printed) if line.startswith("trial run"))
+    assert told[:of_trial] == printed[:of_trial]
+    assert [line.startswith(measured) for line in told[of_trial:]] == [True, True, True, False]
+    assert told[-1] == printed[-1]
 
 
 # -- examples: what the README shows is what a run of config.yml on dicom_data/ gives -------------------------------

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import random
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -40,8 +41,10 @@ def test_open_file_is_seekable_and_read_only(tmp_path: Path) -> None:
         assert not stream.writable()
 
 
-def test_member_of_an_archive_is_refused_by_name_of_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(HeaderError, match="archive"):
+def test_member_that_the_archive_does_not_hold_is_refused_by_name_of_the_reason(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a", b"1")
+    with pytest.raises(HeaderError, match="damaged archive member"):
         open_file(File(str(tmp_path), "a.zip", 1, 1, member="b"))
 
 

@@ -438,3 +438,15 @@ def test_a_mosaic_gets_no_affine_that_is_not_true(tmp_path):
     (volume,) = (tmp_path / "out" / "volumes").rglob("*.h5")
     with h5py.File(volume) as file:
         assert "affine" not in file["image"].attrs, path.name
+
+
+@pytest.mark.parametrize(("values", "expected"), [("modality", (-976, "<i")), ("stored", (48, "<u"))])
+def test_volumes_hold_the_values_that_are_asked_for(tmp_path, values, expected):
+    pixels = np.full((4, 4), 48, np.uint16)
+    save(quick_dataset(pixels, RescaleSlope=1, RescaleIntercept=-1024), tmp_path / "in" / "a.dcm")
+    export(tmp_path / "in", tmp_path / "out", volume={"values": values})
+    (path,) = (tmp_path / "out" / "volumes").rglob("*.h5")
+    with h5py.File(path) as file:
+        assert file["image"][...].ravel().tolist() == [expected[0]] * 16
+        assert file["image"].dtype.str.startswith(expected[1])
+        assert file["image"].attrs["values"] == values

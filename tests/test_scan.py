@@ -54,7 +54,7 @@ def test_a_name_of_a_file_is_no_uid() -> None:
 
 def test_colliding_hashes_get_more_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     digests = {"1": "aaaaaaaa11", "2": "aaaaaaaa12", "3": "bbbbbbbb11"}
-    monkeypatch.setattr(scan, "_digest", lambda uid, name: digests[uid])
+    monkeypatch.setattr(scan, "series_hash", lambda uid, name: digests[uid])
     members = scan_members("", ["x", "y", "z"], [SeriesKey(uid, None) for uid in "123"])
     assert list(members) == ["s-aaaaaaaa11", "s-aaaaaaaa12", "s-bbbbbbbb"]
 

@@ -95,7 +95,7 @@ def test_failures_are_counted_by_reason(tmp_path):
     ledger = Ledger(str(tmp_path / "l"))
     ledger.open_folder("f", [])
     bad = Outcome("failed", "pixels", "truncated pixel data", "holds 1 of 2 bytes")
-    ledger.finish_folder("f", "d", [("a", 1, 2, bad), ("b", 1, 2, bad)], [])
+    ledger.finish_folder("f", "d", [("f", "a", 1, 2, bad), ("f", "b", 1, 2, bad)], [])
     assert ledger.accounts() == [("failed", "pixels", "truncated pixel data", 2, 2)]
     assert [row[:2] for row in ledger.failures()] == [("f", "a"), ("f", "b")]
     ledger.close()

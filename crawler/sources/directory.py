@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crawler.errors import SourceError
-from crawler.model import File, portable
+from crawler.model import File, Outcome, portable
 
 Entry = tuple[str, int, int]
 """Name, bytes, mtime in ns."""
@@ -39,13 +39,13 @@ class Folder:
     entries
         Its regular files.
     faults
-        (name, reason, detail) of what is there but is no readable file; an empty name means the folder itself.
+        What is there but is no readable file, and its outcome; an empty name means the folder itself.
     """
 
     root: Root
     path: str
     entries: tuple[Entry, ...]
-    faults: tuple[tuple[str, str, str], ...] = ()
+    faults: tuple[tuple[str, Outcome], ...] = ()
 
     @property
     def mirror(self) -> str:
@@ -78,7 +78,7 @@ class Folder:
     def digest(self) -> str:
         """Fingerprint of the listing: changes when a file is added, removed, renamed or written to."""
         lines = [f"{name}\0{size}\0{mtime}" for name, size, mtime in self.entries]
-        lines += [f"{name}\0{reason}" for name, reason, _ in self.faults]
+        lines += [f"{name}\0{outcome.reason}" for name, outcome in self.faults]
         return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
@@ -159,7 +159,7 @@ def listing(root: Root, path: str, outputs: Outputs | None = None) -> Folder:
 def _scan(root: Root, path: str, real: str, outputs: Outputs) -> tuple[Folder, list[tuple[str, bool]]]:
     """List one folder: its files, and its subfolders as (name, is a link)."""
     entries: list[Entry] = []
-    faults: list[tuple[str, str, str]] = []
+    faults: list[tuple[str, Outcome]] = []
     children: list[tuple[str, bool]] = []
     ours = outputs.files.get(real) is not None
     try:
@@ -172,23 +172,24 @@ def _scan(root: Root, path: str, real: str, outputs: Outputs) -> tuple[Folder, l
                         continue
                     info = entry.stat()
                 except OSError as error:
-                    faults.append((name, *_fault(entry, error)))
+                    faults.append((name, _fault(entry, error)))
                     continue
                 if ours and outputs.has(real, name):
                     continue
                 if stat.S_ISREG(info.st_mode):
                     entries.append((name, info.st_size, info.st_mtime_ns))
                 else:
-                    faults.append((name, "not a regular file", "a device, a socket or a pipe"))
+                    faults.append((name, Outcome("skipped", "", "not a regular file", "a device, a socket or a pipe")))
     except OSError as error:
-        faults.append(("", "folder cannot be read", error.strerror or type(error).__name__))
+        why = error.strerror or type(error).__name__
+        faults.append(("", Outcome("failed", "find", "folder cannot be read", why)))
     entries.sort()
-    faults.sort()
+    faults.sort(key=lambda fault: fault[0])
     children.sort()
     return Folder(root, path, tuple(entries), tuple(faults)), children
 
 
-def _fault(entry: os.DirEntry[str], error: OSError) -> tuple[str, str]:
+def _fault(entry: os.DirEntry[str], error: OSError) -> Outcome:
     if entry.is_symlink():
-        return "broken symbolic link", "its target does not exist"
-    return "cannot be read", error.strerror or type(error).__name__
+        return Outcome("failed", "find", "broken symbolic link", "its target does not exist")
+    return Outcome("failed", "find", "cannot be read", error.strerror or type(error).__name__)

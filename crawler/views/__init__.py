@@ -7,10 +7,10 @@ import os
 from crawler.config import Config
 from crawler.ledger import Ledger
 from crawler.summary import Summary
-from crawler.views import csv, failures, index, series, totals
+from crawler.views import csv, failures, index, missing, series, totals
 from crawler.views.base import Context, View, whole
 
-VIEWS: tuple[View, ...] = (failures.VIEW, series.VIEW, csv.VIEW, index.VIEW, totals.VIEW)
+VIEWS: tuple[View, ...] = (failures.VIEW, missing.VIEW, series.VIEW, csv.VIEW, index.VIEW, totals.VIEW)
 
 
 def paths(config: Config) -> list[str]:

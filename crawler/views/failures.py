@@ -15,13 +15,12 @@ def path(config: Config) -> str | None:
 
 
 def build(context: Context, target: str) -> None:
-    """Write file, stage, reason, detail; a folder that cannot be read ends in a slash."""
+    """Write file, stage, reason, detail; a folder that cannot be read, and an archive, by its own name."""
     with open(target, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "stage", "reason", "detail"])
         for folder, name, stage, reason, detail in context.ledger.failures():
-            path = f"{folder}/{name}" if folder else name
-            writer.writerow([path or "./", stage, reason, detail])
+            writer.writerow(["/".join(filter(None, (folder, name))) or ".", stage, reason, detail])
 
 
 VIEW = View("failures", path, build)

@@ -1,0 +1,65 @@
+"""What the ledger can be asked about a run: counts, failures, scans, volumes. It changes nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+class Accounts:
+    """The questions; `Ledger` is one that also writes."""
+
+    def execute(self, sql: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
+        """Run one statement."""
+        raise AssertionError("a ledger says how")
+
+    def accounts(self) -> list[tuple[str, str, str, int, int]]:
+        """(outcome, stage, reason, files, bytes), the largest first."""
+        sql = (
+            "SELECT outcome, stage, reason, count(*) AS n, sum(size) FROM files"
+            " GROUP BY outcome, stage, reason ORDER BY outcome, n DESC, stage, reason"
+        )
+        return self.execute(sql).fetchall()
+
+    def failures(self) -> Iterator[tuple[str, str, str, str, str]]:
+        """(folder, file, stage, reason, detail) of failed files, by path."""
+        sql = (
+            "SELECT path, name, stage, reason, detail FROM files JOIN folders ON folder = folders.id"
+            " WHERE outcome = 'failed' ORDER BY path, name"
+        )
+        yield from self.execute(sql)
+
+    def scans(self) -> Iterator[tuple[str, dict[str, Any], int]]:
+        """(scan_id, verdict, folders that hold instances of its series), by scan_id."""
+        sql = (
+            "SELECT scan_id, verdict, (SELECT count(*) FROM scans AS other WHERE other.series = scans.series)"
+            " FROM scans ORDER BY scan_id"
+        )
+        for scan_id, verdict, folders in self.execute(sql):
+            yield scan_id, json.loads(verdict), folders
+
+    def scattered(self) -> int:
+        """Series that lie in several folders."""
+        sql = "SELECT count(*) FROM (SELECT 1 FROM scans GROUP BY series HAVING count(*) > 1)"
+        return int(self.execute(sql).fetchone()[0])
+
+    def volumes(self) -> Iterator[tuple[str, str, bytes]]:
+        """(scan_id, layout, path) of every volume, by scan and layout."""
+        sql = (
+            "SELECT scan_id, layout, path FROM products JOIN scans ON scan = scans.id WHERE kind = 'volume'"
+            " ORDER BY scan_id, layout, path"
+        )
+        yield from self.execute(sql)
+
+    def count(self, table: str) -> int:
+        """Rows of a table."""
+        if table not in ("files", "folders", "scans", "products", "trash", "todo", "seen"):
+            raise ValueError(table)
+        return int(self.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def totals(self) -> tuple[int, int]:
+        """Files and bytes queued in this run."""
+        files, size = self.execute("SELECT coalesce(sum(count), 0), coalesce(sum(size), 0) FROM todo").fetchone()
+        return int(files), int(size)

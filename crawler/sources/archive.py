@@ -1,0 +1,97 @@
+"""Archives as sources of files: which they are, and what lies in them.
+
+Nothing is written outside the spool, and nothing larger than the quota allows. Archives inside archives are named and
+not opened.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+
+from crawler.errors import FileError
+from crawler.members import archive_format
+from crawler.model import File
+from crawler.quota import DEFLATE_MOST, QUOTA, Quota
+from crawler.sources.expanded import Expanded, Gathering, failed
+from crawler.sources.tarred import expand_tar
+from crawler.sources.zipped import expand_zip
+
+__all__ = ["Expanded", "expand", "is_archive"]
+
+_GZIP = b"\x1f\x8b\x08"
+_GZIP_LEAST = 18  # bytes of header and trailer, RFC 1952 2.3
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an archive, by its name alone: a walk opens no file."""
+    return archive_format(name) is not None
+
+
+def expand(file: File, spool: str, quota: Quota = QUOTA, advance: Callable[[], object] | None = None) -> Expanded:
+    """Find the members of an archive.
+
+    Parameters
+    ----------
+    spool
+        A folder: members of a compressed tar are copied below it, and stay there until the caller removes
+        them. No other kind of archive writes anything.
+    advance
+        Called whenever a part of a tar archive was read, so that a long one is not taken for a hang.
+
+    Returns
+    -------
+    Expanded
+        Also of an archive that is refused, or damaged: its own outcome then says why, and its members are those that
+        came before.
+
+    Raises
+    ------
+    ValueError
+        The file's name is no archive's.
+    """
+    found = archive_format(file.name)
+    if found is None:
+        raise ValueError(f"{file.name!r} is not the name of an archive")
+    kind, compression = found
+    try:
+        if kind == "zip":
+            return expand_zip(file, quota)
+        if kind == "gz":
+            return _expand_gzip(file, quota)
+        return expand_tar(file, compression, spool, quota, advance)
+    except FileError as error:
+        return Gathering().end(failed(error))
+    except OSError as error:
+        return Gathering().end(failed(FileError("cannot be read", error.strerror or type(error).__name__)))
+
+
+def _expand_gzip(file: File, quota: Quota) -> Expanded:
+    """Return the one member of ``name.dcm.gz``, called ``name.dcm``; its size stands in the last bytes.
+
+    The size is modulo 2**32 (RFC 1952 2.3.1), and of the last part of a file made of several. A member that turns out
+    to hold more is damaged, where it is read: no DICOM file is stored so.
+    """
+    with open(file.native, "rb") as stream:
+        head = stream.read(len(_GZIP))
+        packed = stream.seek(0, os.SEEK_END)
+        if not packed:
+            raise FileError("damaged archive", "the file is empty")
+        if head != _GZIP[: len(head)]:
+            raise FileError("damaged archive", "it is no gzip file")
+        if packed < _GZIP_LEAST:
+            raise FileError("truncated archive", f"holds {packed} bytes")
+        stream.seek(-4, os.SEEK_END)
+        (size,) = struct.unpack("<I", stream.read(4))
+    name = posixpath.basename(file.path.replace(os.sep, "/"))[: -len(".gz")]
+    gathering = Gathering()
+    if size > DEFLATE_MOST * packed:  # then these bytes are no size
+        raise FileError("truncated archive", "its end is missing")
+    if quota.member_is_bomb(size, packed):
+        raise FileError("suspicious compression", f"{packed:,} bytes inflate to {size:,}")
+    gathering = Gathering()
+    gathering.members.append(replace(file, size=size, member=name))
+    return gathering.end()
