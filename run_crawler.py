@@ -3,7 +3,7 @@
 
 import sys
 
-from crawler.front import main
+from crawler.earlier.front import main
 
 if __name__ == "__main__":
     sys.exit(main())

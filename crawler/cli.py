@@ -22,7 +22,7 @@ from crawler import __version__  # noqa: E402
 from crawler.config import Config, load_config  # noqa: E402
 from crawler.errors import ConfigError, StopError  # noqa: E402
 from crawler.model import portable  # noqa: E402
-from crawler.preflight import preflight  # noqa: E402
+from crawler.preview.preflight import preflight  # noqa: E402
 from crawler.progress import make_progress  # noqa: E402
 from crawler.runner import run  # noqa: E402
 from crawler.sample import write_sample  # noqa: E402

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pydicom import uid
 from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 
-from crawler.elements import quiet_pydicom
+from crawler.dataset.elements import quiet_pydicom
 from crawler.errors import PixelError
 
 Array = npt.NDArray[Any]

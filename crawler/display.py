@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, convert_color_space
 
 from crawler.codecs import FAULTS
-from crawler.elements import quiet_pydicom
+from crawler.dataset.elements import quiet_pydicom
 from crawler.errors import PixelError
 from crawler.files import open_file
 from crawler.model import Frame, Instance

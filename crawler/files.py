@@ -15,14 +15,14 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
-from crawler.elements import EXPLICIT_LITTLE, quiet_pydicom, walk
+from crawler.archives.members import archive_format
+from crawler.archives.quota import DEFLATE_MOST, QUOTA
+from crawler.archives.streams import BLOCK, Growing, Window, ZlibSource, buffered
+from crawler.archives.zips import DAMAGE, shelf
+from crawler.dataset.elements import EXPLICIT_LITTLE, quiet_pydicom, walk
+from crawler.dataset.sniff import PREFIX, dataset_start
 from crawler.errors import HeaderError
-from crawler.members import archive_format
 from crawler.model import File
-from crawler.quota import DEFLATE_MOST, QUOTA
-from crawler.sniff import PREFIX, dataset_start
-from crawler.streams import BLOCK, Growing, Window, ZlibSource, buffered
-from crawler.zips import DAMAGE, shelf
 
 _CHUNK = 1 << 20  # bytes inflated at a time
 _IN_MEMORY = 64 << 20  # an inflated data set above this size goes to disk

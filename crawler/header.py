@@ -19,9 +19,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from crawler.describe import Source, describe
-from crawler.dictionary import VRS, KeyStyle, is_known, is_private, is_private_creator, key_for, tag_text
-from crawler.elements import (
+from crawler.dataset.describe import Source, describe
+from crawler.dataset.dictionary import VRS, KeyStyle, is_known, is_private, is_private_creator, key_for, tag_text
+from crawler.dataset.elements import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
@@ -32,11 +32,11 @@ from crawler.elements import (
     quiet_pydicom,
     walk,
 )
+from crawler.dataset.sniff import dataset_start, guess_coding
 from crawler.errors import HeaderError
 from crawler.files import inflate, not_meta, open_file, size_of
 from crawler.model import File, Instance
 from crawler.record import make_record
-from crawler.sniff import dataset_start, guess_coding
 
 _TRANSFER_SYNTAX = 0x00020010
 # One of these makes a damaged header worth its row: what the object is, or that it is an image.

@@ -15,9 +15,9 @@ import numpy as np
 from crawler import geometry
 from crawler.geometry import Floats, Integers
 from crawler.model import Affine, Layout, Pixels, Place, Plane, Scan, Verdict
-from crawler.planes import OWN_KIND, Planes, image, planes_of
-from crawler.repeats import Separation, separate
-from crawler.verdict import (
+from crawler.placing.planes import OWN_KIND, Planes, image, planes_of
+from crawler.placing.repeats import Separation, separate
+from crawler.placing.verdict import (
     ASSUMED_STEP,
     BY_ORDER,
     MISSING,

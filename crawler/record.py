@@ -17,7 +17,7 @@ from typing import Any
 from pydicom.charset import convert_encodings, decode_bytes, default_encoding
 from pydicom.valuerep import TEXT_VR_DELIMS
 
-from crawler.dictionary import (
+from crawler.dataset.dictionary import (
     BINARY_VRS,
     VRS,
     KeyStyle,
@@ -28,7 +28,7 @@ from crawler.dictionary import (
     key_of,
     tag_text,
 )
-from crawler.elements import MAX_DEPTH, SPECIFIC_CHARACTER_SET, Element, items_of
+from crawler.dataset.elements import MAX_DEPTH, SPECIFIC_CHARACTER_SET, Element, items_of
 from crawler.errors import HeaderError
 
 Record = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from crawler.config import ImageSection, VideoSection, VolumeSection
-from crawler.dictionary import KeyStyle
+from crawler.dataset.dictionary import KeyStyle
 from crawler.model import File, Instance, Outcome, Product
 
 INLINE = 4 << 20  # bytes of rows that a result carries itself; more go through a file

@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from crawler.glance import Glance, syntax_name
 from crawler.model import portable
-from crawler.preflight import Preflight, Span
+from crawler.preview.glance import Glance, syntax_name
+from crawler.preview.preflight import Preflight, Span
+from crawler.preview.survey import Archives
+from crawler.preview.trial import Trial
 from crawler.status import Status
-from crawler.survey import Archives
-from crawler.trial import Trial
 
 SHOWN = 8  # lines of one kind: a terminal shows the largest, the run itself names them all
 WIDTH = 17  # of the first column

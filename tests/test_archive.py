@@ -26,16 +26,16 @@ from factories import multiframe, quick_dataset, save
 from pydicom.data import get_testdata_file
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from crawler.archives.members import member_name
+from crawler.archives.quota import QUOTA, Quota
+from crawler.archives.streams import BLOCK, Growing, buffered
+from crawler.archives.zips import shelf
 from crawler.errors import FileError, HeaderError, NotDicom, PixelError
 from crawler.files import open_file
 from crawler.header import read_instance
-from crawler.members import member_name
 from crawler.model import File
 from crawler.pixels import frames
-from crawler.quota import QUOTA, Quota
 from crawler.sources.archive import Expanded, expand, is_archive
-from crawler.streams import BLOCK, Growing, buffered
-from crawler.zips import shelf
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,

@@ -19,9 +19,9 @@ from factories import ct_series, multiframe, quick_dataset, save, slice_pixels
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from crawler.earlier.folders import parse_folders
+from crawler.earlier.front import build_parser, main
 from crawler.errors import PixelError
-from crawler.folders import parse_folders
-from crawler.front import build_parser, main
 
 ROOT = Path(__file__).parents[1]
 MODES = ("--write_pixeldata", "True", "--eval_3d_scans", "True")

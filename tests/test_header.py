@@ -26,7 +26,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from crawler import header
-from crawler.elements import EXPLICIT_LITTLE, is_header_end, walk
+from crawler.dataset.elements import EXPLICIT_LITTLE, is_header_end, walk
 from crawler.errors import FileError, HeaderError, NotDicom
 from crawler.header import read_instance
 from crawler.model import TRAITS, File, Instance, Pixels, Plane

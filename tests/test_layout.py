@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler import planes
 from crawler.layout import layouts
 from crawler.model import TRAITS, File, Instance, Layout, Pixels, Plane, Scan, Verdict
-from crawler.verdict import scan_verdict
+from crawler.placing import planes
+from crawler.placing.verdict import scan_verdict
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)

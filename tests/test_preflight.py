@@ -15,14 +15,14 @@ from factories import ct_series, make_uid, quick_dataset, save, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler import survey as survey_module
-from crawler import trial as trial_module
 from crawler.cli import main
-from crawler.glance import Prediction
-from crawler.preflight import Preflight, preflight
+from crawler.preview import survey as survey_module
+from crawler.preview import trial as trial_module
+from crawler.preview.glance import Prediction
+from crawler.preview.preflight import Preflight, preflight
+from crawler.preview.survey import Spread, survey
 from crawler.sample import write_sample
 from crawler.sources.directory import roots_of
-from crawler.survey import Spread, survey
 from crawler.tables import preflight_table, size_text, time_text
 
 ROOT = Path(__file__).parents[1]

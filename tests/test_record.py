@@ -16,8 +16,8 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.valuerep import IS, DSfloat
 
-from crawler.dictionary import TEXT_VRS, VRS, dictionary_vr, key_for, key_of, tag_text
-from crawler.elements import (
+from crawler.dataset.dictionary import TEXT_VRS, VRS, dictionary_vr, key_for, key_of, tag_text
+from crawler.dataset.elements import (
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     MAX_DEPTH,

@@ -12,10 +12,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 
+from crawler.archives.members import archive_format
+from crawler.archives.quota import DEFLATE_MOST, QUOTA, Quota
 from crawler.errors import FileError
-from crawler.members import archive_format
 from crawler.model import File
-from crawler.quota import DEFLATE_MOST, QUOTA, Quota
 from crawler.sources.expanded import Expanded, Gathering, failed
 from crawler.sources.tarred import expand_tar
 from crawler.sources.zipped import expand_zip

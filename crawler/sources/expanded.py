@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crawler.archives.members import archive_format, member_name
 from crawler.errors import FileError
-from crawler.members import archive_format, member_name
 from crawler.model import File, Outcome, portable
 
 CONTAINER = "container"

@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Iterable
 from typing import Self
 
+from crawler.archives.quota import Quota
 from crawler.errors import FileError
-from crawler.quota import Quota
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

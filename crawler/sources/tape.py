@@ -15,8 +15,8 @@ from typing import BinaryIO, cast
 
 import zstandard
 
+from crawler.archives.quota import Quota
 from crawler.errors import FileError
-from crawler.quota import Quota
 
 PART = 1 << 20  # bytes of a member in memory at a time
 # tarfile takes an extended header (PAX, GNU long name) into memory whole, and its size is what the archive says.

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import BinaryIO, cast
 
+from crawler.archives.quota import Quota
 from crawler.errors import FileError
 from crawler.model import File, Outcome
-from crawler.quota import Quota
 from crawler.sources.expanded import CONTAINER, Expanded, Gathering, failed, nanoseconds
 from crawler.sources.spool import Spool
 from crawler.sources.tape import DAMAGE, LONGEST_HEADER, Tape

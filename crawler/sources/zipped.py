@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from crawler.archives.quota import Quota
+from crawler.archives.zips import DAMAGE, ENCRYPTED, Directory, shelf, unreadable
 from crawler.errors import FileError
 from crawler.model import File, Outcome
-from crawler.quota import Quota
 from crawler.sources.expanded import Expanded, Gathering, failed, nanoseconds
-from crawler.zips import DAMAGE, ENCRYPTED, Directory, shelf, unreadable
 
 _LOCAL_HEADER = 30  # bytes without name and extra field, APPNOTE.TXT 4.3.7
 _DOS_DIRECTORY = 0x10

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import orjson
 
 from crawler.config import Config
-from crawler.fields import Fields
+from crawler.dataset.fields import Fields
 from crawler.ledger import Ledger
 from crawler.views.base import Context, View
 

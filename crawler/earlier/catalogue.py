@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from crawler.folders import Folders, Known, flat
+from crawler.earlier.folders import Folders, Known, flat
 from crawler.ledger import Ledger
 
 Row = dict[str, Any]

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 
 from crawler.cli import account_lines, add_common, count, guarded, logging_to, show, shown
-from crawler.crawl import Crawled, Request, crawl
-from crawler.folders import parse_folders
+from crawler.earlier.crawl import Crawled, Request, crawl
+from crawler.earlier.folders import parse_folders
 from crawler.progress import make_progress
 
 _YES, _NO = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")

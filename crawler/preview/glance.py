@@ -19,8 +19,8 @@ from crawler.errors import NotDicom, PixelError
 from crawler.header import read_instance
 from crawler.layout import layouts
 from crawler.model import File, Instance, Outcome
+from crawler.preview.survey import Survey
 from crawler.scan import group_scans
-from crawler.survey import Survey
 
 FOLDER_FILES = 1000  # a larger folder is not read whole: at some 1 ms a header this keeps a pre-flight within seconds
 ALL_FILES = 2000  # headers read for whole folders, in total

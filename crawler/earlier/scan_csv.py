@@ -12,9 +12,9 @@ from typing import Any
 
 from pydicom.datadict import dictionary_description, private_dictionary_description
 
-from crawler.catalogue import Catalogue, Row
-from crawler.dictionary import creator_tag, is_private, is_private_creator, tag_text
-from crawler.elements import PIXEL_TAGS
+from crawler.dataset.dictionary import creator_tag, is_private, is_private_creator, tag_text
+from crawler.dataset.elements import PIXEL_TAGS
+from crawler.earlier.catalogue import Catalogue, Row
 
 SCAN_ID, COUNT, REASON = "Scan ID", "No. DICOMs in scan", "Reason for failure"
 DUPLICATE = "DUPLICATE TAGS IN DICOM:"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from crawler.fields import Fields
+from crawler.dataset.fields import Fields
 from crawler.model import TRAITS, Plane, Vector
 
 # Where functional groups keep a trait: (macro, element, trait), PS3.3 C.7.6.16.2, C.8.13.5 (MR), C.8.15.3 (CT),

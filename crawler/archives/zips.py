@@ -11,10 +11,10 @@ import struct
 import zipfile
 from contextlib import suppress
 
+from crawler.archives.members import member_name
+from crawler.archives.quota import QUOTA, Quota
+from crawler.archives.streams import Growing
 from crawler.errors import FileError, HeaderError
-from crawler.members import member_name
-from crawler.quota import QUOTA, Quota
-from crawler.streams import Growing
 
 ENCRYPTED = 0x41  # general purpose bits 0 and 6, APPNOTE.TXT 4.4.4
 _PATCHED = 0x20

@@ -10,8 +10,8 @@ import re
 import struct
 from typing import BinaryIO
 
-from crawler.dictionary import VRS, dictionary_vr, is_known, is_private
-from crawler.elements import (
+from crawler.dataset.dictionary import VRS, dictionary_vr, is_known, is_private
+from crawler.dataset.elements import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,

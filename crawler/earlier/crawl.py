@@ -15,11 +15,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crawler.catalogue import Catalogue
 from crawler.config import Config
+from crawler.earlier.catalogue import Catalogue
+from crawler.earlier.folders import Folders, Known
+from crawler.earlier.scan_csv import write_metadata, write_unreadable
+from crawler.earlier.scan_h5 import write_pixels
 from crawler.engine import Engine
 from crawler.errors import ConfigError, OutputError, SourceError
-from crawler.folders import Folders, Known
 from crawler.interrupts import interrupts
 from crawler.model import portable
 from crawler.progress import Progress
@@ -27,8 +29,6 @@ from crawler.sources.directory import Outputs, Root
 from crawler.store import Store, open_store, output_root
 from crawler.summary import EXIT_FAILED_FILES, EXIT_OK, Summary, summarise
 from crawler.views.base import whole
-from crawler.views.scan_csv import write_metadata, write_unreadable
-from crawler.views.scan_h5 import write_pixels
 
 log = logging.getLogger("dme")
 

@@ -21,7 +21,7 @@ from typing import BinaryIO, NamedTuple, cast
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import data_element_generator
 
-from crawler.dictionary import BINARY_VRS, VRS, dictionary_vr, tag_text
+from crawler.dataset.dictionary import BINARY_VRS, VRS, dictionary_vr, tag_text
 from crawler.errors import HeaderError
 
 PIXEL_TAGS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from crawler.archives.quota import Quota
 from crawler.config import Config
 from crawler.model import File
 from crawler.ours import own_outputs
-from crawler.quota import Quota
 from crawler.sources.archive import expand, is_archive
 from crawler.sources.directory import Entry, Folder, Outputs, Root, listing, walk
 

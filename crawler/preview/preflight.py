@@ -13,10 +13,10 @@ import tempfile
 from dataclasses import dataclass
 
 from crawler.config import Config
-from crawler.glance import Glance, glance
+from crawler.preview.glance import Glance, glance
+from crawler.preview.survey import Survey, survey
+from crawler.preview.trial import Trial, trial
 from crawler.sources.directory import roots_of
-from crawler.survey import Survey, survey
-from crawler.trial import Trial, trial
 
 Span = tuple[float, float]
 """Smaller and larger estimate."""

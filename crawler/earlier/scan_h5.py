@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from crawler.catalogue import Catalogue, Entry
+from crawler.earlier.catalogue import Catalogue, Entry
 from crawler.errors import OutputError
 from crawler.model import portable
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from crawler.model import Layout, Scan, Verdict
-from crawler.planes import image
+from crawler.placing.planes import image
 
 Cell = str | int | float | bool | None
 

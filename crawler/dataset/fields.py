@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from crawler.dictionary import KeyStyle, key_for
+from crawler.dataset.dictionary import KeyStyle, key_for
 from crawler.record import Record
 
 

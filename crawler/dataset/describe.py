@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crawler.dictionary import KeyStyle
-from crawler.elements import PIXEL_TAGS, Element
-from crawler.fields import Fields
-from crawler.functional import planes_of, voi_fields
+from crawler.dataset.dictionary import KeyStyle
+from crawler.dataset.elements import PIXEL_TAGS, Element
+from crawler.dataset.fields import Fields
+from crawler.dataset.functional import planes_of, voi_fields
 from crawler.model import File, Instance, Pixels
 from crawler.record import Record
 

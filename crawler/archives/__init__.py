@@ -1,0 +1,1 @@
+"""Bytes inside archives: names, limits, streams that inflate as they are read; `files.py` is the door."""
