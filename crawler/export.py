@@ -11,6 +11,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
+
+import numpy as np
 
 from crawler.border import Border
 from crawler.config import ImageSection, VideoSection
@@ -73,8 +76,18 @@ class ScanExport:
         self.media: list[Product] = []
         self.written: dict[Identity, list[Product]] = {}
 
+    def give_up(self, outcome: Outcome) -> ScanResult:
+        """What remains of a scan whose export failed as a whole: its rows, and one outcome for all of its files."""
+        for product in (product for some in self.written.values() for product in some):
+            os.unlink(product.path)
+        self.written = {}
+        for state in self.states:
+            state.volumes = []
+            state.settle(outcome)
+        return self._result({})
+
     def run(self) -> ScanResult:
-        """Write every output; never raises for a file."""
+        """Write every output."""
         self._bar_what_makes_no_volume()
         while True:
             self.watch.note(self.items[0], "layout")
@@ -86,7 +99,9 @@ class ScanExport:
         self._settle_volumes(plan, members)
         self._check_left_over(plan, members)
         self.watch.note(self.items[0], "layout")
-        verdict = {**scan_verdict(plan, part), "n_files": len(self.headers)}
+        return self._result({**scan_verdict(plan, part), "n_files": len(self.headers)})
+
+    def _result(self, verdict: dict[str, Any]) -> ScanResult:
         files = tuple((h.instance.file, state.outcome) for h, state in zip(self.headers, self.states, strict=True))
         digest = scan_digest((file for file, _ in files), self.stems)
         products = [*self.media, *(product for some in self.written.values() for product in some)]
@@ -225,8 +240,13 @@ class ScanExport:
         placed = [part.instances[number] for number in sorted({place.instance for place in layout.placement})]
         planes = [part.instances[place.instance].plane(place.frame) for place in layout.placement]
         values = section.values if section else "stored"
-        dtype, photometric = value_type(placed, planes, values), photometric_of(placed[0], values)
-        volume = Volume(identity_of(layout, members), dtype, photometric == "RGB" and values == "modality")
+        photometric = photometric_of(placed[0], values)
+        identity = identity_of(layout, members)
+        volume = Volume(identity, np.dtype(np.float64), photometric == "RGB" and values == "modality")
+        with Border("pixels", partial(self._fail_volume, volume)) as border:
+            volume.dtype = dtype = value_type(placed, planes, values)
+        if border.failed:
+            return volume
         subject = LayoutSubject(part, layout, dtype, values, photometric, {})
         base = os.path.join(self.mirror, self.scan.scan_id.rpartition("/")[2])
         base += f"-{layout.name}" if layout.name else ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -124,6 +125,11 @@ class Worker:
 
     def __call__(self, task: Task, watch: Watch) -> Answer:
         """Do one task."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # libraries' warnings quote values; what matters is in the outcomes
+            return self._do(task, watch)
+
+    def _do(self, task: Task, watch: Watch) -> Answer:
         if isinstance(task, IndexTask):
             return self._index(task, watch)
         if isinstance(task, ArchiveTask):
@@ -184,7 +190,12 @@ class Worker:
     ) -> ScanResult:
         marked = {number: poison[item] for number, item in enumerate(items) if item in poison}
         export = ScanExport(self.setup, watch, scan_id, job.mirror, headers, stems, items, marked, job.found)
-        return export.run()
+        try:
+            return export.run()
+        except StopError:
+            raise
+        except Exception as error:
+            return export.give_up(outcome_of(error, "layout"))  # nobody foresaw it: it costs this scan, and no other
 
     def _read(self, file: File, item: int, poison: Poison, headers: list[Header], watch: Watch) -> Outcome | None:
         """Read one header into `headers`, or say why there is none."""

@@ -140,3 +140,29 @@ def test_a_long_cine_is_no_hang(tmp_path, monkeypatch):
     monkeypatch.setattr(crawler.export, "frames", slow)
     summary = export(tmp_path / "in", tmp_path / "out", 1, limits={"seconds": 1.2}, **ALL)
     assert summary.exit_code == 0
+
+
+def test_an_image_of_a_kind_that_no_array_holds_costs_itself_alone(tmp_path):
+    ct_series(tmp_path / "in", n=3)
+    save(quick_dataset(BitsAllocated=77, SOPInstanceUID="1.2.9"), tmp_path / "in" / "odd.dcm")
+    summary = export(tmp_path / "in", tmp_path / "out")
+    assert set(failures(tmp_path / "out")) == {"odd.dcm"}
+    assert summary.exported == 3
+
+
+def test_an_error_nobody_foresaw_in_the_layout_costs_its_scan_alone(tmp_path, monkeypatch):
+    ct_series(tmp_path / "in", n=3, uid="1.2.3.1")
+    for path in ct_series(tmp_path / "more", n=2, uid="1.2.3.2"):
+        path.rename(tmp_path / "in" / f"other-{path.name}")
+    original = crawler.export.scan_verdict
+
+    def fail(plan, scan):
+        if scan.series_uid == "1.2.3.2":
+            raise ZeroDivisionError
+        return original(plan, scan)
+
+    monkeypatch.setattr(crawler.export, "scan_verdict", fail)
+    summary = export(tmp_path / "in", tmp_path / "out")
+    assert summary.failed == {"layout: internal error": 2}
+    assert len(rows(tmp_path / "out")) == 5
+    assert len(list((tmp_path / "out" / "volumes").iterdir())) == 1
