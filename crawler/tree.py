@@ -6,6 +6,7 @@ a change, the files of changed folders are read anew, and of the others only tho
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,8 +70,9 @@ class Tree:
             files: list[File] = []
             for path, name in zip(paths, names, strict=True):
                 if name in wanted:
-                    info = os.stat(os.path.join(_base(root), path))
-                    files.append(File(_base(root), path, info.st_size, info.st_mtime_ns, root.prefix))
+                    with contextlib.suppress(OSError):  # gone since the walk: its folder has changed by the next run
+                        info = os.stat(os.path.join(_base(root), path))
+                        files.append(File(_base(root), path, info.st_size, info.st_mtime_ns, root.prefix))
             plan = FolderPlan(Folder(root, folder, ()), tuple(files))
             for at in range(0, len(files), INDEX_FILES):
                 part = tuple(files[at : at + INDEX_FILES])

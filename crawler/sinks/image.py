@@ -115,7 +115,7 @@ class ImageSink:
         with writing(), open(self._scratch, "xb") as sink:
             sink.write(encoded)
 
-    def _encode(self, pixels: Any) -> memoryview:
+    def _encode(self, pixels: Any) -> bytes:
         from PIL import Image
 
         buffer = _Buffer(self.extension)
@@ -123,7 +123,7 @@ class ImageSink:
             Image.fromarray(pixels).save(buffer, format=self._format, **self._options.pil_writer_params)
         except (OSError, *REFUSALS) as error:
             raise SinkError("image not encoded", f"{self._format}: {error}") from error
-        return buffer.getbuffer()
+        return buffer.getvalue()  # not getbuffer: CPython 3.12.1 may crash collecting one (gh-111049)
 
     def close(self) -> list[Product]:
         """Put the file in place.
