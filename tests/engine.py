@@ -5,6 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +21,7 @@ from crawler.config import Config
 from crawler.runner import run
 from crawler.summary import Summary
 
+ROOT = Path(__file__).parents[1]
 ALL = {"metadata": {}, "image": {}, "video": {}, "volume": {}}
 
 
@@ -83,6 +90,22 @@ def _volume(path: Path) -> Any:
             key: repr(np.asarray(value).tolist()) for key, value in image.attrs.items() if key != "DIMENSION_LIST"
         }
         return image[...].tobytes(), image.shape, str(image.dtype), attributes, repr(file["provenance"][...].tolist())
+
+
+def survives_kills(settings: Path, out: Path, whole: Path, seed: str, rounds: int = 3) -> None:
+    """Kill the process group of a run twice at random, run it to its end, and compare with an undisturbed output."""
+    command = [sys.executable, str(ROOT / "dme.py"), str(settings), "-q"]
+    chance = random.Random(seed)
+    for _ in range(rounds):
+        shutil.rmtree(out, ignore_errors=True)
+        for _ in range(2):
+            process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+            time.sleep(chance.uniform(0.3, 1.8))
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert subprocess.run(command, cwd=ROOT, check=False).returncode == 3
+        assert content(out) == content(whole)
 
 
 def accounts_hold(summary: Summary, files: int) -> None:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import tarfile
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
-from engine import ALL, accounts_hold, content, export, failures, rows
+from engine import ALL, accounts_hold, content, export, failures, rows, survives_kills
 from factories import ct_series, quick_dataset, save
-from test_kill import ROOT
 from test_tree import TREE, bare_rows, volumes
 
 from crawler.sample import write_sample
@@ -148,8 +144,6 @@ def test_an_archive_as_the_input(mixed, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills process groups by POSIX signals")
 def test_killed_anywhere_and_run_again(mixed, tmp_path):
-    import random
-
     for name in ("a.zip", "b.tar.gz"):
         pack(mixed, tmp_path / "in" / name)
     settings = tmp_path / "c.yml"
@@ -158,15 +152,4 @@ def test_killed_anywhere_and_run_again(mixed, tmp_path):
         "metadata:\nimage:\nvideo:\nvolume:\n"
     )
     export(tmp_path / "in", tmp_path / "whole", **ALL)
-    command = [sys.executable, str(ROOT / "dme.py"), str(settings), "-q"]
-    chance = random.Random("archives")
-    for _ in range(3):
-        shutil.rmtree(tmp_path / "out", ignore_errors=True)
-        for _ in range(2):
-            process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
-            time.sleep(chance.uniform(0.3, 1.8))
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        assert subprocess.run(command, cwd=ROOT, check=False).returncode == 3
-        assert content(tmp_path / "out") == content(tmp_path / "whole")
+    survives_kills(settings, tmp_path / "out", tmp_path / "whole", "archives")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import struct
 import sys
-import time
 import zlib
 from pathlib import Path
 
 import pytest
-from engine import ALL, accounts_hold, content, export, failures, rows
+from engine import ALL, accounts_hold, content, export, failures, rows, survives_kills
 from factories import ct_series, make_uid, quick_dataset, save
-from test_kill import ROOT
 
 from crawler.sample import write_sample
 
@@ -134,9 +130,6 @@ def test_files_without_a_series_uid_are_scans_of_their_own(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills process groups by POSIX signals")
 def test_killed_anywhere_and_run_again(mixed, tmp_path):
-    import random
-    import subprocess
-
     scatter(mixed, tmp_path / "in")
     settings = tmp_path / "c.yml"
     settings.write_text(
@@ -144,15 +137,4 @@ def test_killed_anywhere_and_run_again(mixed, tmp_path):
         "metadata:\nimage:\nvideo:\nvolume:\n"
     )
     export(tmp_path / "in", tmp_path / "whole", **TREE)
-    command = [sys.executable, str(ROOT / "dme.py"), str(settings), "-q"]
-    chance = random.Random("tree")
-    for _ in range(3):
-        shutil.rmtree(tmp_path / "out", ignore_errors=True)
-        for _ in range(2):
-            process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
-            time.sleep(chance.uniform(0.3, 1.5))
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        assert subprocess.run(command, cwd=ROOT, check=False).returncode == 3
-        assert content(tmp_path / "out") == content(tmp_path / "whole")
+    survives_kills(settings, tmp_path / "out", tmp_path / "whole", "tree")

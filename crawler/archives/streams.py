@@ -34,26 +34,15 @@ class Source(Protocol):
         """Let go of the file."""
 
 
-class Window(io.RawIOBase):
-    """A part of a file as a file: `size` bytes from offset `start` on."""
+class _Sized(io.RawIOBase):
+    """A read-only stream of known size: what is the same however its bytes are had."""
 
     name = ""  # pydicom asks a buffered stream for it
-
-    def __init__(self, path: str, start: int, size: int) -> None:
-        self._file = io.FileIO(path)
-        self._start, self._size = start, size
-        self._position = 0
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read from the present position; less than asked for when the file was cut since."""
-        view = memoryview(buffer)[: max(0, self._size - self._position)]
-        self._file.seek(self._start + self._position)
-        count = self._file.readinto(view) or 0
-        self._position += count
-        return count
+    _position = 0
+    _size = 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move as any file does."""
+        """Move as any file does; nothing is read for it."""
         self._position = _moved(self._position, self._size, offset, whence)
         return self._position
 
@@ -69,13 +58,29 @@ class Window(io.RawIOBase):
         """Return True."""
         return True
 
+
+class Window(_Sized):
+    """A part of a file as a file: `size` bytes from offset `start` on."""
+
+    def __init__(self, path: str, start: int, size: int) -> None:
+        self._file = io.FileIO(path)
+        self._start, self._size = start, size
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read from the present position; less than asked for when the file was cut since."""
+        view = memoryview(buffer)[: max(0, self._size - self._position)]
+        self._file.seek(self._start + self._position)
+        count = self._file.readinto(view) or 0
+        self._position += count
+        return count
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
         super().close()
 
 
-class Growing(io.RawIOBase):
+class Growing(_Sized):
     """A stream that inflates no further than it is read, and keeps what it inflated: in memory, then on disk.
 
     Parameters
@@ -93,12 +98,9 @@ class Growing(io.RawIOBase):
     its checksum to be right.
     """
 
-    name = ""  # pydicom asks a buffered stream for it
-
     def __init__(self, source: Source, size: int) -> None:
         self._source = source
         self._size = size
-        self._position = 0
         self._have = 0
         self._fault = ""
         self._spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by `close`
@@ -121,23 +123,6 @@ class Growing(io.RawIOBase):
         view[: len(data)] = data
         self._position += len(data)
         return len(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move as any file does; nothing is inflated."""
-        self._position = _moved(self._position, self._size, offset, whence)
-        return self._position
-
-    def tell(self) -> int:
-        """Return the present position."""
-        return self._position
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
 
     def close(self) -> None:
         """Close the source and drop what was inflated."""
