@@ -205,8 +205,8 @@ class VolumeSection:
     """Arrays with geometry."""
 
     dir: str = key("volumes", "folder of volumes, which mirrors the input tree")
-    formats: tuple[Literal["hdf5"], ...] = key(
-        ("hdf5",), "file formats", min_items=1, later=("nifti", "npz", "metaimage", "mat")
+    formats: tuple[Literal["hdf5", "nifti", "npz", "metaimage", "mat"], ...] = key(
+        ("hdf5",), "file formats", min_items=1
     )
     values: Literal["modality", "stored"] = key("modality", "modality: rescaled (HU in CT); stored: as in the file")
     irregular: Literal["split", "keep", "refuse"] = key("split", "what becomes of slices that form no regular volume")

@@ -14,9 +14,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import orjson
 
 from crawler.border import Border
 from crawler.config import ImageSection, VideoSection
+from crawler.dataset.dictionary import key_for
 from crawler.display import display_for
 from crawler.errors import LayoutError
 from crawler.files import open_file
@@ -25,7 +27,7 @@ from crawler.model import Frame, Instance, Layout, Outcome, Product, Scan, porta
 from crawler.naming import scan_digest
 from crawler.pixels import frames
 from crawler.result import Header, ScanResult, Setup, State, write_rows
-from crawler.sinks import LAYOUT_SINKS, FileSubject, LayoutSubject, Sink, Target, media_sink
+from crawler.sinks import LAYOUT_SINKS, NOTED, FileSubject, LayoutSubject, Sink, Target, media_sink
 from crawler.values import value_type
 from crawler.volumes import Identity, Volume, files_of, identity_of, photometric_of, sharing
 from crawler.worker import Watch
@@ -183,8 +185,7 @@ class ScanExport:
                         medium.abort()
                         medium = None
                 for volume, index in wanted.get(frame.number, ()):
-                    with Border("write", partial(self._fail_volume, volume)):
-                        volume.put(index, frame)
+                    volume.put(index, frame)
                 self.watch.note(item, "pixels")
         if medium is not None and not decoding.failed:
             self._close_medium(medium, number)
@@ -242,12 +243,13 @@ class ScanExport:
         values = section.values if section else "stored"
         photometric = photometric_of(placed[0], values)
         identity = identity_of(layout, members)
-        volume = Volume(identity, np.dtype(np.float64), photometric == "RGB" and values == "modality")
-        with Border("pixels", partial(self._fail_volume, volume)) as border:
+        settle = partial(self._fail_files, files_of(identity))
+        volume = Volume(identity, np.dtype(np.float64), photometric == "RGB" and values == "modality", settle)
+        with Border("pixels", settle) as border:
             volume.dtype = dtype = value_type(placed, planes, values)
         if border.failed:
             return volume
-        subject = LayoutSubject(part, layout, dtype, values, photometric, {})
+        subject = LayoutSubject(part, layout, dtype, values, photometric, self._noted(volume.files))
         base = os.path.join(self.mirror, self.scan.scan_id.rpartition("/")[2])
         base += f"-{layout.name}" if layout.name else ""
         for name in section.formats if section and root else ():
@@ -261,17 +263,25 @@ class ScanExport:
             volume.add(sink, target, subject)
         return volume
 
+    def _noted(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """Elements that volumes note, by keyword, where all of their files agree."""
+        keys = {keyword: key_for(keyword, self.setup.keys) for keyword in NOTED}
+        common: dict[str, Any] = {}
+        for place, number in enumerate(numbers):
+            record = orjson.loads(self.headers[number].text() or b"{}")
+            values = {keyword: record.get(key) for keyword, key in keys.items()}
+            common = values if not place else {k: v for k, v in common.items() if values[k] == v}
+        return {keyword: value for keyword, value in common.items() if value is not None}
+
     def _close_volume(self, volume: Volume) -> None:
         if not volume.sinks:
             return
         self.watch.note(self.items[volume.files[0]], "write")
-        with Border("write", partial(self._fail_volume, volume)):
-            self.written[volume.identity] = volume.close()
+        self.written[volume.identity] = volume.close()
 
-    def _fail_volume(self, volume: Volume, outcome: Outcome) -> None:
-        """A volume that cannot be written fails all of its files; their rows and media stay."""
-        volume.abort()
-        for number in volume.files:
+    def _fail_files(self, numbers: Sequence[int], outcome: Outcome) -> None:
+        """A volume that cannot be written fails all of its files; their rows, media and other volumes stay."""
+        for number in numbers:
             self.states[number].settle(outcome)
 
     def _settle_volumes(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
@@ -284,7 +294,8 @@ class ScanExport:
                 os.unlink(product.path)
         for identity, products in self.written.items():
             for number in files_of(identity):
-                self.states[number].volumes.extend(self._relative(p, self.setup.volume_dir) for p in products)
+                paths = (self._relative(p, self.setup.volume_dir) for p in products if p.kind == "volume")
+                self.states[number].volumes.extend(paths)
 
     def _check_left_over(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
         """An image that no layout could take has failed, and its pixels say why."""

@@ -5,14 +5,16 @@ It knows nothing of files' outcomes; `export.py` decides what a failure costs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from crawler.border import Border
 from crawler.display import to_rgb
-from crawler.model import Frame, Instance, Layout, Product
+from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.sinks import LayoutSubject, Sink, Target
 from crawler.values import modality
 
@@ -35,15 +37,17 @@ def files_of(identity: Identity) -> list[int]:
 class Volume:
     """A layout being written. Its sinks may be none: then it swallows what it gets.
 
-    Nothing is opened before the first frame is there: a file whose pixels cannot be had costs no array.
+    Nothing is opened before the first frame is there: a file whose pixels cannot be had costs no array. A sink that
+    fails is dropped, `settle` is told, and the others go on.
     """
 
     identity: Identity
     dtype: np.dtype[Any]
     rgb: bool
+    settle: Callable[[Outcome], None]
     values: str = "modality"
     sinks: list[Sink] = field(default_factory=list)
-    unopened: list[tuple[Sink, Target, LayoutSubject]] = field(default_factory=list)
+    unopened: list[tuple[Target, LayoutSubject]] = field(default_factory=list)
 
     @property
     def files(self) -> list[int]:
@@ -54,30 +58,27 @@ class Volume:
         """Have it written in one more format."""
         self.values = subject.values
         self.sinks.append(sink)
-        self.unopened.append((sink, target, subject))
+        self.unopened.append((target, subject))
 
     def put(self, index: tuple[int, ...], frame: Frame) -> None:
         """Hand a frame to every sink, as the values that volumes hold."""
         if not self.sinks:
             return
-        while self.unopened:
-            sink, target, subject = self.unopened.pop(0)
-            sink.open(target, subject)
-        if self.values == "stored":
-            frame = replace(frame, values=frame.values.astype(self.dtype, copy=False))
-        elif self.rgb:
-            frame = replace(frame, values=to_rgb(frame), photometric="RGB")
-        else:
-            frame = replace(frame, values=modality(frame, self.dtype))
-        for sink in self.sinks:
-            sink.put(index, frame)
+        opening, self.unopened = self.unopened, []
+        for sink, (target, subject) in zip(tuple(self.sinks), opening, strict=False):
+            self._attempt(sink, partial(sink.open, target, subject))
+        with Border("write", self._fail) as border:
+            frame = self._as_held(frame)
+        if not border.failed:
+            for sink in tuple(self.sinks):
+                self._attempt(sink, partial(sink.put, index, frame))
 
     def close(self) -> list[Product]:
-        """Finish every sink; what is not finished when one fails is left to `abort`."""
+        """Finish every sink that is left."""
         products: list[Product] = []
-        while self.sinks:
-            products.extend(self.sinks[0].close())
-            self.sinks.pop(0)
+        for sink in tuple(self.sinks):
+            self._attempt(sink, lambda sink=sink: products.extend(sink.close()))  # type: ignore[misc]
+        self.sinks = []
         return products
 
     def abort(self) -> None:
@@ -85,6 +86,25 @@ class Volume:
         for sink in self.sinks:
             sink.abort()
         self.sinks, self.unopened = [], []
+
+    def _as_held(self, frame: Frame) -> Frame:
+        if self.values == "stored":
+            return replace(frame, values=frame.values.astype(self.dtype, copy=False))
+        if self.rgb:
+            return replace(frame, values=to_rgb(frame), photometric="RGB")
+        return replace(frame, values=modality(frame, self.dtype))
+
+    def _attempt(self, sink: Sink, deed: Callable[[], None]) -> None:
+        with Border("write", self.settle) as border:
+            deed()
+        if border.failed:
+            sink.abort()
+            self.sinks.remove(sink)
+
+    def _fail(self, outcome: Outcome) -> None:
+        """No sink can have the frame."""
+        self.abort()
+        self.settle(outcome)
 
 
 def photometric_of(subject: Instance, values: str) -> str:

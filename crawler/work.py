@@ -205,7 +205,7 @@ class Worker:
         watch.note(item, "header")
         try:
             instance = read_instance(file, self.setup.keys)
-            row = orjson.dumps(instance.record) if self.setup.rows else b""
+            row = orjson.dumps(instance.record) if self.setup.rows or self.setup.volume else b""
         except NotDicom as error:
             return Outcome("skipped", "", "not DICOM", error.reason)
         except StopError:

@@ -311,8 +311,8 @@ INPUT = "dicom: {dir: in}\n"
         (INPUT + "video: {extension: .avi}", 'video.extension = ".avi": expected .mp4'),
         (INPUT + "video:\n  save_method_kwargs:\n    encoding_args:\n      bit_rate: 9",
          "c.yml:5: video.save_method_kwargs.encoding_args.bit_rate = 9: excludes options.crf"),
-        (INPUT + "volume: {formats: [nifti]}", "not available in this version; choose a list of hdf5"),
-        (INPUT + "volume: {formats: []}", "volume.formats = []: expected a list of hdf5, at least 1"),
+        (INPUT + "volume: {formats: [nifty]}", "expected hdf5, nifti, npz, metaimage or mat; nearest: nifti"),
+        (INPUT + "volume: {formats: []}", "volume.formats = []: expected a list of hdf5, nifti, npz, metaimage or mat"),
         (INPUT + "volume: {irregular: splt}", "expected split, keep or refuse; nearest: split"),
         # paths
         ("dicom:\n  dir: [a, b, a]", 'dicom.dir[2] = "a": given twice'),

@@ -88,9 +88,12 @@ def test_killed_anywhere_and_run_again(tree, undisturbed, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_stops_cleanly_and_keeps_what_is_done(tree, undisturbed, tmp_path, number):
-    whole, seconds = undisturbed
-    process = start(tree, tmp_path / "out")
-    time.sleep(seconds * 0.7)
+    whole, _ = undisturbed
+    process = start(tree, tmp_path / "out", workers=1)
+    written = tmp_path / "out" / "metadata.jsonl"
+    while not (written.exists() and written.stat().st_size):  # the first half second's results are there
+        assert process.poll() is None
+        time.sleep(0.01)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     began = time.monotonic()
     heard, _ = process.communicate(timeout=60)

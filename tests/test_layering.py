@@ -54,6 +54,10 @@ PAIRS = {
     ("sources", "sources.*"),  # a package's __init__ is its table of members
     ("sinks", "sinks.*"),
     ("sinks.*", "sinks.base"),
+    ("sinks.*", "sinks.pending"),
+    ("sinks.*", "sinks.provenance"),
+    ("sinks.*", "sinks.raster"),
+    ("sinks.nifti", "sinks.bids"),
     ("views", "views.*"),
     ("views.*", "views.base"),
 }

@@ -450,3 +450,27 @@ def test_volumes_hold_the_values_that_are_asked_for(tmp_path, values, expected):
         assert file["image"][...].ravel().tolist() == [expected[0]] * 16
         assert file["image"].dtype.str.startswith(expected[1])
         assert file["image"].attrs["values"] == values
+
+
+def test_a_format_that_refuses_a_volume_costs_the_others_nothing(tmp_path):
+    pytest.importorskip("nibabel")
+    colour = np.zeros((4, 4, 3), np.uint16)
+    save(quick_dataset(colour), tmp_path / "in" / "deep.dcm")
+    summary = export(tmp_path / "in", tmp_path / "out", metadata={}, volume={"formats": ["nifti", "hdf5"]})
+    assert list(summary.failed.values()) == [1]  # NIfTI has no type for colour of 16 bits
+    (row,) = rows(tmp_path / "out").values()
+    assert row["volume_file"].endswith(".h5")
+    assert image_shape(tmp_path / "out" / "volumes" / row["volume_file"]) == (1, 4, 4, 3)
+
+
+def test_volumes_note_what_their_files_agree_on(tmp_path):
+    pytest.importorskip("nibabel")
+    ct_series(tmp_path / "in", n=3, KVP=120, Manufacturer="ACME", PatientName="Doe^Jane")
+    export(tmp_path / "in", tmp_path / "out", volume={"formats": ["nifti", "hdf5"]})
+    (sidecar,) = (path for path in (tmp_path / "out" / "volumes").glob("*.json") if "provenance" not in path.name)
+    fields = json.loads(sidecar.read_text())
+    assert (fields["KVP"], fields["Manufacturer"]) == (120, "ACME")
+    assert "Doe" not in sidecar.read_text()
+    (volume,) = (tmp_path / "out" / "volumes").glob("*.h5")
+    with h5py.File(volume) as file:
+        assert file["image"].attrs["KVP"] == 120

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import h5py
 import imageio_ffmpeg
+import nibabel
 import numpy as np
 import pytest
+import scipy.io
+import SimpleITK
 from PIL import Image
 
 from crawler.config import Config
@@ -68,8 +71,33 @@ def read_hdf5(path):
         return file["image"][()]
 
 
+def read_nifti(path):
+    return np.asanyarray(nibabel.load(path).dataobj).T
+
+
+def read_npz(path):
+    with np.load(path) as file:
+        return file["data"]
+
+
+def read_metaimage(path):
+    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(path))
+
+
+def read_mat(path):
+    return scipy.io.loadmat(path)["A"]
+
+
 # name -> frames it takes, reader, largest error of a grey value (video: to limited range and back, and crf 17)
-CASES = {"image": (1, read_image, 0), "video": (5, read_video, 6), "hdf5": (4, read_hdf5, 0)}
+CASES = {
+    "image": (1, read_image, 0),
+    "video": (5, read_video, 6),
+    "hdf5": (4, read_hdf5, 0),
+    "nifti": (4, read_nifti, 0),
+    "npz": (4, read_npz, 0),
+    "metaimage": (4, read_metaimage, 0),
+    "mat": (4, read_mat, 0),
+}
 
 
 @pytest.fixture(params=list(SINKS))
@@ -242,6 +270,7 @@ def test_present_packages_are_found(name):
     require(SINKS[name])
 
 
+@pytest.mark.parametrize("name", [name for name, sink in SINKS.items() if sink.needs])
 def test_a_missing_package_names_the_install_line(name, monkeypatch):
     monkeypatch.setattr(base.importlib.util, "find_spec", lambda module: None)
     with pytest.raises(StopError, match=f"pip install {SINKS[name].needs[0]}"):
@@ -249,7 +278,8 @@ def test_a_missing_package_names_the_install_line(name, monkeypatch):
 
 
 def test_importing_the_table_imports_no_writer():
-    program = "import sys, crawler.sinks; print([m for m in ('h5py', 'imageio_ffmpeg') if m in sys.modules])"
+    writers = ("h5py", "imageio_ffmpeg", "nibabel", "scipy")
+    program = f"import sys, crawler.sinks; print([m for m in {writers} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -283,6 +313,8 @@ def test_sections_choose_their_sink(tmp_path):
         ("video", {"fps": "fast"}),
         ("video", {"extension": "mp4"}),
         ("hdf5", {"level": 10}),
+        ("nifti", {"level": 10}),
+        ("npz", {"level": -1}),
     ],
 )
 def test_impossible_options_are_refused(name, options):

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from crawler.config import ImageSection, VideoSection
 from crawler.sinks.base import FileSubject, LayoutSubject, Renderer, Sink, Target, require
+from crawler.sinks.bids import FIELDS
 from crawler.sinks.hdf5 import Hdf5Sink
 from crawler.sinks.image import ImageOptions, ImageSink
+from crawler.sinks.mat import MatSink
+from crawler.sinks.metaimage import MetaImageSink
+from crawler.sinks.nifti import NiftiSink
+from crawler.sinks.npz import NpzSink
 from crawler.sinks.video import VideoOptions, VideoSink
 
 __all__ = [
     "LAYOUT_SINKS",
+    "NOTED",
     "SINKS",
     "FileSubject",
     "LayoutSubject",
@@ -28,7 +34,13 @@ SINKS: dict[str, type[Sink]] = {
     "image": ImageSink,
     "video": VideoSink,
     "hdf5": Hdf5Sink,
+    "nifti": NiftiSink,
+    "npz": NpzSink,
+    "metaimage": MetaImageSink,
+    "mat": MatSink,
 }
+# Elements, by keyword, that volumes note where all of their files agree.
+NOTED = tuple(dict.fromkeys(keyword for keyword, _ in FIELDS.values()))
 # By the names of `volume.formats`.
 LAYOUT_SINKS = {name: sink for name, sink in SINKS.items() if sink.per == "layout"}
 

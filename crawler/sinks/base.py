@@ -169,7 +169,7 @@ class LayoutSubject:
     photometric
         (0028,0004) *Photometric Interpretation* of the frames as they come.
     attributes
-        Further fields to note, for formats that can.
+        Further fields to note, for formats that can: values that all frames share, by DICOM keyword.
     """
 
     scan: Scan

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from crawler.errors import ConfigError, SinkError
-from crawler.model import Frame, Instance, Plane, Product, Scan
+from crawler.model import Frame, Product
 from crawler.sinks.base import LayoutSubject, Order, Per, Target, discard, write_error, writing
+from crawler.sinks.pending import Pending
+from crawler.sinks.provenance import attributes, columns
 
-AFFINE_CONVENTION = "index (slice,row,column) -> patient LPS, mm"
 # Readable since HDF5 1.8 (2008), the first whose attributes may exceed 64 KB.
 VERSIONS = ("v108", "v108")
 # What h5py raises when the library refuses, besides OSError.
@@ -66,7 +66,7 @@ class Hdf5Sink:
         """
         self._target = target
         self._subject = subject
-        self._missing = {place.index for place in subject.layout.placement}
+        self._pending = Pending(subject)
         with writing():
             self._stream = _Stream(target.scratch(self.extension))
         try:
@@ -93,17 +93,9 @@ class Hdf5Sink:
         OutputError
             The disk is full.
         """
-        layout, dtype = self._subject.layout, self._subject.dtype
-        shape = layout.shape[len(index) :]
-        if index not in self._missing:
-            raise SinkError("frame out of place", f"index {index} is not expected (any more)")
-        if frame.values.shape != shape:
-            raise SinkError("frame differs from its layout", f"{frame.values.shape} instead of {shape}")
-        if not np.can_cast(frame.values.dtype, dtype, "safe"):
-            raise SinkError("frame differs from its layout", f"{frame.values.dtype} does not fit {dtype}")
+        self._pending.take(index, frame)
         with self._guarded():
             self._image[index] = frame.values
-        self._missing.remove(index)
 
     def close(self) -> list[Product]:
         """Finish the file and put it in place.
@@ -115,8 +107,9 @@ class Hdf5Sink:
         OutputError
             The disk is full.
         """
-        if self._stream is None or self._missing:
-            raise SinkError("frames missing", f"{len(self._missing)} of {len(self._subject.layout.placement)}")
+        if self._stream is None:
+            raise SinkError("volume not written", "it is closed")
+        self._pending.check_complete()
         with self._guarded():
             self._file.close()
         with writing():
@@ -236,43 +229,10 @@ class _Stream(io.RawIOBase):
     def close(self) -> None:
         """Close the file; some network file systems report a full disk only here."""
         try:
-            self._raw.close()
+            if hasattr(self, "_raw"):  # else the file could not be opened, and this is the end of what was left
+                self._raw.close()
         finally:
             super().close()
-
-
-def attributes(subject: LayoutSubject) -> dict[str, Any]:
-    """What is noted beside the voxels. None stands for "not known" and is left out of the file.
-
-    Returns
-    -------
-    dict
-        In the order of the file: the subject's own fields, then identity, geometry, display and verdict. A field that
-        takes several values within the layout (a mixed SOP class) is a list of them, in array order.
-    """
-    layout = subject.layout
-    placed = _instances(subject)
-    window = placed[0].windows[0] if placed and placed[0].windows else (None, None)
-    verdict = {f"verdict_{name}": value for name, value in asdict(layout.verdict).items()}
-    return {
-        **subject.attributes,
-        "scan_id": subject.scan.scan_id,
-        "layout": layout.name,
-        "values": subject.values,
-        "StudyInstanceUID": _common(one.study_uid for one in placed),
-        "SeriesInstanceUID": subject.scan.series_uid,
-        "FrameOfReferenceUID": _common(one.frame_of_reference for one in placed),
-        "SOPClassUID": _common(one.sop_class for one in placed),
-        "TransferSyntaxUID": _common(one.transfer_syntax for one in placed),
-        "Modality": _common(one.modality for one in placed),
-        "PhotometricInterpretation": subject.photometric,
-        "WindowCenter": window[0],
-        "WindowWidth": window[1],
-        "affine": layout.affine,
-        "affine_convention": AFFINE_CONVENTION if layout.affine else None,
-        "spacing": _spacing(subject),
-        **verdict,
-    }
 
 
 def provenance(subject: LayoutSubject) -> npt.NDArray[np.void]:
@@ -281,63 +241,24 @@ def provenance(subject: LayoutSubject) -> npt.NDArray[np.void]:
     Returns
     -------
     ndarray
-        One row a frame, in array order. Fields: ``index_<axis>`` (int64) for each leading axis; ``SOPInstanceUID``
-        and ``source`` (`File.key`), UTF-8 of fixed length; ``frame_number`` (int64), from 1 as DICOM counts;
-        ``position`` (3 float64), (0020,0032) *Image Position (Patient)* in mm, NaN where absent; ``slope`` and
-        ``intercept`` (float64), of the file, whether or not the values are rescaled.
+        One row a frame, in array order, with the fields of `provenance.columns`: integers as int64, numbers as float64
+        (``position``: three), texts as UTF-8 of fixed length.
     """
     import h5py
 
-    layout, instances = subject.layout, subject.scan.instances
-    places = layout.placement
-    uids = [instances[place.instance].sop_uid.encode("utf-8", "replace") for place in places]
-    keys = [instances[place.instance].file.key.encode("utf-8", "replace") for place in places]
-    planes = [instances[place.instance].plane(place.frame) for place in places]
-    names = [f"index_{axis}" for axis in layout.axes[: len(places[0].index) if places else 0]]
-    rows = np.zeros(
-        len(places),
-        dtype=[
-            *((name, "<i8") for name in names),
-            ("SOPInstanceUID", h5py.string_dtype("utf-8", max(map(len, uids), default=0) or 1)),
-            ("source", h5py.string_dtype("utf-8", max(map(len, keys), default=0) or 1)),
-            ("frame_number", "<i8"),
-            ("position", "<f8", (3,)),
-            ("slope", "<f8"),
-            ("intercept", "<f8"),
-        ],
-    )
-    for axis, name in enumerate(names):
-        rows[name] = [place.index[axis] for place in places]
-    rows["SOPInstanceUID"] = uids
-    rows["source"] = keys
-    rows["frame_number"] = [place.frame + 1 for place in places]
-    rows["position"] = [plane.position or (math.nan,) * 3 for plane in planes]
-    rows["slope"] = [plane.slope for plane in planes]
-    rows["intercept"] = [plane.intercept for plane in planes]
+    table = columns(subject)
+    texts = {name: [text.encode("utf-8", "replace") for text in table[name]] for name in ("SOPInstanceUID", "source")}
+    lengths = {name: max(map(len, values), default=0) or 1 for name, values in texts.items()}
+    types: dict[str, tuple[Any, ...]] = {
+        **{name: (h5py.string_dtype("utf-8", length),) for name, length in lengths.items()},
+        "position": ("<f8", (3,)),
+        "slope": ("<f8",),
+        "intercept": ("<f8",),
+    }
+    rows = np.zeros(len(table["source"]), dtype=[(name, *types.get(name, ("<i8",))) for name in table])
+    for name, values in {**table, **texts}.items():
+        rows[name] = values
     return rows
-
-
-def _instances(subject: LayoutSubject) -> list[Instance]:
-    """Instances of the layout, each once, in array order."""
-    scan: Scan = subject.scan
-    return [scan.instances[number] for number in dict.fromkeys(place.instance for place in subject.layout.placement)]
-
-
-def _common(values: Iterable[str]) -> str | list[str]:
-    distinct = list(dict.fromkeys(values))
-    return distinct if len(distinct) > 1 else "".join(distinct)
-
-
-def _spacing(subject: LayoutSubject) -> list[float]:
-    """Voxel size in mm along slice, row and column index; NaN where the header does not give it."""
-    layout = subject.layout
-    if layout.affine is not None:
-        steps = np.asarray(layout.affine, dtype=np.float64)[:3, :3]
-        return [float(step) for step in np.linalg.norm(steps, axis=0)]
-    planes: list[Plane] = [subject.scan.instances[place.instance].plane(place.frame) for place in layout.placement]
-    in_plane = {plane.spacing for plane in planes}
-    spacing = in_plane.pop() if len(in_plane) == 1 else None
-    return [math.nan, *(spacing or (math.nan, math.nan))]
 
 
 def _storable(value: Any) -> Any:

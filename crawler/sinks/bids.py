@@ -1,0 +1,95 @@
+"""The acquisition as a JSON sidecar in the terms of BIDS, so that tools which expect one find what they need.
+
+Field names and units are those of the Brain Imaging Data Structure 1.10 ("Magnetic Resonance Imaging", "Positron
+Emission Tomography"), and of dcm2niix where BIDS has none. Identifiers stay out: names, dates, UIDs, serial numbers,
+institutions, and free text that people type in (series and protocol descriptions).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from crawler.model import TRAITS
+from crawler.sinks.base import LayoutSubject
+from crawler.sinks.provenance import placed_instances
+
+# BIDS name -> DICOM keyword, factor to the unit of BIDS (None: taken as it is).
+FIELDS: dict[str, tuple[str, float | None]] = {
+    "Modality": ("Modality", None),
+    "Manufacturer": ("Manufacturer", None),
+    "ManufacturersModelName": ("ManufacturerModelName", None),
+    "SoftwareVersions": ("SoftwareVersions", None),
+    "BodyPart": ("BodyPartExamined", None),
+    "PatientPosition": ("PatientPosition", None),
+    "ImageType": ("ImageType", None),
+    "SliceThickness": ("SliceThickness", 1.0),
+    "SpacingBetweenSlices": ("SpacingBetweenSlices", 1.0),
+    "MagneticFieldStrength": ("MagneticFieldStrength", 1.0),
+    "ImagingFrequency": ("ImagingFrequency", 1.0),
+    "MRAcquisitionType": ("MRAcquisitionType", None),
+    "ScanningSequence": ("ScanningSequence", None),
+    "SequenceVariant": ("SequenceVariant", None),
+    "ScanOptions": ("ScanOptions", None),
+    "EchoTime": ("EchoTime", 1e-3),  # ms -> s, as all times
+    "RepetitionTime": ("RepetitionTime", 1e-3),
+    "InversionTime": ("InversionTime", 1e-3),
+    "FlipAngle": ("FlipAngle", 1.0),
+    "EchoTrainLength": ("EchoTrainLength", 1.0),
+    "NumberOfAverages": ("NumberOfAverages", 1.0),
+    "PercentPhaseFOV": ("PercentPhaseFieldOfView", 1.0),
+    "PercentSampling": ("PercentSampling", 1.0),
+    "PixelBandwidth": ("PixelBandwidth", 1.0),
+    "InPlanePhaseEncodingDirectionDICOM": ("InPlanePhaseEncodingDirection", None),
+    "KVP": ("KVP", 1.0),
+    "XRayExposure": ("Exposure", 1.0),
+    "ConvolutionKernel": ("ConvolutionKernel", None),
+    "Units": ("Units", None),
+    "DecayCorrection": ("DecayCorrection", None),
+}
+
+
+def sidecar(subject: LayoutSubject) -> dict[str, Any]:
+    """Fields whose value all frames of a layout share; what differs, or is not known, is left out.
+
+    Parameters
+    ----------
+    subject
+        Its planes tell the traits, its instances the modality, and its ``attributes``, by keyword, the rest.
+
+    Returns
+    -------
+    dict
+        Times in s, lengths in mm, angles in degrees, *Magnetic Field Strength* in T, *Imaging Frequency* in MHz.
+    """
+    found: dict[str, Any] = {}
+    for name, (keyword, factor) in FIELDS.items():
+        value = _common_value(subject, keyword)
+        if value is None or value in ("", []):
+            continue
+        if factor is None:
+            found[name] = value
+        elif (number := as_number(value)) is not None:
+            # Twelve digits: 3 ms are 0.003 s, and not 0.0030000000000000001.
+            found[name] = number if factor == 1.0 else float(f"{number * factor:.12g}")
+    return found
+
+
+def as_number(value: Any) -> float | None:
+    """A value that is one finite number, else None: a header may hold anything."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if usable else None
+
+
+def _common_value(subject: LayoutSubject, keyword: str) -> Any:
+    """The one value of an element in all frames of a layout, else None."""
+    layout, instances = subject.layout, subject.scan.instances
+    if keyword == "Modality":
+        values: list[Any] = [one.modality for one in placed_instances(subject)]
+    elif keyword in TRAITS:  # the frame's own, which an enhanced object keeps in its functional groups
+        trait = TRAITS.index(keyword)
+        values = [instances[place.instance].plane(place.frame).traits[trait] for place in layout.placement]
+    else:
+        values = [subject.attributes.get(keyword)]
+    first = values[0] if values and all(value == values[0] for value in values) else None
+    return list(first) if isinstance(first, tuple) else first

@@ -1,0 +1,102 @@
+"""A layout as MetaImage: ``.mha``, for ITK, 3D Slicer and elastix, with ``.mha.provenance.json``.
+
+The data lie in the file as they are, so that frames are written where they belong as they come, and readers may map
+them into memory. MetaImage shares DICOM's patient coordinates (LPS): no axis changes sign.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from crawler.errors import SinkError
+from crawler.geometry import Floats
+from crawler.sinks.base import LayoutSubject
+from crawler.sinks.provenance import spacing, write_provenance
+from crawler.sinks.raster import Part, Plan, Raster, RasterSink
+
+TYPES = {
+    "u1": "MET_UCHAR",
+    "i1": "MET_CHAR",
+    "u2": "MET_USHORT",
+    "i2": "MET_SHORT",
+    "u4": "MET_UINT",
+    "i4": "MET_INT",
+    "u8": "MET_ULONG_LONG",
+    "i8": "MET_LONG_LONG",
+    "f4": "MET_FLOAT",
+    "f8": "MET_DOUBLE",
+}
+"""ElementType by kind and bytes (MetaIO, metaTypes.h)."""
+
+LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
+"""Where an axis of LPS comes from, by its sign: MetaImage names axes by their origin, so that DICOM's own are RAI."""
+
+
+class MetaImageSink(RasterSink):
+    """Writes one layout into one file and its companion, frames in any order."""
+
+    extension: str = ".mha"
+
+    def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
+        kind = TYPES.get(subject.dtype.str[1:])
+        if kind is None:
+            raise SinkError("no type for these voxels", f"MetaImage has no {subject.dtype}")
+        colour = subject.layout.axes[-1] == "sample"
+        extents = shape[-2::-1] if colour else shape[::-1]
+        fields = {
+            "ObjectType": "Image",
+            "NDims": str(len(extents)),
+            "BinaryData": "True",
+            "BinaryDataByteOrderMSB": "False",
+            "CompressedData": "False",
+            **_geometry(subject, len(extents)),
+            "DimSize": _text(extents),
+            **({"ElementNumberOfChannels": str(shape[-1])} if colour else {}),
+            "ElementType": kind,
+            "ElementDataFile": "LOCAL",  # the last line: data follow
+        }
+        head = "".join(f"{name} = {value}\n" for name, value in fields.items())
+        return Plan(head.encode("ascii"), subject.dtype.newbyteorder("<"))
+
+    def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
+        origin = self._scratch(".json")
+        write_provenance(origin, subject)
+        return [
+            Part(raster.path, self.extension, "volume"),
+            Part(origin, f"{self.extension}.provenance.json", "sidecar"),
+        ]
+
+
+def _geometry(subject: LayoutSubject, count: int) -> dict[str, str]:
+    """Fields of where the array lies, for `count` axes: column, row, slice, others. What is not known is left out."""
+    sizes = [*spacing(subject)[::-1], *[1.0] * (count - 3)][:count]
+    if subject.layout.affine is None:
+        return {"ElementSpacing": _text(sizes)} if all(map(math.isfinite, sizes)) else {}
+    steps: Floats = np.asarray(subject.layout.affine)[:3, [2, 1, 0]]
+    directions = np.eye(count)
+    directions[:3, :3] = (steps / np.linalg.norm(steps, axis=0)).T  # a row is the direction of an axis, as ITK has it
+    offset = [*(row[3] for row in subject.layout.affine[:3]), *[0.0] * (count - 3)]
+    return {
+        "TransformMatrix": _text(directions.ravel()),
+        "Offset": _text(offset),
+        "CenterOfRotation": _text([0] * count),
+        "AnatomicalOrientation": _orientation(directions[:3, :3]),
+        "ElementSpacing": _text(sizes),
+    }
+
+
+def _orientation(directions: Floats) -> str:
+    """Three letters for three axes, or "???" where two of them are closest to one patient axis."""
+    closest = np.abs(directions).argmax(axis=1)
+    if len(set(closest.tolist())) < 3:
+        return "???"
+    return "".join(LETTERS[axis][int(row[axis] < 0)] for axis, row in zip(closest, directions, strict=True))
+
+
+def _text(numbers: Iterable[Any]) -> str:
+    """Numbers as MetaIO reads them; 17 digits give every double back."""
+    return " ".join(f"{number:.17g}" for number in numbers)

@@ -1,0 +1,116 @@
+"""A layout as NumPy ``.npz``: ``data`` float32 [Z, Y, X] as a radiologist looks at it, with affine and provenance.
+
+Z runs from head to foot, Y (rows) from anterior to posterior, X (columns) from the patient's right to the left, each
+along the array axis that is closest to it: axes are exchanged and flipped, nothing is resampled. Without an affine the
+array is stored as it comes. Further axes precede Z, samples of colour follow X. float32 is what readers of this format
+expect; it is exact for whole numbers up to 2^24, and `hdf5` keeps every type.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from itertools import permutations
+from typing import IO, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from crawler.errors import ConfigError
+from crawler.geometry import Floats
+from crawler.sinks.base import LayoutSubject
+from crawler.sinks.provenance import columns, leading_axes, spacing
+from crawler.sinks.raster import Part, Plan, Raster, RasterSink
+
+WANTED = (
+    (0.0, 0.0, -1.0),
+    (0.0, 1.0, 0.0),
+    (1.0, 0.0, 0.0),
+)
+"""Directions of Z, Y and X in patient LPS: head to foot, front to back, right to left."""
+
+
+@dataclass(frozen=True, slots=True)
+class NpzOptions:
+    """How volumes are compressed: deflate level from 0 to 9.
+
+    1 writes 95 MB/s of MR and CT in float32, 6 (NumPy's) 15 MB/s for files that are 10 to 15 % smaller.
+    """
+
+    level: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.level <= 9:
+            raise ConfigError(f"npz level: {self.level} is not between 0 and 9")
+
+
+class NpzSink(RasterSink):
+    """Writes one layout into one file, frames in any order."""
+
+    Options: ClassVar[type[Any]] = NpzOptions
+    extension: str = ".npz"
+
+    def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
+        return Plan(b"", subject.dtype.newbyteorder("<"))
+
+    def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
+        voxels, leading = raster.view(), len(leading_axes(subject))
+        arrays = {"axes": np.array(raster.axes), "spacing": np.array(spacing(subject))}
+        if subject.layout.affine is not None:
+            voxels, affine = to_display(voxels, np.array(subject.layout.affine), leading - 1)
+            axes = [*raster.axes[: leading - 1], "Z", "Y", "X", *raster.axes[leading + 2 :]]
+            arrays = {"axes": np.array(axes), "spacing": np.linalg.norm(affine[:3, :3], axis=0), "affine": affine}
+        arrays |= {name: _array(values) for name, values in columns(subject).items()}
+        path = self._scratch(self.extension)
+        with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED, compresslevel=self._options.level) as archive:
+            with _member(archive, "data") as file:
+                header = {"descr": "<f4", "fortran_order": False, "shape": voxels.shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for index in np.ndindex(voxels.shape[:leading]):  # one plane in memory
+                    file.write(np.ascontiguousarray(voxels[index], dtype="<f4").data)
+            for name, array in arrays.items():
+                with _member(archive, name) as file:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
+        return [Part(path, self.extension, "volume")]
+
+
+def to_display(voxels: npt.NDArray[Any], affine: Floats, first: int) -> tuple[npt.NDArray[Any], Floats]:
+    """Exchange and flip three axes so that they run as close to `WANTED` as they can.
+
+    Parameters
+    ----------
+    voxels
+        Whose axes ``first`` to ``first + 2`` are those of the affine.
+    affine
+        Shape (4, 4), index to LPS.
+
+    Returns
+    -------
+    view, affine
+        No voxel is copied; the affine is that of the new indices.
+    """
+    cosines = np.array(WANTED) @ (affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
+    order = max(permutations(range(3)), key=lambda axes: sum(abs(cosines[row, axis]) for row, axis in enumerate(axes)))
+    matrix = np.eye(4)  # new index -> old index
+    matrix[:3, :3] = 0.0
+    flips = []
+    for new, old in enumerate(order):
+        backwards = cosines[new, old] < 0
+        matrix[old, new] = -1.0 if backwards else 1.0
+        matrix[old, 3] = voxels.shape[first + old] - 1 if backwards else 0
+        flips.append(slice(None, None, -1 if backwards else 1))
+    axes = [*range(first), *(first + old for old in order), *range(first + 3, voxels.ndim)]
+    return voxels.transpose(axes)[(slice(None),) * first + tuple(flips)], affine @ matrix + 0.0  # -0.0 becomes 0.0
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    # By name: a ZipInfo of our own would not take over the archive's level. Its time stamp is 1980, whenever it is
+    # written: equal volumes, equal bytes.
+    return archive.open(f"{name}.npy", "w", force_zip64=True)
+
+
+def _array(values: list[Any]) -> npt.NDArray[Any]:
+    """A column of the provenance; text that is no valid Unicode gets question marks, as NumPy holds code points."""
+    if values and isinstance(values[0], str):
+        return np.array([text.encode("utf-8", "replace").decode("utf-8") for text in values])
+    return np.array(values)

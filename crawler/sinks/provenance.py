@@ -1,0 +1,152 @@
+"""What a volume says about itself beside its voxels: identity, geometry, verdict, and the origin of every frame.
+
+Formats differ in where they put it; what it is, they share. Writes nothing but the JSON file that accompanies formats
+without room for it, and looks at no pixel.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from crawler.model import Instance
+from crawler.sinks.base import LayoutSubject
+
+AFFINE_CONVENTION = "index (slice,row,column) -> patient LPS, mm"
+
+
+def leading_axes(subject: LayoutSubject) -> tuple[str, ...]:
+    """Names of the axes before row and column: those that a frame's index runs along."""
+    axes = subject.layout.axes
+    return axes[: axes.index("row")]
+
+
+def placed_instances(subject: LayoutSubject) -> list[Instance]:
+    """Instances of the layout, each once, in array order."""
+    instances = subject.scan.instances
+    return [instances[number] for number in dict.fromkeys(place.instance for place in subject.layout.placement)]
+
+
+def attributes(subject: LayoutSubject) -> dict[str, Any]:
+    """What is noted beside the voxels. None stands for "not known".
+
+    Returns
+    -------
+    dict
+        In the order of the file: the subject's own fields, then identity, geometry, display and verdict. A field that
+        takes several values within the layout (a mixed SOP class) is a list of them, in array order.
+    """
+    layout = subject.layout
+    placed = placed_instances(subject)
+    window = placed[0].windows[0] if placed and placed[0].windows else (None, None)
+    verdict = {f"verdict_{name}": value for name, value in asdict(layout.verdict).items()}
+    return {
+        **subject.attributes,
+        "scan_id": subject.scan.scan_id,
+        "layout": layout.name,
+        "values": subject.values,
+        "StudyInstanceUID": _common(one.study_uid for one in placed),
+        "SeriesInstanceUID": subject.scan.series_uid,
+        "FrameOfReferenceUID": _common(one.frame_of_reference for one in placed),
+        "SOPClassUID": _common(one.sop_class for one in placed),
+        "TransferSyntaxUID": _common(one.transfer_syntax for one in placed),
+        "Modality": _common(one.modality for one in placed),
+        "PhotometricInterpretation": subject.photometric,
+        "WindowCenter": window[0],
+        "WindowWidth": window[1],
+        "affine": layout.affine,
+        "affine_convention": AFFINE_CONVENTION if layout.affine else None,
+        "spacing": spacing(subject),
+        **verdict,
+    }
+
+
+def spacing(subject: LayoutSubject) -> list[float]:
+    """Voxel size in mm along slice, row and column index; NaN where the header does not give it."""
+    layout = subject.layout
+    if layout.affine is not None:
+        steps = np.asarray(layout.affine, dtype=np.float64)[:3, :3]
+        return [float(step) for step in np.linalg.norm(steps, axis=0)]
+    instances = subject.scan.instances
+    in_plane = {instances[place.instance].plane(place.frame).spacing for place in layout.placement}
+    known = in_plane.pop() if len(in_plane) == 1 else None
+    return [math.nan, *(known or (math.nan, math.nan))]
+
+
+def columns(subject: LayoutSubject) -> dict[str, list[Any]]:
+    """Where each frame comes from.
+
+    Returns
+    -------
+    dict
+        Equally long lists, one item a frame, in array order: ``index_<axis>`` for each leading axis;
+        ``SOPInstanceUID``; ``source`` (`File.key`); ``frame_number``, from 1 as DICOM counts; ``position`` (3 floats),
+        (0020,0032) *Image Position (Patient)* in mm, NaN where absent; ``slope`` and ``intercept``, of the file,
+        whether or not the values are rescaled.
+    """
+    instances, places = subject.scan.instances, subject.layout.placement
+    planes = [instances[place.instance].plane(place.frame) for place in places]
+    names = leading_axes(subject) if places else ()
+    return {
+        **{f"index_{name}": [place.index[axis] for place in places] for axis, name in enumerate(names)},
+        "SOPInstanceUID": [instances[place.instance].sop_uid for place in places],
+        "source": [instances[place.instance].file.key for place in places],
+        "frame_number": [place.frame + 1 for place in places],
+        "position": [plane.position or (math.nan,) * 3 for plane in planes],
+        "slope": [plane.slope for plane in planes],
+        "intercept": [plane.intercept for plane in planes],
+    }
+
+
+def write_provenance(path: str, subject: LayoutSubject) -> None:
+    """Write everything above as one JSON object: the `attributes`, then axes, shape and ``frames``, one a line.
+
+    ``shape`` and the indices are those of the layout, whatever order of axes the format beside it has.
+
+    Raises
+    ------
+    OSError
+        As the system raised it.
+    """
+    table = columns(subject)
+    head = {**attributes(subject), "axes": subject.layout.axes, "shape": subject.layout.shape}
+    with open(path, "x", encoding="utf-8", errors="replace", newline="\n") as file:
+        file.write("{\n")
+        for name, value in head.items():
+            file.write(f"{_json(name)}: {_json(value)},\n")
+        file.write('"frames": [')
+        for number, row in enumerate(zip(*table.values(), strict=True)):
+            file.write((",\n" if number else "\n") + _json(dict(zip(table, row, strict=True))))
+        file.write("\n]\n}\n")
+
+
+def write_json(path: str, content: dict[str, Any]) -> None:
+    """Write one indented JSON object. Raises OSError."""
+    with open(path, "x", encoding="utf-8", errors="replace", newline="\n") as file:
+        json.dump(_plain(content), file, ensure_ascii=False, allow_nan=False, indent=2)
+        file.write("\n")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it: null for numbers that are none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _common(values: Iterable[str]) -> str | list[str]:
+    distinct = list(dict.fromkeys(values))
+    return distinct if len(distinct) > 1 else "".join(distinct)

@@ -1,0 +1,204 @@
+"""Volumes that are spooled: frames go to one raw array on disk as they come, and formats are made of it at the end.
+
+What a format adds is a subclass of `RasterSink` with two methods. Frames may come in any order, since each has its
+place in the file; memory holds one of them. Values are taken as they are: rescaling is the engine's business.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from crawler.errors import SinkError
+from crawler.model import Frame, Product
+from crawler.sinks.base import LayoutSubject, Order, Per, Target, discard, writing
+from crawler.sinks.pending import Pending
+from crawler.sinks.provenance import leading_axes
+
+BLOCK = 1 << 20
+"""Bytes that are copied at once: what `shutil` takes on Windows; larger ones are no faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """Nothing to choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a volume lies on disk while it is written.
+
+    Attributes
+    ----------
+    head
+        Bytes before the first voxel.
+    dtype
+        Of the voxels in the file, little-endian; the subject's fit it.
+    """
+
+    head: bytes
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A finished file that is not in place yet: its path, the ending of its final name, and its kind (`Product`)."""
+
+    path: str
+    extension: str
+    kind: str
+
+
+class Raster:
+    """An array on disk: a head, then voxels in C order. What no frame covers is zero.
+
+    Parameters
+    ----------
+    path
+        Of the file, which must not exist.
+    shape, axes
+        Array shape and the names of the axes, leading ones first.
+
+    Raises
+    ------
+    OSError
+        From every method, as the system raised it.
+    """
+
+    def __init__(self, path: str, plan: Plan, shape: tuple[int, ...], axes: tuple[str, ...]) -> None:
+        self.path, self.plan, self.shape, self.axes = path, plan, shape, axes
+        self._file = open(path, "x+b", buffering=0)  # noqa: SIM115 - closed by `close`
+        try:
+            self._write(0, plan.head)
+            self._file.truncate(len(plan.head) + math.prod(shape) * plan.dtype.itemsize)
+        except OSError:
+            self._file.close()
+            raise
+
+    def put(self, index: Sequence[int], values: npt.NDArray[Any]) -> None:
+        """Write the voxels at an index of the leading axes."""
+        number = 0
+        for place, length in zip(index, self.shape, strict=False):
+            number = number * length + place
+        voxels = np.ascontiguousarray(values, dtype=self.plan.dtype)
+        self._write(len(self.plan.head) + number * voxels.nbytes, voxels.reshape(-1).view(np.uint8).data)
+
+    def view(self) -> npt.NDArray[Any]:
+        """The voxels, read-only and mapped: pages of the file are in memory only while they are used."""
+        return np.memmap(self.path, self.plan.dtype, "r", len(self.plan.head), self.shape)
+
+    def close(self) -> None:
+        """Finish writing; some network file systems report a full disk only here."""
+        self._file.close()
+
+    def _write(self, offset: int, data: bytes | memoryview) -> None:
+        self._file.seek(offset)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+
+class RasterSink(ABC):
+    """Writes one layout by way of a `Raster`, as `base.Sink` describes.
+
+    The array has the layout's axes, but for slices, which are the last of the leading ones: a volume is contiguous.
+    """
+
+    per: ClassVar[Per] = "layout"
+    order: ClassVar[Order] = "any"
+    needs: ClassVar[tuple[str, ...]] = ()
+    Options: ClassVar[type[Any]] = NoOptions
+    extension: str
+
+    def __init__(self, options: Any = None) -> None:
+        self._options = options or self.Options()
+        self._raster: Raster | None = None
+        self._unfinished: list[str] = []
+
+    @abstractmethod
+    def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
+        """Say how a layout lies on disk as an array of `shape`. SinkError: the format cannot hold it."""
+
+    @abstractmethod
+    def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
+        """Make the files of the complete array, the volume first. Raises SinkError and OSError."""
+
+    def open(self, target: Target, subject: LayoutSubject) -> None:
+        """Begin.
+
+        Raises
+        ------
+        SinkError
+            The format cannot hold the layout, or the unfinished file cannot be created.
+        OutputError
+            The disk is full.
+        """
+        self._target, self._subject = target, subject
+        self._pending = Pending(subject)
+        axes, layout = leading_axes(subject), subject.layout
+        self._leading = sorted(range(len(axes)), key=lambda axis: axes[axis] == "slice")
+        order = (*self._leading, *range(len(axes), len(layout.axes)))
+        shape = tuple(layout.shape[axis] for axis in order)
+        plan = self._plan(subject, shape)
+        try:
+            with writing():
+                self._raster = Raster(self._scratch(), plan, shape, tuple(layout.axes[axis] for axis in order))
+        except BaseException:
+            self.abort()  # the caller has no open sink to abort
+            raise
+
+    def put(self, index: tuple[int, ...], frame: Frame) -> None:
+        """Write the frame at its index. Raises as `Pending.take` does, and OutputError when the disk is full."""
+        self._pending.take(index, frame)
+        assert self._raster is not None
+        with writing():
+            self._raster.put([index[axis] for axis in self._leading], frame.values)
+
+    def close(self) -> list[Product]:
+        """Make the files and put them in place, the volume first.
+
+        Raises
+        ------
+        SinkError
+            A frame is missing, or a target cannot be written. Nothing is in place then.
+        OutputError
+            The disk is full.
+        """
+        if self._raster is None:
+            raise SinkError("volume not written", "it is closed")
+        self._pending.check_complete()
+        with writing():
+            self._raster.close()
+            parts = self._finish(self._subject, self._raster)
+        products: list[Product] = []
+        try:
+            for part in parts:
+                products.append(self._target.publish(part.path, part.extension, part.kind, self._subject.layout.name))
+        except BaseException:
+            for product in products:  # half of a volume's files are of no use
+                discard(product.path)
+            raise
+        finally:
+            self.abort()
+        return products
+
+    def abort(self) -> None:
+        """Close and remove the unfinished files, if any."""
+        if self._raster is not None:
+            with suppress(OSError):
+                self._raster.close()
+            self._raster = None
+        while self._unfinished:
+            discard(self._unfinished.pop())
+
+    def _scratch(self, extension: str = ".raw") -> str:
+        """Path of a new unfinished file, which goes when the sink is done."""
+        self._unfinished.append(self._target.scratch(extension))
+        return self._unfinished[-1]
