@@ -7,6 +7,7 @@ interpretation says what that is.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -177,12 +178,23 @@ def _deliver(values: Array, runner: DecodeRunner) -> bytes:
 def _decode_rle(source: bytes, runner: DecodeRunner) -> bytes:
     """RLE (PS3.5 annex G): one plane after the other, little endian."""
     size = runner.bits_allocated // 8
+    _require_segments(source, runner.samples_per_pixel * size)
     planes = bytes(imagecodecs.dicomrle_decode(source, f"<u{size}"))
     expected = runner.rows * runner.columns * runner.samples_per_pixel * size
     if len(planes) != expected:
         raise ValueError(f"the segments hold {len(planes)} bytes, the header says {expected}")
     runner.set_option("planar_configuration", 1)
     return planes
+
+
+def _require_segments(source: bytes, expected: int) -> None:
+    """Check the RLE header (PS3.5 G.5): imagecodecs follows offsets out of the stream, into a segmentation fault."""
+    if len(source) < 64:
+        raise ValueError("the stream is shorter than its header")
+    count, *offsets = struct.unpack("<16L", source[:64])
+    bounds = [*offsets[:count], len(source)]
+    if count != expected or bounds[0] < 64 or any(one >= two for one, two in itertools.pairwise(bounds)):
+        raise ValueError(f"the header does not lead to the {expected} segments that the image needs")
 
 
 def decode(source: bytes, syntax: str, options: dict[str, Any]) -> Decoded:

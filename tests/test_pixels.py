@@ -536,3 +536,20 @@ def test_claim_of_65535_squared_allocates_nothing(written: Callable[..., Path]) 
     count, most, reason = peak(written(GREY, Rows=65535, Columns=65535))
     assert (count, reason) == (0, "pixel data too large")
     assert most < 1 << 20
+
+
+@pytest.mark.parametrize("damage", ["count", "offset", "order", "short"])
+def test_an_rle_header_that_leads_out_of_the_stream_is_refused(damage):
+    """imagecodecs ends the process on such offsets."""
+    stream = struct.pack("<16L", 2, 64, 70, *[0] * 13) + bytes(12)
+    codecs._require_segments(stream, 2)
+    header = list(struct.unpack("<16L", stream[:64]))
+    if damage == "count":
+        header[0] = 3
+    elif damage == "offset":
+        header[2] = 2**31
+    elif damage == "order":
+        header[1], header[2] = header[2], header[1]
+    data = struct.pack("<16L", *header) + bytes(12)
+    with pytest.raises(ValueError, match="header"):
+        codecs._require_segments(data[:40] if damage == "short" else data, 2)
