@@ -89,7 +89,7 @@ class Engine:
         self._survey()
         if self.stopped():
             return
-        self._vanished = self.ledger.count("seen") < self.ledger.count("folders")
+        self._vanished = self._some_vanished()
         if self.ledger.count("todo") or (self.tree and self._vanished):
             self._crawl()
         if not self.stopped():
@@ -98,6 +98,9 @@ class Engine:
             self.store.commit()
             self.store.compact()
             self.store.empty_trash()
+
+    def _some_vanished(self) -> bool:
+        return self.ledger.count("seen") < self.ledger.count("folders")
 
     # -- what is there ---------------------------------------------------------------------------------------------
 
@@ -118,7 +121,7 @@ class Engine:
                     self.listed += folder.count
                     if self.ledger.visit(folder.key) != folder.digest():
                         todo.append((number, path, b"", folder.count, folder.size))
-                for file in archives_of(whole) if len(whole.entries) > len(folder.entries) else ():
+                for file in archives_of(whole) if folder is not whole else ():
                     row = (number, path, os.fsencode(os.path.basename(file.path)), 1, file.size)
                     if self.ledger.visit_archive(file.key, archive_digest(file)):
                         self.listed += self.ledger.files_in_archive(file.key)
@@ -132,7 +135,7 @@ class Engine:
                     if self.stopped():
                         return
         self.ledger.add_todo(todo)
-        if self.tree and archives and self.ledger.count("todo"):
+        if self.tree and archives and (self.ledger.count("todo") or self._some_vanished()):
             self.ledger.add_todo(row for row, _ in archives)
             for _, key in archives:
                 self.listed -= self.ledger.files_in_archive(key)
@@ -243,8 +246,8 @@ class Engine:
             for plan, result in zip(ticket.plans, answer, strict=True):
                 self._folder_done(plan, result)
         elif ticket.segments:
-            for _, _, outcome in self.forest.take(list(ticket.segments), answer):
-                self.recorder.advance(1, 0, int(outcome.outcome == "failed"))
+            loose = self.forest.take(ticket.segments, answer)
+            self.recorder.advance(len(loose), 0, sum(outcome.outcome == "failed" for outcome in loose))
         elif ticket.large is not None and isinstance(answer, IndexResult):
             if ticket.large.take(ticket.start, answer):
                 self._ready.extend(Ticket(task, large=ticket.large) for task in ticket.large.scan_tasks())
@@ -276,14 +279,10 @@ class Engine:
     def _close_folder(self, plan: FolderPlan, loose: list[FileRow], scans: Iterable[str], counted: int) -> None:
         self.ledger.finish_folder(plan.key, "" if plan.is_archive else plan.digest, loose, scans)
         self.recorder.advance(plan.folder.count - counted, 0, sum(row[-1].outcome == "failed" for row in loose))
-        self._in_archive_done(plan)
-
-    def _in_archive_done(self, plan: FolderPlan) -> None:
-        """Close the archive with its last folder."""
         archive = plan.archive
-        if archive is not None and not self.tree:
+        if archive is not None:
             archive.waiting -= 1
-            if not archive.waiting:
+            if not archive.waiting:  # it is done with its last folder
                 self.ledger.set_digest(archive.key, archive.digest)
                 shutil.rmtree(archive.spool, ignore_errors=True)
 

@@ -40,6 +40,8 @@ CREATE TEMP TABLE seen (id INTEGER PRIMARY KEY);
 CREATE TEMP TABLE later (path TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID;
 """
 
+_WITHIN = "(path = ? OR (path > ? AND path < ?))"  # an archive's own folder and those in it
+
 FileRow = tuple[str, str, int, int, Outcome]
 """Folder, name (both as in `File.key`), size, mtime in ns, outcome."""
 TodoRow = tuple[int, bytes, bytes, int, int]
@@ -164,22 +166,18 @@ class Ledger(Accounts):
         """Note that an archive exists; True when it is done and unchanged: then the folders in it exist too."""
         unchanged = self.visit(path) == digest
         if unchanged:
-            inside = (path + "/", path + "0")  # "0" follows "/"
-            self.execute("INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE path > ? AND path < ?", inside)
+            self.execute(f"INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE {_WITHIN}", _within(path))
         return unchanged
 
     def forget_archive(self, path: str) -> None:
         """Have an archive read again; the folders in it must be found again."""
-        inside = (path, path + "/", path + "0")
-        self.execute("UPDATE folders SET digest = '' WHERE path = ? OR (path > ? AND path < ?)", inside)
-        self.execute(
-            "DELETE FROM seen WHERE id IN (SELECT id FROM folders WHERE path = ? OR (path > ? AND path < ?))", inside
-        )
+        self.execute(f"UPDATE folders SET digest = '' WHERE {_WITHIN}", _within(path))
+        self.execute(f"DELETE FROM seen WHERE id IN (SELECT id FROM folders WHERE {_WITHIN})", _within(path))
 
     def files_in_archive(self, path: str) -> int:
         """Files of an archive and the folders in it, itself included."""
-        sql = "SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE path = ? OR (path > ? AND path < ?)"
-        return int(self.execute(sql, (path, path + "/", path + "0")).fetchone()[0])
+        sql = f"SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE {_WITHIN}"
+        return int(self.execute(sql, _within(path)).fetchone()[0])
 
     def set_digest(self, path: str, digest: str) -> None:
         """An archive, or a folder of a tree, is done."""
@@ -370,6 +368,11 @@ class Ledger(Accounts):
             for _, root, path, archive, _, _ in batch:
                 yield root, path, archive
             last = batch[-1][0]
+
+
+def _within(path: str) -> tuple[str, str, str]:
+    """What `_WITHIN` compares with: "0" follows "/"."""
+    return path, path + "/", path + "0"
 
 
 def ledger_path(rows_path: str) -> str:

@@ -243,7 +243,8 @@ def archives_of(folder: Folder) -> list[File]:
 
 def without_archives(folder: Folder) -> Folder:
     """The folder without them."""
-    return replace(folder, entries=tuple(entry for entry in folder.entries if not is_archive(entry[0])))
+    entries = tuple(entry for entry in folder.entries if not is_archive(entry[0]))
+    return folder if len(entries) == len(folder.entries) else replace(folder, entries=entries)
 
 
 def archive_digest(file: File) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from crawler.ledger import Ledger
+from crawler.ledger import FileRow, Ledger
 from crawler.model import File, Outcome, native
 from crawler.naming import media_stems, scan_digest
 from crawler.plan import INDEX_FILES, FolderPlan, bundled
@@ -79,22 +79,22 @@ class Tree:
                 segments.append(Segment(plan, part, tuple(stems[os.path.basename(file.path)] for file in part)))
         return _tasks(segments)
 
-    def take(self, segments: list[Segment], result: IndexResult) -> list[tuple[FolderPlan, File, Outcome]]:
-        """Keep an index task's answer; return the files that belong to no scan."""
+    def take(self, segments: Sequence[Segment], result: IndexResult) -> list[Outcome]:
+        """Keep an index task's answer; return the outcomes of files that belong to no scan."""
         entries = iter(result.entries)
-        loose: list[tuple[FolderPlan, File, Outcome]] = []
+        loose: list[FileRow] = []
         for segment in segments:
             members: list[Member] = []
             for file, stem in zip(segment.files, segment.stems, strict=True):
                 entry = next(entries)
                 if isinstance(entry, Outcome):
-                    loose.append((segment.plan, file, entry))
+                    loose.append(segment.plan.row(file, entry))
                 else:
                     number = self._numbers[file.root, file.prefix]
                     members.append(Member(number, file, stem, SeriesKey(*entry[0]), entry[1]))
             self._roster.add(members)
-        self._ledger.add_loose(plan.row(file, outcome) for plan, file, outcome in loose)
-        return loose
+        self._ledger.add_loose(loose)
+        return [row[-1] for row in loose]
 
     def scan_tasks(self) -> Iterator[ScanTask]:
         """Tasks that export each touched scan, in order of their hashes; those that did not change are left alone."""

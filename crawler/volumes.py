@@ -47,7 +47,7 @@ class Volume:
     settle: Callable[[Outcome], None]
     values: str = "modality"
     sinks: list[Sink] = field(default_factory=list)
-    unopened: list[tuple[Target, LayoutSubject]] = field(default_factory=list)
+    unopened: list[tuple[Sink, Target, LayoutSubject]] = field(default_factory=list)
 
     @property
     def files(self) -> list[int]:
@@ -58,14 +58,14 @@ class Volume:
         """Have it written in one more format."""
         self.values = subject.values
         self.sinks.append(sink)
-        self.unopened.append((target, subject))
+        self.unopened.append((sink, target, subject))
 
     def put(self, index: tuple[int, ...], frame: Frame) -> None:
         """Hand a frame to every sink, as the values that volumes hold."""
         if not self.sinks:
             return
         opening, self.unopened = self.unopened, []
-        for sink, (target, subject) in zip(tuple(self.sinks), opening, strict=False):
+        for sink, target, subject in opening:
             self._attempt(sink, partial(sink.open, target, subject))
         with Border("write", self._fail) as border:
             frame = self._as_held(frame)

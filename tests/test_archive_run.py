@@ -78,6 +78,19 @@ def test_archives_in_a_tree(mixed, tmp_path, name):
     assert content(tmp_path / "out") == content(tmp_path / "fresh")
 
 
+def test_a_tree_folder_that_vanishes_leaves_what_an_archive_holds_of_its_scan(tmp_path):
+    paths = ct_series(tmp_path / "src", n=5, uid="1.2.3")
+    (tmp_path / "in" / "plain").mkdir(parents=True)
+    for path in paths[:2]:
+        shutil.move(path, tmp_path / "in" / "plain" / path.name)
+    pack(tmp_path / "src", tmp_path / "in" / "rest.zip")
+    accounts_hold(export(tmp_path / "in", tmp_path / "out", **TREE), 6)
+    shutil.rmtree(tmp_path / "in" / "plain")
+    accounts_hold(export(tmp_path / "in", tmp_path / "out", **TREE), 4)
+    export(tmp_path / "in", tmp_path / "fresh", **TREE)
+    assert content(tmp_path / "out") == content(tmp_path / "fresh")
+
+
 def test_a_changed_archive_exports_what_changed_in_it(tmp_path):
     ct_series(tmp_path / "src" / "a", n=4, uid="1.2.3.1")
     ct_series(tmp_path / "src" / "b", n=4, uid="1.2.3.2")

@@ -26,12 +26,15 @@ _SUFFIXES: dict[str, tuple[Format, str]] = {
     ".tzst": ("tar", "zst"),
     ".dcm.gz": ("gz", "gz"),
 }
+_ENDINGS = tuple(_SUFFIXES)
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def archive_format(name: str) -> tuple[Format, str] | None:
     """Return the format of an archive and its outer compression ("" for none); None when the name is no archive's."""
     lower = name.lower()
+    if not lower.endswith(_ENDINGS):  # asked of every name of a walk
+        return None
     return next((found for suffix, found in _SUFFIXES.items() if lower.endswith(suffix)), None)
 
 
