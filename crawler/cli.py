@@ -21,7 +21,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 from crawler import __version__  # noqa: E402
 from crawler.config import Config, load_config  # noqa: E402
 from crawler.errors import ConfigError, StopError  # noqa: E402
-from crawler.model import portable  # noqa: E402
+from crawler.paths import portable  # noqa: E402
 from crawler.preview.preflight import preflight  # noqa: E402
 from crawler.progress import make_progress  # noqa: E402
 from crawler.runner import run  # noqa: E402

@@ -25,7 +25,7 @@ import yaml
 
 from crawler import typed
 from crawler.errors import ConfigError
-from crawler.model import portable
+from crawler.paths import portable
 from crawler.typed import Problem
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}

@@ -23,8 +23,9 @@ from crawler.display import display_for
 from crawler.errors import LayoutError
 from crawler.files import open_file
 from crawler.layout import layouts, scan_verdict
-from crawler.model import Frame, Instance, Layout, Outcome, Product, Scan, portable
+from crawler.model import Frame, Instance, Layout, Outcome, Product, Scan
 from crawler.naming import scan_digest
+from crawler.paths import portable
 from crawler.pixels import frames
 from crawler.result import Header, ScanResult, Setup, State, write_rows
 from crawler.sinks import LAYOUT_SINKS, NOTED, FileSubject, LayoutSubject, Sink, Target, media_sink

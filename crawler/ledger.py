@@ -16,7 +16,8 @@ from typing import Any
 
 from crawler.accounts import Accounts
 from crawler.errors import LedgerError, OutputError
-from crawler.model import Outcome, portable
+from crawler.model import Outcome
+from crawler.paths import portable
 
 VERSION = 1
 _SCHEMA = """

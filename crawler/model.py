@@ -8,70 +8,35 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from crawler.paths import portable
+
 Vector = tuple[float, float, float]
 Affine = tuple[tuple[float, ...], ...]
 """4 x 4, row-major: ``affine @ (slice, row, column, 1) = (x, y, z, 1)`` in LPS mm."""
 
-# What may tell two planes at one position apart, in the order in which it is tried (layout.py).
+# What may tell two planes at one position apart (`placing/repeats.py`).
 TRAITS = (
     "EchoTime",
-    "ImageType",
-    "TemporalPositionIdentifier",
-    "DiffusionBValue",
+    "EchoNumbers",
     "InversionTime",
     "FlipAngle",
+    "DiffusionBValue",
+    "DiffusionGradientOrientation",
+    "TemporalPositionIdentifier",
+    "FrameReferenceTime",
     "TriggerTime",
+    "NominalPercentageOfCardiacPhase",
+    "ImageType",
+    "DimensionIndexValues",
     "AcquisitionNumber",
     "AcquisitionTime",
 )
-
-
-def portable(path: str) -> str:
-    r"""A native path as valid Unicode with forward slashes, reversible for names in any bytes.
-
-    Bytes that are not UTF-8 become ``\xNN``; a component that holds such a byte, or a literal ``\x``, has its
-    backslashes doubled, so that two names never share a text.
-    """
-    if os.sep != "/":
-        path = path.replace(os.sep, "/")
-    if "\\x" not in path and path.isprintable():
-        return path  # printable excludes the surrogates that stand for undecodable bytes
-    return "/".join(map(_escaped, path.split("/")))
-
-
-def native(text: str) -> str:
-    """The native path that `portable` made a text of."""
-    if "\\x" in text:
-        text = "/".join(map(_unescaped, text.split("/")))
-    return text.replace("/", os.sep)
-
-
-def _escaped(name: str) -> str:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        pass
-    else:
-        if "\\x" not in name:
-            return name
-    return name.encode("utf-8", "surrogateescape").replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
-
-
-def _unescaped(name: str) -> str:
-    if "\\x" not in name:
-        return name
-    return os.fsdecode(re.sub(rb"\\(?:x([0-9a-f]{2})|(\\))", _byte, name.encode("utf-8")))
-
-
-def _byte(match: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(match[1].decode()) if match[1] else b"\\"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +110,15 @@ class Plane:
     slope, intercept
         (0028,1053) and (0028,1052); 1 and 0 when absent.
     traits
-        Values of `TRAITS`, in that order; None where absent.
+        Values of `TRAITS`, in that order; None where absent. Times in ms, *Acquisition Time* in s since midnight,
+        the direction of the gradient in patient LPS, *Dimension Index Values* without those of stack and position.
+    component
+        What the voxels are, where one series may mix it: (0008,9208) *Complex Image Component* or what *Image Type*
+        says of it, the kind of a derived map, "LOCALIZER"; empty for the common case.
+    stack
+        (0020,9056) *Stack ID*; empty when absent.
+    custom
+        Value of the element that `volume.order` names.
     """
 
     position: Vector | None = None
@@ -155,6 +128,33 @@ class Plane:
     slope: float = 1.0
     intercept: float = 0.0
     traits: tuple[Any, ...] = (None,) * len(TRAITS)
+    component: str = ""
+    stack: str = ""
+    custom: Any = None
+
+    def trait(self, keyword: str) -> Any:
+        """Value of one of `TRAITS`."""
+        return self.traits[TRAITS.index(keyword)]
+
+
+@dataclass(frozen=True, slots=True)
+class Mosaic:
+    """A single-frame image that holds the slices of a volume side by side (Siemens), from left to right, then down.
+
+    Attributes
+    ----------
+    tiles
+        Number of slices; places behind the last one are empty.
+    across
+        Tiles in a row.
+    rows, columns
+        Of a tile.
+    """
+
+    tiles: int
+    across: int
+    rows: int
+    columns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,9 @@ class Instance:
     pixels
         None when the object carries no image.
     planes
-        One a frame, or a single one that all frames share.
+        One a frame (of a mosaic: one a tile), or a single one that all frames share.
+    mosaic
+        How the only frame is cut into slices; None for every other image. A `Place` then counts tiles as frames.
     is_index
         A DICOMDIR.
     """
@@ -227,6 +229,7 @@ class Instance:
     frame_rate: float | None = None
     pixels: Pixels | None = None
     planes: tuple[Plane, ...] = (Plane(),)
+    mosaic: Mosaic | None = None
     is_index: bool = False
 
     def plane(self, frame: int) -> Plane:
@@ -275,6 +278,31 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Where the steps of an axis beside slice, row and column lie.
+
+    Attributes
+    ----------
+    axis
+        Its name in `Layout.axes`.
+    values
+        One a step; numbers in `unit`, or None where the header tells none.
+    keyword
+        The element that they come from; empty when they count repetitions in the order of acquisition.
+    unit
+        "s", "ms", "s/mm2", "degree", "%" or empty.
+    directions
+        Of the axis "b": unit vector of the diffusion gradient in patient LPS, one a step, None for no direction.
+    """
+
+    axis: str
+    values: tuple[Any, ...]
+    keyword: str = ""
+    unit: str = ""
+    directions: tuple[Vector | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """How the frames of a scan fill one array. Headers alone decide it.
 
@@ -285,13 +313,16 @@ class Layout:
     shape
         Array shape; ends in (rows, columns) or, in colour, (rows, columns, samples).
     axes
-        A name an axis: "slice", "frame", "row", "column", "sample".
+        A name an axis: "slice", "frame", "row", "column", "sample", and before the slices any of "te", "echo", "ti",
+        "fa", "b", "phase", "trigger_time", "time" or a keyword, time last.
     affine
         Index to LPS, or None where the header does not give a true one.
     placement
         In array order.
     refused
         Reason why the policy builds no volume from it; empty otherwise.
+    coordinates
+        Of the axes beyond slice, row and column, in their order, where something is known of them.
     """
 
     name: str
@@ -301,6 +332,7 @@ class Layout:
     affine: Affine | None = None
     verdict: Verdict = field(default_factory=Verdict)
     refused: str = ""
+    coordinates: tuple[Coordinates, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from crawler.ledger import FileRow
-from crawler.model import File, Outcome, portable
+from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
+from crawler.paths import portable
 from crawler.result import Spooled
 from crawler.scan import SeriesKey, scan_members
 from crawler.sources.archive import Expanded, is_archive

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from crawler.errors import LedgerError, OutputError
-from crawler.model import portable
+from crawler.paths import portable
 
 _BLOCK = 1 << 20
 

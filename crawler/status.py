@@ -17,7 +17,7 @@ from pathlib import Path
 from crawler.config import Config
 from crawler.errors import LedgerError
 from crawler.ledger import VERSION, Ledger
-from crawler.model import portable
+from crawler.paths import portable
 from crawler.store import ledger_of
 from crawler.summary import Summary, summarise
 

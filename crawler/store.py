@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from crawler.config import Config
 from crawler.errors import ConfigError, LedgerError, OutputError
 from crawler.ledger import Ledger, ledger_path
-from crawler.model import portable
+from crawler.paths import portable
 from crawler.result import TEMP
 from crawler.rows import Rows
 

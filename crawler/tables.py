@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from crawler.model import portable
+from crawler.paths import portable
 from crawler.preview.glance import Glance, syntax_name
 from crawler.preview.preflight import Preflight, Span
 from crawler.preview.survey import Archives

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from crawler.ledger import FileRow, Ledger
-from crawler.model import File, Outcome, native
+from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
+from crawler.paths import native
 from crawler.plan import INDEX_FILES, FolderPlan, bundled
 from crawler.roster import Member, Roster
 from crawler.scan import SeriesKey

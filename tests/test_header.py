@@ -93,7 +93,14 @@ def test_fields_of_a_ct_do_not_depend_on_the_style_of_keys(keys: str) -> None:
             thickness=5.0,
             slope=1.0,
             intercept=-1024.0,
-            traits=(None, ("ORIGINAL", "PRIMARY", "AXIAL"), None, None, None, None, None, 2, "112936"),
+            traits=tuple(
+                    {
+                        "ImageType": ("ORIGINAL", "PRIMARY", "AXIAL"),
+                        "AcquisitionNumber": 2,
+                        "AcquisitionTime": "112936",
+                    }.get(name)
+                    for name in TRAITS
+                ),
         ),
     )
     first, *_, last = instance.record
@@ -297,7 +304,14 @@ def test_each_frame_has_its_plane(tmp_path: Path) -> None:
     plane = instance.plane(2)
     assert (plane.position, plane.orientation) == ((0, 0, 2), (1, 0, 0, 0, 1, 0))
     assert (plane.spacing, plane.thickness, plane.slope, plane.intercept) == ((2, 3), 4, 3, -2)
-    assert plane.traits == (12.0, ("ORIGINAL", "PRIMARY"), 3, 200.0, None, 30.0, 5.0, None, None)
+    assert {name: value for name, value in zip(TRAITS, plane.traits, strict=True) if value is not None} == {
+        "EchoTime": 12.0,
+        "ImageType": ("ORIGINAL", "PRIMARY"),
+        "TemporalPositionIdentifier": 3,
+        "DiffusionBValue": 200.0,
+        "FlipAngle": 30.0,
+        "TriggerTime": 5.0,
+    }
 
 
 def test_too_few_items_give_no_frame_a_position(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 CRAWLER = Path(__file__).parents[1] / "crawler"
 TIERS = (
-    "errors",
+    "errors paths",
     "model",
     "typed dataset.dictionary border archives archives.members archives.quota archives.streams",
     "config dataset dataset.elements geometry naming worker interrupts earlier earlier.folders placing preview",

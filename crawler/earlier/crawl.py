@@ -23,7 +23,7 @@ from crawler.earlier.scan_h5 import write_pixels
 from crawler.engine import Engine
 from crawler.errors import ConfigError, OutputError, SourceError
 from crawler.interrupts import interrupts
-from crawler.model import portable
+from crawler.paths import portable
 from crawler.progress import Progress
 from crawler.sources.directory import Outputs, Root
 from crawler.store import Store, open_store, output_root

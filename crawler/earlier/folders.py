@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.errors import SourceError
-from crawler.model import portable
+from crawler.paths import portable
 
 _ITEM = re.compile(r"\s*(?:'([^']*)'|\"([^\"]*)\"|([^,'\"]+?))\s*(?:,|$)")
 _PREFIX = 40  # characters of a folder's own name in the work folder: enough to know it by, far from any limit

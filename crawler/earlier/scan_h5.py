@@ -17,7 +17,7 @@ import numpy as np
 
 from crawler.earlier.catalogue import Catalogue, Entry
 from crawler.errors import OutputError
-from crawler.model import portable
+from crawler.paths import portable
 
 VERSIONS = ("v108", "v108")  # as the volumes: readable since HDF5 1.8
 # The names of axes, which stand in another order here, and the engine's own name of the scan.

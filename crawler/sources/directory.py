@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crawler.errors import SourceError
-from crawler.model import File, Outcome, portable
+from crawler.model import File, Outcome
+from crawler.paths import portable
 
 Entry = tuple[str, int, int]
 """Name, bytes, mtime in ns."""

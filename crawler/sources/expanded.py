@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from crawler.archives.members import archive_format, member_name
 from crawler.errors import FileError
-from crawler.model import File, Outcome, portable
+from crawler.model import File, Outcome
+from crawler.paths import portable
 
 CONTAINER = "container"
 

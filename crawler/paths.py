@@ -1,0 +1,47 @@
+"""Paths as text: any file name as valid Unicode with forward slashes, and back."""
+
+from __future__ import annotations
+
+import os
+import re
+
+
+def portable(path: str) -> str:
+    r"""A native path as valid Unicode with forward slashes, reversible for names in any bytes.
+
+    Bytes that are not UTF-8 become ``\xNN``; a component that holds such a byte, or a literal ``\x``, has its
+    backslashes doubled, so that two names never share a text.
+    """
+    if os.sep != "/":
+        path = path.replace(os.sep, "/")
+    if "\\x" not in path and path.isprintable():
+        return path  # printable excludes the surrogates that stand for undecodable bytes
+    return "/".join(map(_escaped, path.split("/")))
+
+
+def native(text: str) -> str:
+    """The native path that `portable` made a text of."""
+    if "\\x" in text:
+        text = "/".join(map(_unescaped, text.split("/")))
+    return text.replace("/", os.sep)
+
+
+def _escaped(name: str) -> str:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        pass
+    else:
+        if "\\x" not in name:
+            return name
+    return name.encode("utf-8", "surrogateescape").replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+
+
+def _unescaped(name: str) -> str:
+    if "\\x" not in name:
+        return name
+    return os.fsdecode(re.sub(rb"\\(?:x([0-9a-f]{2})|(\\))", _byte, name.encode("utf-8")))
+
+
+def _byte(match: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(match[1].decode()) if match[1] else b"\\"
