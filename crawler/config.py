@@ -1,215 +1,40 @@
 """The configuration as frozen, typed sections: what the user asked for, with defaults filled in and paths resolved.
 
 A section that is present switches its output on; the section of an output that is off is None. Types, defaults and
-help of every key stand in the dataclasses below and nowhere else; `typed.py` checks a document against them, and
-this module adds the rules that join several keys. A key marked ``shapes: False`` changes how a run goes, not what
-it writes. The module creates no folder and does not look whether the input exists.
+help of every key stand in `sections.py` and nowhere else; `typed.py` checks a document against them, and
+this module adds the rules that join several keys. It creates no folder and does not look whether the input exists.
 """
 
 # ruff: noqa: RUF009 - `key` makes a dataclasses.field, not a value that instances would share.
 from __future__ import annotations
 
-import difflib
-import io
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, replace
-from decimal import Decimal
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from crawler import typed
 from crawler.errors import ConfigError
 from crawler.paths import portable
+from crawler.sections import (
+    ConfigSection,
+    DicomSection,
+    EncodingArgsSection,
+    ImageSection,
+    LimitsSection,
+    MediaSection,
+    MetadataSection,
+    OutputSection,
+    VideoSection,
+    VolumeSection,
+    key,
+)
 from crawler.typed import Problem
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Z]*)", re.ASCII | re.IGNORECASE)
-A_SIZE = "a size of at least one byte, such as 4GB, 512 MB or 1GiB"
-
-
-def read_size(written: object) -> object:
-    """Bytes of a text such as "4GB", "512 MB", "1.5GiB" (GB is 10^9, GiB is 2^30), else ValueError.
-
-    Anything but text comes back unchanged, for the check of its type.
-    """
-    if not isinstance(written, str):
-        return written
-    match = _SIZE.fullmatch(written.strip())
-    if match is None or match[2].upper() not in _UNITS:
-        raise ValueError(A_SIZE)
-    return int(Decimal(match[1]) * _UNITS[match[2].upper()])
-
-
-def read_extension(written: object) -> object:
-    """A file name extension in lower case with its dot; anything but text unchanged."""
-    return "." + written.lower().removeprefix(".") if isinstance(written, str) and written else written
-
-
-def read_image_extension(written: object) -> object:
-    """As `read_extension`; ValueError unless Pillow writes both grey and colour in that format."""
-    extension = read_extension(written)
-    if not isinstance(extension, str):
-        return extension
-    from PIL import Image  # slow to load, and needed by this section only
-
-    formats = Image.registered_extensions()
-    if extension in formats and _is_writable(formats[extension]):
-        return extension
-    near = [e for e in difflib.get_close_matches(extension, formats, n=9, cutoff=0.5) if _is_writable(formats[e])]
-    near.sort(key=lambda known: sorted(known) != sorted(extension))  # two letters swapped is the commonest slip
-    raise ValueError(f"an image extension that Pillow writes{f'; nearest: {near[0]}' if near else ''}")
-
-
-def _is_writable(name: str) -> bool:
-    """Whether a Pillow format takes pictures; asked by writing, as some formats are registered without a writer."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # still writable
-            for mode in ("L", "RGB"):
-                Image.new(mode, (16, 16)).save(io.BytesIO(), format=name)  # 16: the smallest size of an icon
-    except (OSError, ValueError, KeyError):
-        return False
-    return True
-
-
-def read_texts(written: object) -> object:
-    """A mapping with its numbers as text, as a command line takes them: ``crf: 17`` is ``crf: "17"``."""
-    if not isinstance(written, Mapping):
-        return written
-    # The sign turns true into 1 and leaves numbers as they are.
-    return {name: str(+item) if isinstance(item, int | float) else item for name, item in written.items()}
-
-
-_SIZE_RULES: dict[str, Any] = {"read": read_size, "expects": A_SIZE, "minimum": 1, "shapes": False}
-
-
-def key(default: Any, help_line: str, **rules: Any) -> Any:
-    """A dataclass field that is a key of the document: `rules` as in `typed.py`; a callable makes the default."""
-    made: dict[str, Any] = {"default_factory" if callable(default) else "default": default}
-    return field(**made, metadata={"help": help_line, **rules})
-
-
-@dataclass(frozen=True, slots=True)
-class OutputSection:
-    """Where outputs lie."""
-
-    dir: str | None = key(None, "folder of relative outputs and of the run's own files; else the current", shapes=False)
-
-
-@dataclass(frozen=True, slots=True)
-class LimitsSection:
-    """What one file may cost; enforced on workers."""
-
-    seconds: float = key(120.0, "time for one file, seconds", above=0, shapes=False)
-    memory: int = key(4 * 10**9, "memory of one worker, bytes", **_SIZE_RULES)
-    pixels: int = key(2 * 10**9, "decoded size of one frame, bytes", **_SIZE_RULES)
-
-
-@dataclass(frozen=True, slots=True)
-class DicomSection:
-    """The input."""
-
-    dir: str | tuple[str, ...] = key(MISSING, "folder, or list of folders", expects="a folder or a list", min_items=1)
-    recursive: bool = key(True, "whether to look into subfolders")
-    group: Literal["folder", "tree"] = key(
-        "folder", "folder: the files of a scan lie in one folder; tree: anywhere below the root, as in a PACS's storage"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigSection:
-    """The copy of the configuration."""
-
-    file: str = key("config.yml", "copy of this file, kept for reproducibility", shapes=False)
-
-
-@dataclass(frozen=True, slots=True)
-class MetadataSection:
-    """One row per DICOM file."""
-
-    file: str = key("metadata.jsonl", "JSON Lines file, one object per DICOM file")
-    append: bool = key(True, "true: resume; false: an existing file is an error", shapes=False)
-    keys: Literal["keyword", "name", "tag"] = key(
-        "keyword", "keyword: PatientName; name: Patient's Name; tag: (0010,0010)"
-    )
-    tables: tuple[Literal["csv"], ...] = key(("csv",), "tables of the rows", later=("parquet", "xlsx"), shapes=False)
-
-
-@dataclass(frozen=True, slots=True)
-class MediaSection:
-    """Where images and videos lie."""
-
-    dir: str = key("media", "folder of images and videos, which mirrors the input tree")
-    overwrite: bool = key(False, "whether to write over files that no earlier run made", shapes=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSaveSection:
-    """How Pillow saves."""
-
-    pil_writer_params: Mapping[str, object] = key(dict, "parameters of Pillow's writer of this format")
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSection:
-    """Stills."""
-
-    extension: str = key(".png", "image format, by any extension that Pillow writes", read=read_image_extension)
-    bits: Literal[8, 16] = key(16, "bits of a grey value, where the format holds them")
-    window: Literal["auto", "dicom", "full"] | tuple[float, float] = key(
-        "auto",
-        "auto; dicom: the file's own; full: all values; or [center, width]",
-        expects="auto, dicom, full or [center, width]",
-    )
-    save_method_kwargs: ImageSaveSection = key(ImageSaveSection, "how images are saved")
-
-
-@dataclass(frozen=True, slots=True)
-class EncodingArgsSection:
-    """What the video encoder is told."""
-
-    pix_fmt: str = key("yuv420p", "pixel format of the encoded video")
-    options: Mapping[str, str] = key(lambda: {"crf": "17"}, "options of the encoder, by name", read=read_texts)
-    bit_rate: int | None = key(None, "bits per second, in place of options.crf", minimum=1)
-    gop_size: int | None = key(None, "most frames from one key frame to the next", minimum=1)
-    profile: str | None = key(None, "profile of the encoder")
-
-
-@dataclass(frozen=True, slots=True)
-class VideoSaveSection:
-    """How videos are encoded."""
-
-    encoding_format: str = key("h264", "encoding format given to ffmpeg")
-    encoding_args: EncodingArgsSection = key(EncodingArgsSection, "what the encoder is told")
-
-
-@dataclass(frozen=True, slots=True)
-class VideoSection:
-    """Multi-frame objects as videos."""
-
-    extension: Literal[".mp4"] = key(".mp4", "video format", read=read_extension, later=(".gif", "frames"))
-    fps: Literal["auto"] | float = key("auto", "frames per second; auto: as the file says, else 30", above=0)
-    save_method_kwargs: VideoSaveSection = key(VideoSaveSection, "how videos are encoded")
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeSection:
-    """Arrays with geometry."""
-
-    dir: str = key("volumes", "folder of volumes, which mirrors the input tree")
-    formats: tuple[Literal["hdf5", "nifti", "npz", "metaimage", "mat"], ...] = key(
-        ("hdf5",), "file formats", min_items=1
-    )
-    values: Literal["modality", "stored"] = key("modality", "modality: rescaled (HU in CT); stored: as in the file")
-    irregular: Literal["split", "keep", "refuse"] = key("split", "what becomes of slices that form no regular volume")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,10 +129,10 @@ class Config:
         """
         home = os.path.dirname(self.path(self.metadata.file if self.metadata else "rows"))
         values: dict[str, object] = {}
-        for key in typed.keys(Config):
-            if key.metadata.get("shapes", True) and getattr(self, key.path.partition(".")[0]) is not None:
-                value = attrgetter(key.path)(self)
-                values[key.path] = list(value) if isinstance(value, tuple) else value
+        for one in typed.keys(Config):
+            if one.metadata.get("shapes", True) and getattr(self, one.path.partition(".")[0]) is not None:
+                value = attrgetter(one.path)(self)
+                values[one.path] = list(value) if isinstance(value, tuple) else value
         for path, place in self.outputs().items():
             if path in values:
                 one_drive = os.path.splitdrive(place)[0] == os.path.splitdrive(home)[0]
@@ -359,6 +184,8 @@ def _contradictions(config: Config) -> Iterator[Problem]:
     if args.bit_rate is not None and "crf" in args.options:  # x264 would ignore the bit rate without a word
         path = ("video", "save_method_kwargs", "encoding_args", "bit_rate")
         yield Problem(path, "excludes options.crf; write options: {} to drop its default", args.bit_rate)
+    if config.volume and {"nifti", "nii"} <= {*config.volume.formats}:  # .json, .bval, .bvec have the same names
+        yield Problem(("volume", "formats"), "choose nifti or nii: both write the same sidecars", config.volume.formats)
 
 
 def _collisions(config: Config) -> Iterator[Problem]:

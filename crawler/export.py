@@ -17,7 +17,6 @@ import numpy as np
 import orjson
 
 from crawler.border import Border
-from crawler.config import ImageSection, VideoSection
 from crawler.dataset.dictionary import key_for
 from crawler.display import display_for
 from crawler.errors import LayoutError
@@ -28,6 +27,7 @@ from crawler.naming import scan_digest
 from crawler.paths import portable
 from crawler.pixels import frames
 from crawler.result import Header, ScanResult, Setup, State, write_rows
+from crawler.sections import ImageSection, VideoSection
 from crawler.sinks import LAYOUT_SINKS, NOTED, FileSubject, LayoutSubject, Sink, Target, media_sink
 from crawler.values import value_type
 from crawler.volumes import Identity, Volume, files_of, identity_of, photometric_of, sharing
@@ -96,7 +96,7 @@ class ScanExport:
             self.watch.note(self.items[0], "layout")
             members = [number for number, state in enumerate(self.states) if state.usable]
             part = replace(self.scan, instances=tuple(self.scan.instances[number] for number in members))
-            plan = layouts(part, self.setup.volume.irregular if self.setup.volume else "split")
+            plan = layouts(part, *((volume.irregular, volume.order) if (volume := self.setup.volume) else ()))
             if self._write(plan, members, part):
                 break
         self._settle_volumes(plan, members)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from pydicom.uid import (
@@ -19,6 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from crawler.dataset.custom import with_custom
 from crawler.dataset.describe import Source, describe
 from crawler.dataset.dictionary import VRS, KeyStyle, is_known, is_private, is_private_creator, key_for, tag_text
 from crawler.dataset.elements import (
@@ -32,6 +33,7 @@ from crawler.dataset.elements import (
     quiet_pydicom,
     walk,
 )
+from crawler.dataset.fields import Fields
 from crawler.dataset.sniff import dataset_start, guess_coding
 from crawler.errors import HeaderError
 from crawler.files import inflate, not_meta, open_file, size_of
@@ -59,13 +61,15 @@ class _Header:
     fault: HeaderError | None = None
 
 
-def read_instance(file: File, keys: KeyStyle = "keyword") -> Instance:
+def read_instance(file: File, keys: KeyStyle = "keyword", custom: str = "") -> Instance:
     """Read a file's header.
 
     Parameters
     ----------
     keys
         Style of the record's keys: "keyword", "name" or "tag".
+    custom
+        Keyword of the element that `Plane.custom` shall hold.
 
     Returns
     -------
@@ -87,12 +91,15 @@ def read_instance(file: File, keys: KeyStyle = "keyword") -> Instance:
         isinstance(record.get(key_for(word, keys)), kind) for word, kind in _TELLING
     ):
         raise header.fault
-    return describe(
+    instance = describe(
         Source(file, record, keys, header.transfer_syntax),
         pixel=header.data[-1] if header.data[-1].tag in PIXEL_TAGS else None,
         big_endian=not header.coding.little,
         cut=header.fault is not None,
     )
+    if not custom:
+        return instance
+    return replace(instance, planes=with_custom(instance.planes, Fields(record, keys), custom))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ its own, and what was found is in the verdict. A matrix is given only where the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -15,15 +15,19 @@ import numpy as np
 from crawler import geometry
 from crawler.geometry import Floats, Integers
 from crawler.model import Affine, Layout, Pixels, Place, Plane, Scan, Verdict
+from crawler.placing.axes import Stack, stacks
+from crawler.placing.parts import part_of_series
 from crawler.placing.planes import OWN_KIND, Planes, image, planes_of
-from crawler.placing.repeats import Separation, separate
+from crawler.placing.repeats import BY_ORDER, Separation, separate, trait_key
 from crawler.placing.verdict import (
     ASSUMED_STEP,
-    BY_ORDER,
+    IN_ORDER,
     MISSING,
     NO_GEOMETRY,
     NO_SPACING,
     OFF_LINE,
+    ONE_POSITION,
+    PARTS,
     REPEATED,
     SHARED_PLANE,
     THICKNESS_STEP,
@@ -46,12 +50,13 @@ class _Draft:
     layout: Layout
 
 
-def layouts(scan: Scan, irregular: str = "split") -> list[Layout]:
+def layouts(scan: Scan, irregular: str = "split", order: str = "auto") -> list[Layout]:
     """Place the frames of a scan.
 
     Planes share an array when they agree in size, samples, photometric interpretation, type of stored values, frame of
-    reference, orientation and pixel spacing. Repeated positions go to arrays of their own (`repeats.py`). Slices
-    are in order of their distance along the slice normal, row x column direction cosines.
+    reference, stack, component (magnitude, phase, a derived map ...), orientation and pixel spacing. Slices are in
+    order of their distance along the slice normal, row x column direction cosines. Repeated positions that repeat
+    regularly become further axes (`placing/axes.py`), others go to arrays of their own.
 
     Parameters
     ----------
@@ -60,6 +65,9 @@ def layouts(scan: Scan, irregular: str = "split") -> list[Layout]:
     irregular
         What becomes of slices that are not evenly spaced along a line: "split" into runs that are, "keep" in one array
         without affine, or "refuse".
+    order
+        The axis beside the slices: "auto" for every one that is found, "none" for none, or one of them, by its name
+        ("time", "b", "te" ...) or by the keyword that `Plane.custom` holds; others then split.
 
     Returns
     -------
@@ -75,7 +83,7 @@ def layouts(scan: Scan, irregular: str = "split") -> list[Layout]:
         )
         drafts = list(_loose(scan, planes, common))
         for members in _groups(planes):
-            drafts.extend(_Group(scan, planes, members, common, irregular).drafts())
+            drafts.extend(_Group(scan, planes, members, common, irregular, order).drafts())
     drafts.sort(key=attrgetter("order"))
     if len(drafts) == 1:
         return [drafts[0].layout]
@@ -98,9 +106,10 @@ class _Group:
     members: Integers
     common: Verdict
     irregular: str
+    order: str
 
     def drafts(self) -> Iterator[_Draft]:
-        """Separate repeated positions, then stack each group."""
+        """Tell repeated positions apart, join what repeats regularly, and give each stack its geometry."""
         orientation = self.planes.orientation[self.members[0]]
         direction = geometry.normal(orientation)
         if direction is None:  # planes_of lets no such orientation pass
@@ -114,24 +123,26 @@ class _Group:
             unique_positions=repeated == 0,
             duplicate_positions=repeated,
         )
-        separation = separate(slots, self._planes(), self._sequence())
-        if repeated and not separation.traits and self._own_kind():
-            # Segments or quantities: counting repetitions would mix them.
-            yield self._unstacked(common)
+        planes, positions = self._planes(), self.planes.position[self.members]
+        if repeated:
+            separation = separate(slots, planes, self._sequence(planes), self.order)
+            common = replace(common, reason=_repetition(slots, separation))
+        else:
+            separation = part_of_series(slots, planes, positions, direction)
+            common = replace(common, reason=PARTS + " and ".join(separation.traits) if separation.traits else "")
+        if separation.traits == (BY_ORDER,) and (self._own_kind() or slots.max() == 0):
+            # Segments or quantities, which counting repetitions would mix; or a scan whose positions say nothing.
+            yield self._unstacked(replace(common, reason=UNTOLD if self._own_kind() else ONE_POSITION))
             return
-        common = replace(common, reason=_repetition(slots, separation) if repeated else "")
-        for number, group in enumerate(separation.groups):
-            ordered = self.members[group[np.argsort(slots[group])]]
-            yield from self._stack(ordered, direction, common, number)
+        for number, stack in enumerate(stacks(separation, slots, positions, planes, self.order)):
+            yield from self._stack(Stack(self.members[stack.members], stack.coordinates), direction, common, number)
 
-    def _stack(self, ordered: Integers, direction: Floats, common: Verdict, number: int) -> Iterator[_Draft]:
-        """Make layouts of planes whose positions are unique and in order.
-
-        The place for a fourth axis: the groups of one separation that have equal positions.
-        """
+    def _stack(self, stack: Stack, direction: Floats, common: Verdict, number: int) -> Iterator[_Draft]:
+        """Make layouts of planes whose positions are unique and in order; the first step's stand for all."""
+        ordered = stack.members.reshape(-1, stack.members.shape[-1])[0]
         positions = self.planes.position[ordered]
         if len(ordered) == 1:
-            yield self._draft(ordered, direction, replace(common, missing_positions=0), (number, 0))
+            yield self._draft(stack, direction, replace(common, missing_positions=0), (number, 0))
             return
         gaps = np.diff(geometry.distances(positions, direction))
         uniform = geometry.is_uniform(positions, direction)
@@ -145,20 +156,21 @@ class _Group:
             tilt_degrees=geometry.tilt(direction, step),
         )
         if uniform:
-            yield self._draft(ordered, direction, common, (number, 0))
+            yield self._draft(stack, direction, common, (number, 0))
             return
         common = replace(common, reason=join_reasons(common.reason, _irregularity(gaps, common)))
         if self.irregular in ("keep", "refuse"):
             common = replace(common, policy=self.irregular)
             refused = common.reason if self.irregular == "refuse" else ""
-            yield self._layout(ordered, None, common, (number, 0), refused)
+            yield self._layout(stack, None, common, (number, 0), refused)
             return
         common = replace(common, policy="split")
         for run, (start, stop) in enumerate(geometry.runs(positions, direction)):
-            yield self._draft(ordered[start:stop], direction, common, (number, run))
+            yield self._draft(replace(stack, members=stack.members[..., start:stop]), direction, common, (number, run))
 
-    def _draft(self, ordered: Integers, direction: Floats, verdict: Verdict, order: tuple[int, int]) -> _Draft:
+    def _draft(self, stack: Stack, direction: Floats, verdict: Verdict, order: tuple[int, int]) -> _Draft:
         """One even line of planes, or a single one, with its affine."""
+        ordered = stack.members.reshape(-1, stack.members.shape[-1])[0]
         positions = self.planes.position[ordered]
         if len(ordered) > 1:
             step = geometry.mean_step(positions)
@@ -181,19 +193,22 @@ class _Group:
             regular_volume=matrix is not None and len(ordered) > 1,
             reason=join_reasons(verdict.reason, reason if matrix is not None else NO_SPACING),
         )
-        return self._layout(ordered, matrix, verdict, order)
+        return self._layout(stack, matrix, verdict, order)
 
     def _layout(
-        self, ordered: Integers, matrix: Floats | None, verdict: Verdict, order: tuple[int, int], refused: str = ""
+        self, stack: Stack, matrix: Floats | None, verdict: Verdict, order: tuple[int, int], refused: str = ""
     ) -> _Draft:
-        instances = self.planes.instance[ordered].tolist()
-        frames = self.planes.frame[ordered].tolist()
+        instances = self.planes.instance[stack.members]
+        frames = self.planes.frame[stack.members]
+        indices = np.ndindex(stack.members.shape)
         placement = tuple(
-            Place(instance, frame, (index,))
-            for index, (instance, frame) in enumerate(zip(instances, frames, strict=True))
+            Place(instance, frame, index)
+            for instance, frame, index in zip(instances.ravel().tolist(), frames.ravel().tolist(), indices, strict=True)
         )
         affine: Affine | None = None if matrix is None else tuple(map(tuple, matrix.tolist()))
-        layout = _array(self._pixels(), "slice", placement, affine, verdict, refused)
+        axes = (*(steps.axis for steps in stack.coordinates), "slice")
+        layout = _array(self._pixels(), axes, stack.members.shape, placement, verdict)
+        layout = replace(layout, affine=affine, refused=refused, coordinates=stack.coordinates)
         return _Draft((*self._first(), *order), layout)
 
     def _unstacked(self, verdict: Verdict) -> _Draft:
@@ -202,7 +217,7 @@ class _Group:
             Place(int(self.planes.instance[member]), int(self.planes.frame[member]), (index,))
             for index, member in enumerate(self.members)
         )
-        layout = _array(self._pixels(), "frame", placement, None, replace(verdict, reason=UNTOLD))
+        layout = _array(self._pixels(), ("frame",), (len(placement),), placement, verdict)
         return _Draft((*self._first(), 0, 0), layout)
 
     def _first(self) -> tuple[int, int]:
@@ -219,11 +234,12 @@ class _Group:
         places = zip(planes.instance[self.members].tolist(), planes.frame[self.members].tolist(), strict=True)
         return [instances[instance].plane(frame) for instance, frame in places]
 
-    def _sequence(self) -> Integers:
-        """Rank of each plane by (0020,0013) *Instance Number*, then file name, then frame."""
+    def _sequence(self, planes: Sequence[Plane]) -> Integers:
+        """Rank of each plane by (0020,0013) *Instance Number*, *Acquisition Time*, file name, then frame."""
         numbers = [self.scan.instances[index].instance_number for index in self.planes.instance[self.members].tolist()]
+        times = [plane.trait("AcquisitionTime") for plane in planes]
         # Members are in order of file names and frames, which a stable sort keeps; numbers may exceed an int64.
-        order = sorted(range(len(numbers)), key=lambda index: _number_key(numbers[index]))
+        order = sorted(range(len(numbers)), key=lambda index: (_number_key(numbers[index]), trait_key(times[index])))
         ranks = np.empty(len(order), dtype=np.intp)
         ranks[order] = np.arange(len(order))
         return ranks
@@ -243,28 +259,21 @@ def _loose(scan: Scan, planes: Planes, common: Verdict) -> Iterator[_Draft]:
         placement = tuple(Place(index, frame, (place,)) for place, frame in enumerate(frames))
         verdict = replace(common, reason=SHARED_PLANE if shared else NO_GEOMETRY)
         axis = "frame" if len(frames) > 1 else "slice"
-        layout = _array(instance.pixels or Pixels(), axis, placement, None, verdict)
+        layout = _array(instance.pixels or Pixels(), (axis,), (len(frames),), placement, verdict)
         yield _Draft((int(planes.rank[index]), frames[0], 0, 0), layout)
 
 
 def _array(
-    pixels: Pixels,
-    axis: str,
-    placement: tuple[Place, ...],
-    affine: Affine | None,
-    verdict: Verdict,
-    refused: str = "",
+    pixels: Pixels, axes: tuple[str, ...], steps: tuple[int, ...], placement: tuple[Place, ...], verdict: Verdict
 ) -> Layout:
-    """A layout of planes along one axis."""
+    """A layout of planes along leading axes."""
     colour = pixels.samples > 1
     return Layout(
         name="",
-        shape=(len(placement), pixels.rows, pixels.columns, *((pixels.samples,) if colour else ())),
-        axes=(axis, "row", "column", *(("sample",) if colour else ())),
+        shape=(*steps, pixels.rows, pixels.columns, *((pixels.samples,) if colour else ())),
+        axes=(*axes, "row", "column", *(("sample",) if colour else ())),
         placement=placement,
-        affine=affine,
         verdict=verdict,
-        refused=refused,
     )
 
 
@@ -276,7 +285,7 @@ def _consistent_size(scan: Scan) -> bool | None:
 
 def _repetition(slots: Integers, separation: Separation) -> str:
     """How repeated positions were told apart, and whether that is in doubt."""
-    told = REPEATED + (" and ".join(separation.traits) or BY_ORDER)
+    told = REPEATED + " and ".join(trait or IN_ORDER for trait in separation.traits)
     counts = np.bincount(slots)
     return join_reasons(told, UNEQUAL if counts.min() != counts.max() else "")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from crawler.config import ImageSection, VideoSection, VolumeSection
 from crawler.dataset.dictionary import KeyStyle
 from crawler.model import File, Instance, Outcome, Product
+from crawler.sections import ImageSection, VideoSection, VolumeSection
 
 INLINE = 4 << 20  # bytes of rows that a result carries itself; more go through a file
 TEMP = ".dme-tmp"

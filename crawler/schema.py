@@ -13,7 +13,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from crawler.config import Config, read_extension, read_image_extension, read_size, read_texts
+from crawler.config import Config
+from crawler.sections import ORDERS, read_extension, read_image_extension, read_order, read_size, read_texts
 
 Schema = dict[str, Any]
 
@@ -136,9 +137,15 @@ def _texts(kind: Any, metadata: Mapping[str, Any]) -> Schema:
     return _value(kind, metadata) | {"additionalProperties": item}
 
 
+def _order(kind: Any, metadata: Mapping[str, Any]) -> Schema:
+    """An axis, which editors propose, or a keyword."""
+    return {"anyOf": [{"enum": list(ORDERS)}, {"type": "string", "pattern": "^[A-Z][A-Za-z0-9]*$"}]}
+
+
 _AS_WRITTEN: dict[Callable[[object], object], Callable[[Any, Mapping[str, Any]], Schema]] = {
     read_size: _size,
     read_extension: _extension,
     read_image_extension: _image_extension,
     read_texts: _texts,
+    read_order: _order,
 }

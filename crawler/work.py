@@ -204,7 +204,7 @@ class Worker:
             return marked
         watch.note(item, "header")
         try:
-            instance = read_instance(file, self.setup.keys)
+            instance = read_instance(file, self.setup.keys, self.setup.volume.keyword if self.setup.volume else "")
             row = orjson.dumps(instance.record) if self.setup.rows or self.setup.volume else b""
         except NotDicom as error:
             return Outcome("skipped", "", "not DICOM", error.reason)

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler import typed
-from crawler.config import Config, ImageSection, MediaSection, VideoSection, load_config, read_size
+from crawler.config import Config, load_config
 from crawler.errors import ConfigError
+from crawler.sections import ImageSection, MediaSection, VideoSection, read_size
 
 REPOSITORY = Path(__file__).parents[1]
 ALL_ON = {name: None for name in ("config", "metadata", "media", "image", "video", "volume")}
@@ -311,8 +312,10 @@ INPUT = "dicom: {dir: in}\n"
         (INPUT + "video: {extension: .avi}", 'video.extension = ".avi": expected .mp4'),
         (INPUT + "video:\n  save_method_kwargs:\n    encoding_args:\n      bit_rate: 9",
          "c.yml:5: video.save_method_kwargs.encoding_args.bit_rate = 9: excludes options.crf"),
-        (INPUT + "volume: {formats: [nifty]}", "expected hdf5, nifti, npz, metaimage or mat; nearest: nifti"),
-        (INPUT + "volume: {formats: []}", "volume.formats = []: expected a list of hdf5, nifti, npz, metaimage or mat"),
+        (INPUT + "volume: {formats: [nifty]}", "expected hdf5, nifti, nii, npz, metaimage, mhd or mat; nearest: nifti"),
+        (INPUT + "volume: {formats: []}",
+         "volume.formats = []: expected a list of hdf5, nifti, nii, npz, metaimage, mhd or mat"),
+        (INPUT + "volume: {formats: [nii, hdf5, nifti]}", "choose nifti or nii: both write the same sidecars"),
         (INPUT + "volume: {irregular: splt}", "expected split, keep or refuse; nearest: split"),
         # paths
         ("dicom:\n  dir: [a, b, a]", 'dicom.dir[2] = "a": given twice'),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from crawler.dataset.dictionary import KeyStyle, key_for
@@ -74,6 +74,12 @@ class Fields:
         if not isinstance(value, list):
             return ()
         return [Fields(item, self._style) for item in value if isinstance(item, dict)]
+
+    def first_items(self) -> Iterator[Fields]:
+        """Return the first item of every sequence that has one."""
+        for value in self._record.values():
+            if isinstance(value, list) and value and isinstance(value[0], dict):
+                yield Fields(value[0], self._style)
 
     def item(self, keyword: str) -> Fields | None:
         """Return the first item of a sequence."""

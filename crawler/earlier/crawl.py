@@ -102,7 +102,7 @@ class Request:
         if self.pixels:
             # Uneven distances are kept in one array, as scripts for the earlier crawler expect; nothing claims a
             # spacing then, and the verdict among the dataset's attributes says so.
-            mapping["volume"] = {"dir": "volumes", "values": "stored", "irregular": "keep"}
+            mapping["volume"] = {"dir": "volumes", "values": "stored", "irregular": "keep", "order": "none"}
         return Config.from_mapping(mapping)
 
 

@@ -46,7 +46,8 @@ class Planes:
         Shapes (n, 3), (n, 6), (n, 2), mm; the spacing is NaN where it is absent or not positive.
     kind
         Shape (n,): equal where planes may share an array (size, samples, photometric interpretation, type of the
-        stored values, frame of reference, SOP class where it matters) and have one orientation and pixel spacing.
+        stored values, frame of reference, SOP class where it matters, component, stack) and have one orientation and
+        pixel spacing.
     single_orientation
         All planes of the scan have one orientation; None without planes.
     loose
@@ -89,8 +90,10 @@ def planes_of(instances: Sequence[Instance]) -> Planes:
             continue
         frames = max(1, pixels.frames)
         if len(instance.planes) == frames:
-            kind = kinds.setdefault(_kind(instance, pixels), len(kinds))
-            rows.extend((index, frame, plane, kind) for frame, plane in enumerate(instance.planes))
+            common = _kind(instance, pixels)
+            for frame, plane in enumerate(instance.planes):
+                kind = kinds.setdefault((common, plane.component, plane.stack), len(kinds))
+                rows.append((index, frame, plane, kind))
         else:  # one plane for all frames, or not as many as frames: no frame has a position of its own
             loose.append((index, tuple(range(frames))))
     return _columns(rows, loose, rank)

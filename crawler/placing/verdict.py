@@ -25,7 +25,9 @@ NO_SPACING = "no pixel spacing"
 THICKNESS_STEP = "single slice: step is the slice thickness"
 ASSUMED_STEP = "single slice: step of 1 mm is assumed"
 REPEATED = "repeated positions told apart by "  # and the traits, or
-BY_ORDER = "order of acquisition"
+IN_ORDER = "order of acquisition"
+PARTS = "told apart by "  # and the traits
+ONE_POSITION = "one position for all slices"
 UNEQUAL = "repeated positions in unequal numbers"
 UNTOLD = "repeated positions in one object"
 
@@ -39,8 +41,8 @@ def scan_verdict(layouts: Sequence[Layout], scan: Scan) -> dict[str, Cell]:
     """Join the verdicts of a scan's layouts into one row.
 
     Every column of `Verdict` gives the worst of the layouts: a property holds when it holds for all; angles, gaps and
-    counts are the largest. ``spacing`` is that of the layout with most planes; ``regular_volume`` says that the whole
-    scan is one regular volume. A column that no layout could tell is None.
+    counts are the largest. ``spacing`` is that of the layout with most planes; ``regular_volume`` says that every
+    layout is a regular volume and no policy had to cut one out. A column that no layout could tell is None.
 
     Parameters
     ----------
@@ -91,7 +93,7 @@ def _joined(verdicts: Sequence[Verdict], main: Verdict) -> dict[str, Cell]:
         "duplicate_positions": _largest(verdict.duplicate_positions for verdict in verdicts),
         "tilt_degrees": _largest(verdict.tilt_degrees for verdict in verdicts),
         "consistent_size": _every(verdict.consistent_size for verdict in verdicts),
-        "regular_volume": len(verdicts) == 1 and main.regular_volume,
+        "regular_volume": all(verdict.regular_volume and not verdict.policy for verdict in verdicts or [main]),
         "policy": _listed(verdict.policy for verdict in verdicts),
         "reason": join_reasons(*([verdict.reason for verdict in verdicts] or [main.reason])),
     }

@@ -21,6 +21,7 @@ from crawler.layout import layouts
 from crawler.model import File, Instance, Outcome
 from crawler.preview.survey import Survey
 from crawler.scan import group_scans
+from crawler.sections import VolumeSection
 
 FOLDER_FILES = 1000  # a larger folder is not read whole: at some 1 ms a header this keeps a pre-flight within seconds
 ALL_FILES = 2000  # headers read for whole folders, in total
@@ -80,7 +81,7 @@ def glance(config: Config, survey: Survey) -> Glance:
     With `group: tree` a scan lies anywhere: no folder tells how it will be placed, and no series is scattered.
     """
     register()
-    reader = _Reader()
+    reader = _Reader(config.volume.keyword if config.volume else "")
     seen = Glance()
     for file in survey.sample:
         _count(seen, reader.read(file))
@@ -89,7 +90,7 @@ def glance(config: Config, survey: Survey) -> Glance:
     if config.volume is not None:
         for files in survey.some_folders():
             if len(files) <= FOLDER_FILES and len(reader.read_before) + len(files) <= ALL_FILES:
-                _predict(seen, reader.instances(files), config.volume.irregular)
+                _predict(seen, reader.instances(files), config.volume)
     seen.predictions.sort(key=lambda one: one.scan_id)
     seen.scattered = sorted(sorted(folders) for folders in reader.series.values() if len(folders) > 1)
     return seen
@@ -98,7 +99,8 @@ def glance(config: Config, survey: Survey) -> Glance:
 class _Reader:
     """Reads each header once, and notes which folders each series lies in."""
 
-    def __init__(self) -> None:
+    def __init__(self, custom: str) -> None:
+        self.custom = custom
         self.read_before: dict[str, Instance | Outcome] = {}
         self.series: dict[str, set[str]] = {}
 
@@ -106,7 +108,7 @@ class _Reader:
         """The header without its record, or what will become of the file."""
         key = file.key
         if key not in self.read_before:
-            self.read_before[key] = answer = _read(file)
+            self.read_before[key] = answer = _read(file, self.custom)
             if isinstance(answer, Instance) and answer.series_uid:
                 self.series.setdefault(answer.series_uid, set()).add(_folder(key))
         return self.read_before[key]
@@ -121,11 +123,11 @@ def _folder(key: str) -> str:
     return key.rpartition("/")[0]
 
 
-def _read(file: File) -> Instance | Outcome:
+def _read(file: File, custom: str) -> Instance | Outcome:
     outcomes: list[Outcome] = []
     with Border("header", outcomes.append):
         try:
-            return replace(read_instance(file), record={})
+            return replace(read_instance(file, custom=custom), record={})
         except NotDicom:
             return Outcome("skipped", "", "not DICOM")
     return outcomes[0]
@@ -153,12 +155,12 @@ def _count(seen: Glance, answer: Instance | Outcome) -> None:
             seen.undecodable[answer.transfer_syntax] = str(error)
 
 
-def _predict(seen: Glance, instances: Sequence[Instance], irregular: str) -> None:
+def _predict(seen: Glance, instances: Sequence[Instance], volume: VolumeSection) -> None:
     """Place the scans of a whole folder, as a run will do."""
     seen.folders += 1
     for scan in group_scans(instances, _folder(instances[0].file.key) if instances else ""):
         seen.scans += 1
-        plan = layouts(scan, irregular)
+        plan = layouts(scan, volume.irregular, volume.order)
         refused = [layout for layout in plan if layout.refused]
         seen.arrays += len(plan) - len(refused)
         if refused or len(plan) > 1:

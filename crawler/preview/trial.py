@@ -13,12 +13,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from crawler.config import Config, DicomSection, OutputSection
+from crawler.config import Config
 from crawler.files import open_file
 from crawler.model import File
 from crawler.preview.survey import Survey
 from crawler.progress import Silent
 from crawler.runner import run
+from crawler.sections import DicomSection, OutputSection
 
 FILES = 128
 BYTES = 32 * 10**6  # together these take some seconds, and no temporary folder is too small for what comes out

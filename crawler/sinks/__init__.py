@@ -6,14 +6,14 @@ A new format is one module here and one row below. Importing this imports none o
 
 from __future__ import annotations
 
-from crawler.config import ImageSection, VideoSection
+from crawler.sections import ImageSection, VideoSection
 from crawler.sinks.base import FileSubject, LayoutSubject, Renderer, Sink, Target, require
 from crawler.sinks.bids import FIELDS
 from crawler.sinks.hdf5 import Hdf5Sink
 from crawler.sinks.image import ImageOptions, ImageSink
 from crawler.sinks.mat import MatSink
-from crawler.sinks.metaimage import MetaImageSink
-from crawler.sinks.nifti import NiftiSink
+from crawler.sinks.metaimage import DetachedMetaImageSink, MetaImageSink
+from crawler.sinks.nifti import NiftiSink, PlainNiftiSink
 from crawler.sinks.npz import NpzSink
 from crawler.sinks.video import VideoOptions, VideoSink
 
@@ -35,8 +35,10 @@ SINKS: dict[str, type[Sink]] = {
     "video": VideoSink,
     "hdf5": Hdf5Sink,
     "nifti": NiftiSink,
+    "nii": PlainNiftiSink,
     "npz": NpzSink,
     "metaimage": MetaImageSink,
+    "mhd": DetachedMetaImageSink,
     "mat": MatSink,
 }
 # Elements, by keyword, that volumes note where all of their files agree.
