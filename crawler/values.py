@@ -1,13 +1,13 @@
-"""Stored values to modality values: the rescale of PS3.3 C.11.1, exactly, in a type that holds every result.
+"""Stored values to modality values: rescale or Modality LUT (PS3.3 C.11.1), exactly, in a type that holds every result.
 
-Works on single frames and knows no file. A Modality LUT Sequence is not applied here: it maps to units of its own, and
-only `display.py` looks at it.
+Works on single frames and knows no file: a table comes from the caller. Real World Value Mappings are not applied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,21 @@ _FLOATS: dict[str, np.dtype[Any]] = {"FloatPixelData": np.dtype("float32"), "Dou
 _INTEGERS: tuple[np.dtype[Any], ...] = tuple(
     np.dtype(kind) for kind in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
 )
+
+
+class Table(Protocol):
+    """A Modality LUT (PS3.3 C.11.1.1).
+
+    Attributes
+    ----------
+    table
+        Shape (entries,): whole numbers in any dtype.
+    """
+
+    @property
+    def table(self) -> Array: ...  # noqa: D102
+
+    def __call__(self, values: Array) -> Array: ...  # noqa: D102
 
 
 def stored_type(pixels: Pixels) -> np.dtype[Any]:
@@ -52,7 +67,10 @@ def is_grey(photometric: str) -> bool:
 
 
 def value_type(
-    instances: Sequence[Instance], planes: Iterable[Plane], values: Literal["modality", "stored"] | str
+    instances: Sequence[Instance],
+    planes: Iterable[Plane],
+    values: Literal["modality", "stored"] | str,
+    tables: Sequence[Table] = (),
 ) -> np.dtype[Any]:
     """Type of a volume's voxels.
 
@@ -64,14 +82,16 @@ def value_type(
         Of those frames: their slopes and intercepts.
     values
         "stored", or "modality" for rescaled values.
+    tables
+        The Modality LUTs of those instances that have one. A rescale applies to the others only.
 
     Returns
     -------
     dtype
         Stored values, and modality values with slope 1 and intercept 0, keep their type. Where all slopes and
-        intercepts are whole numbers, modality values keep it too if it holds the whole stored range rescaled, else
-        they get the smallest integer type that does. Otherwise float32, or float64 for double pixels and where whole
-        numbers leave the range of every integer type.
+        intercepts are whole numbers, modality values keep it too if it holds the whole stored range rescaled and all
+        entries of tables, else they get the smallest integer type that does. Otherwise float32, or float64 for double
+        pixels and where whole numbers leave the range of every integer type.
 
     Raises
     ------
@@ -87,26 +107,30 @@ def value_type(
         return stored
     if stored.kind == "f":
         return np.dtype("float64") if stored.itemsize == 8 else np.dtype("float32")
-    rescales = {(plane.slope, plane.intercept) for plane in planes}
+    everywhere = len(tables) >= len(described)
+    rescales = set() if everywhere else {(plane.slope, plane.intercept) for plane in planes}
     if not all(slope.is_integer() and intercept.is_integer() for slope, intercept in rescales):
         return np.dtype("float32")
     extremes = {end for pixels in described for end in stored_range(pixels)}
-    ends = [end * int(slope) + int(intercept) for slope, intercept in rescales for end in extremes] or [0]
+    ends = [end * int(slope) + int(intercept) for slope, intercept in rescales for end in extremes]
+    ends += [int(end) for table in tables for end in (table.table.min(), table.table.max())]
     for kind in (stored, *_INTEGERS):
-        if np.iinfo(kind).min <= min(ends) and max(ends) <= np.iinfo(kind).max:
+        if np.iinfo(kind).min <= min(ends, default=0) and max(ends, default=0) <= np.iinfo(kind).max:
             return kind
     return np.dtype("float64")
 
 
-def modality(frame: Frame, dtype: np.dtype[Any]) -> Array:
-    """Return a frame's modality values, ``stored * slope + intercept`` (PS3.3 C.11.1.1.2), in a given type.
+def modality(frame: Frame, dtype: np.dtype[Any], table: Table | None = None) -> Array:
+    """Return a frame's modality values in a given type: from a table, else ``stored * slope + intercept``.
 
-    Colours and palette indices are not rescaled.
+    PS3.3 C.11.1.1.1 and C.11.1.1.2. Colours and palette indices are not changed.
 
     Parameters
     ----------
     dtype
         As `value_type` chose it for the frame's volume.
+    table
+        The Modality LUT of the frame's image; values beyond it get its ends. It takes the place of the rescale.
 
     Returns
     -------
@@ -118,6 +142,8 @@ def modality(frame: Frame, dtype: np.dtype[Any]) -> Array:
     PixelError
         "damaged pixel data": a value lies beyond *Bits Stored*, so that its result does not fit the type.
     """
+    if table is not None and is_grey(frame.photometric):
+        frame = replace(frame, values=_integers(table(np.asarray(frame.values))), slope=1.0, intercept=0.0)
     slope, intercept = (frame.slope, frame.intercept) if is_grey(frame.photometric) else (1.0, 0.0)
     values = np.asarray(frame.values)
     if dtype.kind == "f" or values.dtype.kind == "f":
@@ -137,3 +163,8 @@ def modality(frame: Frame, dtype: np.dtype[Any]) -> Array:
     result *= modulus.type(factor % (1 << 8 * modulus.itemsize))
     result += modulus.type(term % (1 << 8 * modulus.itemsize))
     return result.view(dtype)
+
+
+def _integers(looked_up: Array) -> Array:
+    """Entries of a table as integers: they have 16 bits at most (PS3.3 C.11.1.1), whatever type they are kept in."""
+    return looked_up if looked_up.dtype.kind in "iu" else looked_up.astype(np.int64)

@@ -94,13 +94,13 @@ def test_fields_of_a_ct_do_not_depend_on_the_style_of_keys(keys: str) -> None:
             slope=1.0,
             intercept=-1024.0,
             traits=tuple(
-                    {
-                        "ImageType": ("ORIGINAL", "PRIMARY", "AXIAL"),
-                        "AcquisitionNumber": 2,
-                        "AcquisitionTime": "112936",
-                    }.get(name)
-                    for name in TRAITS
-                ),
+                {
+                    "ImageType": ("ORIGINAL", "PRIMARY", "AXIAL"),
+                    "AcquisitionNumber": 2,
+                    "AcquisitionTime": 41376.0,
+                }.get(name)
+                for name in TRAITS
+            ),
         ),
     )
     first, *_, last = instance.record

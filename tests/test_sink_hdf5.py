@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from crawler.errors import OutputError, SinkError
-from crawler.model import File, Frame, Instance, Layout, Place, Plane, Scan, Verdict
+from crawler.model import Coordinates, File, Frame, Instance, Layout, Place, Plane, Scan, Verdict
 from crawler.sinks import hdf5
 from crawler.sinks.base import LayoutSubject, Target
 
@@ -97,6 +97,7 @@ def test_attributes(target):
         found = dict(file["image"].attrs)
     np.testing.assert_array_equal(found.pop("affine"), AFFINE)
     np.testing.assert_allclose(found.pop("spacing"), (2.5, 0.75, 0.5))
+    assert found.pop("axes").tolist() == ["slice", "row", "column"]
     assert {name: value for name, value in found.items() if name not in ("DIMENSION_LABELS",)} == {
         "Rows": 5,
         "scan_id": "folder/s3-0a1b2c3d",
@@ -117,6 +118,39 @@ def test_attributes(target):
         "verdict_policy": "split",
         "verdict_reason": "",
     }
+
+
+ECHOES = Coordinates("te", (3.0, 5.0), "EchoTime", "ms")
+
+
+def with_axes(*coordinates):
+    axes = (*(one.axis for one in coordinates), "slice", "row", "column")
+    shape = (*(len(one.values) for one in coordinates), 1, 5, 7)
+    places = [Place(0, number, index) for number, index in enumerate(np.ndindex(shape[:-2]))]
+    made = subject([instance(0)], places, shape, axes)
+    return replace(made, layout=replace(made.layout, coordinates=coordinates))
+
+
+def test_steps_that_are_numbers_are_a_dimension_scale(target):
+    with h5py.File(write(target, with_axes(ECHOES, Coordinates("time", (0, 1))))) as file:
+        image = file["image"]
+        assert [axis.label for axis in image.dims] == ["te", "time", "slice", "row", "column"]
+        assert list(image.dims[0].keys()) == ["te"]
+        assert image.dims[0]["te"][()].tolist() == [3.0, 5.0]
+        assert file["axis_te"].attrs["units"] == "ms"
+        assert image.dims[1]["time"].dtype == np.int64
+        assert [len(axis) for axis in image.dims] == [1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [((3.0, None), [3.0, math.nan]), (("M", "P"), ["M", "P"]), ((("A", 1), None), ['["A", 1]', ""])],
+)
+def test_other_steps_are_an_attribute_only(target, values, expected):
+    with h5py.File(write(target, with_axes(Coordinates("ImageType", values)))) as file:
+        np.testing.assert_array_equal(file["image"].attrs["axis_ImageType"], expected)
+        assert "axis_ImageType" not in file
+        assert len(file["image"].dims[0]) == 0
 
 
 def test_provenance_is_in_array_order(target):

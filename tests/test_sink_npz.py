@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from volumes import ORIENTATIONS, matrix, subject, voxels, write
 
+from crawler.sinks import npz
 from crawler.sinks.npz import NpzOptions, NpzSink, to_display
+from crawler.sinks.raster import Plan, Raster
 
 MARKED = [(0, 0, 0), (2, 4, 6), (1, 3, 2)]
 
@@ -55,6 +57,28 @@ def test_further_axes_stay_around(tmp_path):
     found = load(tmp_path, made)
     assert found["axes"].tolist() == ["time", "Z", "Y", "X", "sample"]
     np.testing.assert_array_equal(found["data"], np.moveaxis(voxels(made), 0, 1)[:, ::-1])
+
+
+@pytest.mark.parametrize("orientation", list(ORIENTATIONS))
+@pytest.mark.parametrize("budget", [1, 100, 300])
+def test_blocks_of_any_size_give_the_same_array(tmp_path, monkeypatch, orientation, budget):
+    made = subject(matrix(orientation), (2, 3, 5, 7), ("time", "slice", "row", "column"))
+    expected = load(tmp_path, made)["data"]
+    released = []
+    monkeypatch.setattr(npz, "BUDGET", budget)
+    monkeypatch.setattr(Raster, "release", lambda raster: released.append(raster))
+    np.testing.assert_array_equal(load(tmp_path, made)["data"], expected)
+    assert released
+
+
+def test_a_released_view_reads_the_same(tmp_path):
+    raster = Raster(str(tmp_path / "raw"), Plan(b"head", np.dtype("<i2")), (2, 3, 4), ("slice", "row", "column"))
+    raster.put((1,), np.ones((3, 4), np.int16))
+    raster.close()
+    seen = raster.view()
+    assert seen.sum() == 12
+    raster.release()
+    assert seen.sum() == 12
 
 
 def test_a_single_plane(tmp_path):

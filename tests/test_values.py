@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crawler.errors import PixelError
 from crawler.model import File, Frame, Instance, Pixels, Plane
+from crawler.shown.lut import Lut
 from crawler.values import modality, stored_range, value_type
 
 ABSENT = File("/absent", "image.dcm", 0, 0)
@@ -129,3 +130,65 @@ def test_nan_stays_nan() -> None:
     values = np.array([[np.nan, 1.0]], np.float32)
     found = modality(Frame(0, values, "MONOCHROME2", 2.0, 1.0), np.dtype("float32"))
     np.testing.assert_array_equal(found, np.array([[np.nan, 3.0]], np.float32))
+
+
+# Modality LUT
+
+
+def lut(*entries: int, first: int = 0) -> Lut:
+    return Lut(first, np.array(entries, dtype=np.float64))
+
+
+@pytest.mark.parametrize(
+    ("instances", "tables", "planes", "expected"),
+    [
+        ([image(16)], [lut(0, 255)], [rescale(1, 0)], "uint16"),  # the stored type does
+        ([image(8)], [lut(0, 300)], [rescale(1, 0)], "uint16"),
+        ([image(8)], [lut(5, 60_000)], [rescale(0.5, 0)], "uint16"),  # a rescale beside a table is not applied
+        ([image(16, signed=True)], [lut(0, 60_000)], [rescale(1, 0)], "uint16"),
+        ([image(16), image(16)], [lut(0, 9)], [rescale(1, 0), rescale(1, -1)], "int32"),
+        ([image(16), image(16)], [lut(0, 9)], [rescale(0.5, 0)], "float32"),
+    ],
+)
+def test_type_holds_the_entries_of_tables(
+    instances: list[Instance], tables: list[Lut], planes: list[Plane], expected: str
+) -> None:
+    assert value_type(instances, planes, "modality", tables) == np.dtype(expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "float32"])
+def test_table_takes_the_place_of_the_rescale(dtype: str) -> None:
+    frame = Frame(0, np.array([[-9, 3], [4, 99]], np.int16), "MONOCHROME2", 2.0, 5.0)
+    found = modality(frame, np.dtype(dtype), lut(10, 20_000, 65_535, first=3))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, [[10, 10], [20_000, 65_535]])
+
+
+def test_table_whose_entries_do_not_fit_is_refused() -> None:
+    with pytest.raises(PixelError, match="do not fit"):
+        modality(Frame(0, np.array([[1]], np.uint8), "MONOCHROME2"), np.dtype("uint8"), lut(0, 300))
+
+
+def test_palette_indices_are_not_looked_up() -> None:
+    frame = Frame(0, np.array([[1]], np.uint8), "PALETTE COLOR")
+    np.testing.assert_array_equal(modality(frame, np.dtype("uint8"), lut(0, 300)), [[1]])
+
+
+# Slices of one volume with rescales of their own
+
+
+def test_each_slice_is_rescaled_by_its_own() -> None:
+    instance = image(16, 12)
+    planes = [rescale(0.5, 0), rescale(0.25, -3)]
+    dtype = value_type([instance], planes, "modality")
+    stored = np.array([[8, 4095]], np.uint16)
+    found = [modality(Frame(0, stored, "MONOCHROME2", plane.slope, plane.intercept), dtype) for plane in planes]
+    np.testing.assert_array_equal(found, [[[4.0, 2047.5]], [[-1.0, 1020.75]]])
+
+
+def test_wide_integers_never_wrap() -> None:
+    instance = image(32)
+    ends = np.array([[0, 2**32 - 1]], np.uint32)
+    dtype = value_type([instance], [rescale(-3, 7)], "modality")
+    found = modality(Frame(0, ends, "MONOCHROME2", -3.0, 7.0), dtype)
+    assert found.tolist() == [[7, 7 - 3 * (2**32 - 1)]]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from crawler.geometry import affine
-from crawler.model import TRAITS, File, Frame, Instance, Layout, Place, Plane, Scan
+from crawler.model import TRAITS, Coordinates, File, Frame, Instance, Layout, Place, Plane, Scan
 from crawler.sinks.base import LayoutSubject, Target
 
 SHAPE = (3, 5, 7)
@@ -65,6 +66,11 @@ def subject(
     colour = "RGB" if axes[-1] == "sample" else "MONOCHROME2"
     scan = Scan("folder/s3-0a1b2c3d", "1.2.2", instances)
     return LayoutSubject(scan, layout, np.dtype(dtype), "modality", colour, attributes)
+
+
+def with_coordinates(made: LayoutSubject, *coordinates: Coordinates) -> LayoutSubject:
+    """The same layout, with something known of its further axes."""
+    return replace(made, layout=replace(made.layout, coordinates=coordinates))
 
 
 def voxels(made: LayoutSubject) -> np.ndarray:

@@ -1,37 +1,39 @@
 """The planes of an instance: geometry, rescale and traits of each frame.
 
-Single-frame and classic multi-frame objects describe all frames at once, in the data set itself; enhanced ones in
-functional groups (PS3.3 C.7.6.16), shared or one item a frame. Nothing is computed from the values here
-(`geometry.py`), and frames are not put in order (`layout.py`).
+Single-frame objects describe their frame in the data set itself, enhanced ones in functional groups (PS3.3
+C.7.6.16), shared or one item a frame; for classic multi-frame ones see `multiframe.py`. Frames are not put in order
+here (`layout.py`). *Real World Value Mappings* are not applied: a plane's rescale leads to the modality's own values,
+mappings, of which there may be several, to quantities beyond them.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
+from crawler.dataset.component import component_of
 from crawler.dataset.fields import Fields
-from crawler.model import TRAITS, Plane, Vector
+from crawler.dataset.multiframe import frame_planes
+from crawler.dataset.traits import Dimensions, group_traits, traits_of
+from crawler.model import Plane, Vector
 
-# Where functional groups keep a trait: (macro, element, trait), PS3.3 C.7.6.16.2, C.8.13.5 (MR), C.8.15.3 (CT),
-# C.8.22.5 (PET), C.8.19.7 (XA/XRF).
-_GROUP_TRAITS = tuple(
-    (macro, element, TRAITS.index(trait))
-    for macro, element, trait in (
-        ("MREchoSequence", "EffectiveEchoTime", "EchoTime"),
-        ("MRImageFrameTypeSequence", "FrameType", "ImageType"),
-        ("CTImageFrameTypeSequence", "FrameType", "ImageType"),
-        ("PETFrameTypeSequence", "FrameType", "ImageType"),
-        ("XAXRFFrameCharacteristicsSequence", "FrameType", "ImageType"),
-        ("FrameContentSequence", "TemporalPositionIndex", "TemporalPositionIdentifier"),
-        ("MRDiffusionSequence", "DiffusionBValue", "DiffusionBValue"),
-        ("MRModifierSequence", "InversionTimes", "InversionTime"),
-        ("MRTimingAndRelatedParametersSequence", "FlipAngle", "FlipAngle"),
-        ("CardiacSynchronizationSequence", "TriggerTime", "TriggerTime"),
-        ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", "TriggerTime"),
-        ("FrameContentSequence", "FrameAcquisitionNumber", "AcquisitionNumber"),
-        ("FrameContentSequence", "FrameAcquisitionDateTime", "AcquisitionTime"),
-    )
+# Macros that hold (0008,9007) Frame Type: MR, CT, PET, XA/XRF, 3D X-ray, parametric map.
+_FRAME_TYPES = (
+    "MRImageFrameTypeSequence",
+    "CTImageFrameTypeSequence",
+    "PETFrameTypeSequence",
+    "XAXRFFrameCharacteristicsSequence",
+    "XRay3DFrameTypeSequence",
+    "ParametricMapFrameTypeSequence",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What the data set says of how its functional groups are to be read."""
+
+    modality: str
+    dimensions: Dimensions
 
 
 def planes_of(fields: Fields, frames: int) -> tuple[Plane, ...]:
@@ -47,15 +49,19 @@ def planes_of(fields: Fields, frames: int) -> tuple[Plane, ...]:
     Returns
     -------
     tuple of Plane
-        One a frame, in frame order, for an object with (5200,9230) *Per-frame Functional Groups Sequence*. A single
-        one that all frames share for every other, and where that sequence has fewer items than there are frames:
-        which frame lacks its item cannot be told, so none is given a position.
+        One a frame, in frame order, for an object with (5200,9230) *Per-frame Functional Groups Sequence*, and for
+        classic ones that say where or when each frame is. A single one that all frames share for every other, and
+        where that sequence has fewer items than there are frames: which frame lacks its item cannot be told, so none is
+        given a position.
     """
-    shared = _overlaid(_plain(fields), fields.item("SharedFunctionalGroupsSequence"))
+    context = _Context(fields.text("Modality"), Dimensions.of(fields))
+    shared = _overlaid(_plain(fields, context), fields.item("SharedFunctionalGroupsSequence"), context)
     groups = fields.items("PerFrameFunctionalGroupsSequence")
-    if not groups or len(groups) < frames:
+    if not groups:
+        return frame_planes(fields, shared, frames)
+    if len(groups) < frames:
         return (shared,)
-    return tuple(_overlaid(shared, group) for group in groups[:frames])
+    return tuple(_overlaid(shared, group, context) for group in groups[:frames])
 
 
 def voi_fields(fields: Fields) -> Fields:
@@ -74,16 +80,24 @@ def voi_fields(fields: Fields) -> Fields:
     return fields
 
 
-def _plain(fields: Fields) -> Plane:
-    """Plane of an object whose attributes stand in the data set itself."""
+def _plain(fields: Fields, context: _Context) -> Plane:
+    """Plane of an object whose attributes stand in the data set itself.
+
+    The slope of a dose is (3004,000E) *Dose Grid Scaling*, which leads to the units of (3004,0002), mostly Gy (PS3.3
+    C.8.8.3). Without a position the spacing may be (0018,1164), that at the detector: it tells the shape of pixels, and
+    no distances in the patient, so no volume is made of it.
+    """
+    position = None if _is_montage(fields) else _vector(fields, "ImagePositionPatient")
+    slope = "DoseGridScaling" if fields.has_value("DoseGridScaling") else "RescaleSlope"
     return Plane(
-        position=None if _is_montage(fields) else _vector(fields, "ImagePositionPatient"),
+        position=position,
         orientation=fields.vector("ImageOrientationPatient", 6),
-        spacing=_spacing(fields),
+        spacing=_spacing(fields) or (_spacing(fields, "ImagerPixelSpacing") if position is None else None),
         thickness=fields.number("SliceThickness"),
-        slope=_number_or(fields, "RescaleSlope", 1.0),
+        slope=_number_or(fields, slope, 1.0),
         intercept=_number_or(fields, "RescaleIntercept", 0.0),
-        traits=tuple(_trait(fields.value(keyword)) for keyword in TRAITS),
+        traits=traits_of(fields),
+        component=component_of(fields, context.modality),
     )
 
 
@@ -93,13 +107,14 @@ def _is_montage(fields: Fields) -> bool:
     return isinstance(kind, list) and "MOSAIC" in kind
 
 
-def _overlaid(plane: Plane, group: Fields | None) -> Plane:
+def _overlaid(plane: Plane, group: Fields | None, context: _Context) -> Plane:
     """A plane with what a functional group says in place of what was there; groups repeat nothing (C.7.6.16.1)."""
     if group is None:
         return plane
     position, orientation = plane.position, plane.orientation
     spacing, thickness = plane.spacing, plane.thickness
     slope, intercept = plane.slope, plane.intercept
+    component, stack = plane.component, plane.stack
     if (macro := group.item("PlanePositionSequence")) is not None:
         position = _vector(macro, "ImagePositionPatient")
     if (macro := group.item("PlaneOrientationSequence")) is not None:
@@ -109,34 +124,22 @@ def _overlaid(plane: Plane, group: Fields | None) -> Plane:
     if (macro := group.item("PixelValueTransformationSequence")) is not None:
         slope = _number_or(macro, "RescaleSlope", 1.0)
         intercept = _number_or(macro, "RescaleIntercept", 0.0)
-    return Plane(position, orientation, spacing, thickness, slope, intercept, _group_traits(plane, group))
-
-
-def _group_traits(plane: Plane, group: Fields) -> tuple[Any, ...]:
-    """Traits of the plane, with those that the group holds in their place."""
-    traits = list(plane.traits)
-    for macro, element, index in _GROUP_TRAITS:
-        item = group.item(macro)
-        value = _trait(item.value(element)) if item is not None else None
-        if value is not None:
-            traits[index] = value
-    return tuple(traits)
-
-
-def _trait(value: Any) -> Any:
-    """A value that can be compared and hashed: lists as tuples; anything odd counts as absent."""
-    if isinstance(value, list):
-        return tuple(item for item in value if not isinstance(item, (dict, list)))
-    return None if isinstance(value, dict) else value
+    if (macro := group.item("FrameContentSequence")) is not None:
+        stack = macro.text("StackID") or stack
+    frame_type = next((item for keyword in _FRAME_TYPES if (item := group.item(keyword)) is not None), None)
+    if frame_type is not None:
+        component = component_of(frame_type, context.modality, "FrameType")
+    traits = group_traits(plane.traits, group, frame_type, context.dimensions)
+    return Plane(position, orientation, spacing, thickness, slope, intercept, traits, component, stack)
 
 
 def _vector(fields: Fields, keyword: str) -> Vector | None:
     return cast("Vector | None", fields.vector(keyword, 3))
 
 
-def _spacing(fields: Fields) -> tuple[float, float] | None:
+def _spacing(fields: Fields, keyword: str = "PixelSpacing") -> tuple[float, float] | None:
     """(0028,0030) *Pixel Spacing*; the distance between pixels is above zero (PS3.3 10.7.1.3)."""
-    pair = fields.vector("PixelSpacing", 2)
+    pair = fields.vector(keyword, 2)
     return (pair[0], pair[1]) if pair is not None and min(pair) > 0 else None
 
 

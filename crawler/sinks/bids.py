@@ -7,12 +7,12 @@ institutions, and free text that people type in (series and protocol description
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from crawler.model import TRAITS
 from crawler.sinks.base import LayoutSubject
-from crawler.sinks.provenance import placed_instances
+from crawler.sinks.provenance import is_number, leading_axes, placed_instances
+from crawler.sinks.timing import slice_times
 
 # BIDS name -> DICOM keyword, factor to the unit of BIDS (None: taken as it is).
 FIELDS: dict[str, tuple[str, float | None]] = {
@@ -48,9 +48,15 @@ FIELDS: dict[str, tuple[str, float | None]] = {
     "DecayCorrection": ("DecayCorrection", None),
 }
 
+BY_VOLUME = ("EchoTime", "FlipAngle")
+"""Fields that BIDS also takes as a list, one value a volume of a 4-D image ("Magnetic Resonance Imaging", glossary)."""
+
 
 def sidecar(subject: LayoutSubject) -> dict[str, Any]:
-    """Fields whose value all frames of a layout share; what differs, or is not known, is left out.
+    """Fields whose value all frames of a layout share, or where BIDS has a list for it, those of the volumes.
+
+    What differs otherwise, or is not known, is left out. So is *PhaseEncodingDirection*: its sign stands in no public
+    element.
 
     Parameters
     ----------
@@ -65,20 +71,37 @@ def sidecar(subject: LayoutSubject) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, (keyword, factor) in FIELDS.items():
         value = _common_value(subject, keyword)
+        if value is None and name in BY_VOLUME:
+            value = _volume_values(subject, keyword)
         if value is None or value in ("", []):
             continue
         if factor is None:
             found[name] = value
-        elif (number := as_number(value)) is not None:
-            # Twelve digits: 3 ms are 0.003 s, and not 0.0030000000000000001.
-            found[name] = number if factor == 1.0 else float(f"{number * factor:.12g}")
+        elif isinstance(value, list) and name in BY_VOLUME and all(map(is_number, value)):
+            found[name] = [_scaled(number, factor) for number in value]
+        elif is_number(value):
+            found[name] = _scaled(value, factor)
+    if (times := slice_times(subject)) is not None:
+        found["SliceTiming"] = times
     return found
 
 
-def as_number(value: Any) -> float | None:
-    """A value that is one finite number, else None: a header may hold anything."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if usable else None
+def _scaled(number: float, factor: float) -> float:
+    # Twelve digits: 3 ms are 0.003 s, and not 0.0030000000000000001.
+    return number if factor == 1.0 else float(f"{number * factor:.12g}")
+
+
+def _volume_values(subject: LayoutSubject, keyword: str) -> list[Any] | None:
+    """One value of an element for each volume along the only axis beside the slices; None without such a list."""
+    layout, axes = subject.layout, leading_axes(subject)
+    others = [number for number, axis in enumerate(axes) if axis != "slice"]
+    if len(others) != 1:
+        return None
+    values: list[set[Any]] = [set() for _ in range(layout.shape[others[0]])]
+    for place in layout.placement:
+        plane = subject.scan.instances[place.instance].plane(place.frame)
+        values[place.index[others[0]]].add(plane.trait(keyword))
+    return [one.pop() for one in values] if all(len(one) == 1 for one in values) else None
 
 
 def _common_value(subject: LayoutSubject, keyword: str) -> Any:

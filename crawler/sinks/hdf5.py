@@ -1,7 +1,8 @@
 """A layout as one HDF5 file: dataset ``image`` with its geometry, dataset ``provenance`` with its origin.
 
-Frames are written as they come, one compressed chunk each, so memory holds a few frames whatever the size of the
-volume. Values are taken as they are: rescaling is the engine's business. Plain h5py, MATLAB or HDFView read the file.
+A further axis whose steps are numbers has them as a dimension scale, ``axis_<name>``. Frames are written as they come,
+one compressed chunk each, so memory holds a few frames whatever the size of the volume. Values are taken as they are:
+rescaling is the engine's business. Plain h5py, MATLAB or HDFView read the file.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from crawler.errors import ConfigError, SinkError
 from crawler.model import Frame, Product
 from crawler.sinks.base import LayoutSubject, Order, Per, Target, discard, write_error, writing
 from crawler.sinks.pending import Pending
-from crawler.sinks.provenance import attributes, columns
+from crawler.sinks.provenance import attributes, axis_fields, columns, is_number
 
 # Readable since HDF5 1.8 (2008), the first whose attributes may exceed 64 KB.
 VERSIONS = ("v108", "v108")
@@ -160,6 +161,7 @@ class Hdf5Sink:
         )
         for axis, label in zip(self._image.dims, layout.axes, strict=True):
             axis.label = label
+        self._attach_scales()
         for name, value in attributes(self._subject).items():
             stored = _storable(value)
             if stored is not None:
@@ -168,6 +170,16 @@ class Hdf5Sink:
         self._file.create_dataset(
             "provenance", data=rows, compression="gzip", compression_opts=4, shuffle=True, track_times=False
         )
+
+    def _attach_scales(self) -> None:
+        """Say where the steps of further axes lie in HDF5's own way ("HDF5 Dimension Scale Specification")."""
+        fields, axes = axis_fields(self._subject), self._subject.layout.axes
+        for name in (f"axis_{one.axis}" for one in self._subject.layout.coordinates):
+            if all(map(is_number, fields[name])):
+                scale = self._file.create_dataset(name, data=_array(fields[name]), track_times=False)
+                scale.make_scale(name.removeprefix("axis_"))
+                scale.attrs["units"] = _text(fields[f"{name}_unit"])
+                self._image.dims[axes.index(name.removeprefix("axis_"))].attach_scale(scale)
 
 
 class _Stream(io.RawIOBase):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from crawler.errors import SinkError
 from crawler.sinks.base import LayoutSubject
-from crawler.sinks.provenance import AFFINE_CONVENTION, columns, spacing
+from crawler.sinks.provenance import AFFINE_CONVENTION, axis_fields, columns, spacing
 from crawler.sinks.raster import Part, Plan, Raster, RasterSink
 
 LARGEST = 2**31 - 2**10
@@ -46,6 +46,10 @@ class MatSink(RasterSink):
             "axes": _cells(raster.axes),
             "spacing": np.array(spacing(subject)),
             "values": subject.values,
+            **{
+                name: values if isinstance(values, str) else _variable(values)
+                for name, values in axis_fields(subject).items()
+            },
             "provenance": {name: _variable(values) for name, values in columns(subject).items()},
         }
         if subject.layout.affine is not None:

@@ -1,22 +1,27 @@
-"""A layout as MetaImage: ``.mha``, for ITK, 3D Slicer and elastix, with ``.mha.provenance.json``.
+"""A layout as MetaImage, for ITK, 3D Slicer and elastix: ``.mha``, or ``.mhd`` and ``.zraw``, each with its provenance.
 
-The data lie in the file as they are, so that frames are written where they belong as they come, and readers may map
-them into memory. MetaImage shares DICOM's patient coordinates (LPS): no axis changes sign.
+The data of ``.mha`` lie in the file as they are, so that frames are written where they belong as they come, and readers
+may map them into memory; those of ``.zraw`` are compressed. MetaImage shares DICOM's patient
+coordinates (LPS): no axis changes sign.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import zlib
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from crawler.errors import SinkError
+from crawler.errors import ConfigError, SinkError
 from crawler.geometry import Floats
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.provenance import spacing, write_provenance
-from crawler.sinks.raster import Part, Plan, Raster, RasterSink
+from crawler.sinks.raster import BLOCK, Part, Plan, Raster, RasterSink
+from crawler.sinks.timing import period
 
 TYPES = {
     "u1": "MET_UCHAR",
@@ -42,38 +47,90 @@ class MetaImageSink(RasterSink):
     extension: str = ".mha"
 
     def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
-        kind = TYPES.get(subject.dtype.str[1:])
-        if kind is None:
-            raise SinkError("no type for these voxels", f"MetaImage has no {subject.dtype}")
-        colour = subject.layout.axes[-1] == "sample"
-        extents = shape[-2::-1] if colour else shape[::-1]
-        fields = {
-            "ObjectType": "Image",
-            "NDims": str(len(extents)),
-            "BinaryData": "True",
-            "BinaryDataByteOrderMSB": "False",
-            "CompressedData": "False",
-            **_geometry(subject, len(extents)),
-            "DimSize": _text(extents),
-            **({"ElementNumberOfChannels": str(shape[-1])} if colour else {}),
-            "ElementType": kind,
-            "ElementDataFile": "LOCAL",  # the last line: data follow
-        }
-        head = "".join(f"{name} = {value}\n" for name, value in fields.items())
-        return Plan(head.encode("ascii"), subject.dtype.newbyteorder("<"))
+        # The last line: data follow.
+        head = _head({**_fields(subject, shape), "ElementDataFile": "LOCAL"})
+        return Plan(head, subject.dtype.newbyteorder("<"))
 
     def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
-        origin = self._scratch(".json")
-        write_provenance(origin, subject)
+        return [Part(raster.path, self.extension, "volume"), self._origin(subject)]
+
+    def _origin(self, subject: LayoutSubject) -> Part:
+        path = self._scratch(".json")
+        write_provenance(path, subject)
+        return Part(path, f"{self.extension}.provenance.json", "sidecar")
+
+
+@dataclass(frozen=True, slots=True)
+class DetachedOptions:
+    """How volumes are compressed: zlib level from 0 to 9; 1 as for NIfTI."""
+
+    level: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.level <= 9:
+            raise ConfigError(f"mhd level: {self.level} is not between 0 and 9")
+
+
+class DetachedMetaImageSink(MetaImageSink):
+    """Writes one layout into a header and a file of compressed data beside it, and their companion."""
+
+    Options: ClassVar[type[Any]] = DetachedOptions
+    extension: str = ".mhd"
+
+    def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
+        _fields(subject, shape)  # refuses what the header could not say in the end
+        return Plan(b"", subject.dtype.newbyteorder("<"))
+
+    def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
+        packed, header = self._scratch(".zraw"), self._scratch(self.extension)
+        stream = zlib.compressobj(self._options.level)
+        with open(raster.path, "rb") as source, open(packed, "xb") as file:
+            while block := source.read(BLOCK):
+                file.write(stream.compress(block))
+            file.write(stream.flush())
+            size = file.tell()
+        fields = _fields(subject, raster.shape) | {"CompressedData": "True", "CompressedDataSize": str(size)}
+        data = os.path.basename(self._target.path) + ".zraw"  # beside the header, wherever both are moved
+        with open(header, "xb") as file:
+            file.write(_head({**fields, "ElementDataFile": data}))
         return [
-            Part(raster.path, self.extension, "volume"),
-            Part(origin, f"{self.extension}.provenance.json", "sidecar"),
+            Part(header, self.extension, "volume"),
+            Part(packed, ".zraw", "sidecar"),
+            self._origin(subject),
         ]
 
 
+def _fields(subject: LayoutSubject, shape: tuple[int, ...]) -> dict[str, str]:
+    """Fields of the header but the last, for an array of `shape`. SinkError: MetaImage does not know the type."""
+    kind = TYPES.get(subject.dtype.str[1:])
+    if kind is None:
+        raise SinkError("no type for these voxels", f"MetaImage has no {subject.dtype}")
+    colour = subject.layout.axes[-1] == "sample"
+    extents = shape[-2::-1] if colour else shape[::-1]
+    return {
+        "ObjectType": "Image",
+        "NDims": str(len(extents)),
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "False",
+        **_geometry(subject, len(extents)),
+        "DimSize": _text(extents),
+        **({"ElementNumberOfChannels": str(shape[-1])} if colour else {}),
+        "ElementType": kind,
+    }
+
+
+def _head(fields: dict[str, str]) -> bytes:
+    """The lines of a header; a file name keeps its bytes."""
+    return os.fsencode("".join(f"{name} = {value}\n" for name, value in fields.items()))
+
+
 def _geometry(subject: LayoutSubject, count: int) -> dict[str, str]:
-    """Fields of where the array lies, for `count` axes: column, row, slice, others. What is not known is left out."""
-    sizes = [*spacing(subject)[::-1], *[1.0] * (count - 3)][:count]
+    """Fields of where the array lies, for `count` axes: column, row, slice, others. What is not known is left out.
+
+    The step of a fourth axis of time is in seconds, as in NIfTI; MetaImage has no unit for it, and 1 where it has none.
+    """
+    sizes = [*spacing(subject)[::-1], period(subject) or 1.0, *[1.0] * count][:count]
     if subject.layout.affine is None:
         return {"ElementSpacing": _text(sizes)} if all(map(math.isfinite, sizes)) else {}
     steps: Floats = np.asarray(subject.layout.affine)[:3, [2, 1, 0]]

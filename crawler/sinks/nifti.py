@@ -1,8 +1,9 @@
-"""A layout as NIfTI: ``.nii.gz`` with its affine, a BIDS sidecar ``.json``, and ``.provenance.json``.
+"""A layout as NIfTI: ``.nii.gz`` or ``.nii`` with its affine, a BIDS sidecar ``.json``, and ``.provenance.json``.
 
-The array (..., slice, row, column) in C order is, byte for byte, NIfTI's (column, row, slice, ...) in Fortran order, so
-no voxel is moved: the affine says where it lies. nibabel writes the header; the data are spooled and compressed in
-blocks. Layouts of more than 32,767 along an axis become NIfTI-2, whose header can count further.
+Diffusion images also have ``.bval`` and ``.bvec`` (`gradients.py`). The array (..., slice, row, column) in C order is,
+byte for byte, NIfTI's (column, row, slice, ...) in Fortran order, so no voxel is moved: the affine says where it lies.
+nibabel writes the header; the data are spooled, and for ``.nii.gz`` compressed in blocks. Layouts of more than 32,767
+along an axis become NIfTI-2, whose header can count further.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import numpy as np
 from crawler.errors import ConfigError, SinkError
 from crawler.geometry import LINE_TOLERANCE, Floats, lps_to_ras
 from crawler.sinks.base import LayoutSubject
-from crawler.sinks.bids import as_number, sidecar
-from crawler.sinks.provenance import leading_axes, spacing, write_json, write_provenance
-from crawler.sinks.raster import BLOCK, Part, Plan, Raster, RasterSink
+from crawler.sinks.bids import sidecar
+from crawler.sinks.gradients import bval, bvec
+from crawler.sinks.provenance import spacing, write_json, write_provenance
+from crawler.sinks.raster import BLOCK, NoOptions, Part, Plan, Raster, RasterSink
+from crawler.sinks.timing import period
 
 SCANNER = 1
 """NIFTI_XFORM_SCANNER_ANAT of nifti1.h: coordinates of the scanner, as Image Position (Patient) is."""
@@ -49,7 +52,7 @@ class NiftiOptions:
 
 
 class NiftiSink(RasterSink):
-    """Writes one layout into one NIfTI file and its two companions, frames in any order."""
+    """Writes one layout into one compressed NIfTI file and its companions, frames in any order."""
 
     needs: ClassVar[tuple[str, ...]] = ("nibabel",)
     Options: ClassVar[type[Any]] = NiftiOptions
@@ -66,7 +69,21 @@ class NiftiSink(RasterSink):
         return Plan(_header(subject, extents, dtype), subject.dtype.newbyteorder("<"))
 
     def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
-        volume, fields, origin = self._scratch(self.extension), self._scratch(".json"), self._scratch(".json")
+        volume = self._volume(raster)
+        fields, origin = self._scratch(".json"), self._scratch(".json")
+        write_json(fields, sidecar(subject))
+        write_provenance(origin, subject)
+        gradients = {".bval": bval(subject.layout), ".bvec": bvec(subject.layout)}
+        return [
+            Part(volume, self.extension, "volume"),
+            Part(fields, ".json", "sidecar"),
+            *(self._text(text, extension) for extension, text in gradients.items() if text is not None),
+            Part(origin, ".provenance.json", "sidecar"),
+        ]
+
+    def _volume(self, raster: Raster) -> str:
+        """Path of the finished volume."""
+        volume = self._scratch(self.extension)
         # Without name and time in the gzip header: equal volumes, equal bytes.
         with (
             open(raster.path, "rb") as source,
@@ -74,13 +91,23 @@ class NiftiSink(RasterSink):
             gzip.GzipFile("", "wb", self._options.level, file, mtime=0) as packed,
         ):
             shutil.copyfileobj(source, packed, BLOCK)
-        write_json(fields, sidecar(subject))
-        write_provenance(origin, subject)
-        return [
-            Part(volume, self.extension, "volume"),
-            Part(fields, ".json", "sidecar"),
-            Part(origin, ".provenance.json", "sidecar"),
-        ]
+        return volume
+
+    def _text(self, text: str, extension: str) -> Part:
+        path = self._scratch(extension)
+        with open(path, "x", encoding="ascii", newline="\n") as file:
+            file.write(text)
+        return Part(path, extension, "sidecar")
+
+
+class PlainNiftiSink(NiftiSink):
+    """Writes one layout into one NIfTI file that readers may map into memory, and its companions."""
+
+    Options: ClassVar[type[Any]] = NoOptions
+    extension: str = ".nii"
+
+    def _volume(self, raster: Raster) -> str:
+        return raster.path
 
 
 def _header(subject: LayoutSubject, extents: Sequence[int], dtype: np.dtype[Any]) -> bytes:
@@ -112,10 +139,11 @@ def _header(subject: LayoutSubject, extents: Sequence[int], dtype: np.dtype[Any]
     header["vox_offset"] = header.sizeof_hdr + 4  # four zero bytes: no extension follows
     header.set_slope_inter(1, 0)
     sizes = spacing(subject)[::-1]
-    period = _period(subject)
-    header.set_zooms([size if math.isfinite(size) else 1.0 for size in sizes] + [period or 1.0] * (len(extents) - 3))
-    if any(map(math.isfinite, sizes)) or period:
-        header.set_xyzt_units("mm" if any(map(math.isfinite, sizes)) else None, "sec" if period else None)
+    seconds = period(subject)
+    others = [seconds or 1.0, *[1.0] * len(extents)][: len(extents) - 3]
+    header.set_zooms([size if math.isfinite(size) else 1.0 for size in sizes] + others)
+    if any(map(math.isfinite, sizes)) or seconds:
+        header.set_xyzt_units("mm" if any(map(math.isfinite, sizes)) else None, "sec" if seconds else None)
     if subject.layout.affine is not None:
         _place(header, lps_to_ras(np.asarray(subject.layout.affine)[:, [2, 1, 0, 3]]), extents[:3])
     return bytes(header.binaryblock) + bytes(4)
@@ -134,10 +162,3 @@ def _place(header: Any, affine: Floats, extents: Sequence[int]) -> None:
     if np.linalg.norm(moved, axis=1).max() > LINE_TOLERANCE:
         for field in ("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"):
             header[field] = 0
-
-
-def _period(subject: LayoutSubject) -> float | None:
-    """Seconds from one volume to the next, where the fourth axis is time: (0018,0080) *Repetition Time*."""
-    others = [axis for axis in leading_axes(subject) if axis != "slice"]
-    value = as_number(subject.attributes.get("RepetitionTime")) if others[-1:] == ["time"] else None
-    return value * 1e-3 if value is not None and value > 0 else None

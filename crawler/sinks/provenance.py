@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from crawler.model import Instance
+from crawler.model import Coordinates, Instance
 from crawler.sinks.base import LayoutSubject
 
 AFFINE_CONVENTION = "index (slice,row,column) -> patient LPS, mm"
@@ -38,8 +38,9 @@ def attributes(subject: LayoutSubject) -> dict[str, Any]:
     Returns
     -------
     dict
-        In the order of the file: the subject's own fields, then identity, geometry, display and verdict. A field that
-        takes several values within the layout (a mixed SOP class) is a list of them, in array order.
+        In the order of the file: the subject's own fields, then identity, display, geometry with `axis_fields`, and
+        verdict. A field that takes several values within the layout (a mixed SOP class) is a list of them, in array
+        order.
     """
     layout = subject.layout
     placed = placed_instances(subject)
@@ -62,8 +63,35 @@ def attributes(subject: LayoutSubject) -> dict[str, Any]:
         "affine": layout.affine,
         "affine_convention": AFFINE_CONVENTION if layout.affine else None,
         "spacing": spacing(subject),
+        "axes": list(layout.axes),
+        **axis_fields(subject),
         **verdict,
     }
+
+
+def axis_fields(subject: LayoutSubject) -> dict[str, Any]:
+    """Where the steps of the axes beside slice, row and column lie.
+
+    Returns
+    -------
+    dict
+        For each axis that something is known of: ``axis_<name>``, a list of one value a step (numbers, with NaN for one
+        that is not known, or texts); ``axis_<name>_unit`` and ``axis_<name>_keyword``, empty when there is none;
+        ``axis_b_directions``, three floats a step: the gradient's unit vector in patient LPS, NaN for no direction.
+    """
+    fields: dict[str, Any] = {}
+    for one in subject.layout.coordinates:
+        fields[f"axis_{one.axis}"] = _steps(one)
+        fields[f"axis_{one.axis}_unit"] = one.unit
+        fields[f"axis_{one.axis}_keyword"] = one.keyword
+        if any(one.directions):
+            fields[f"axis_{one.axis}_directions"] = [list(step or (math.nan,) * 3) for step in one.directions]
+    return fields
+
+
+def is_number(value: Any) -> bool:
+    """Whether a header's value is one finite number; it may be anything."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def spacing(subject: LayoutSubject) -> list[float]:
@@ -85,9 +113,9 @@ def columns(subject: LayoutSubject) -> dict[str, list[Any]]:
     -------
     dict
         Equally long lists, one item a frame, in array order: ``index_<axis>`` for each leading axis;
-        ``SOPInstanceUID``; ``source`` (`File.key`); ``frame_number``, from 1 as DICOM counts; ``position`` (3 floats),
-        (0020,0032) *Image Position (Patient)* in mm, NaN where absent; ``slope`` and ``intercept``, of the file,
-        whether or not the values are rescaled.
+        ``SOPInstanceUID``; ``source`` (`File.key`); ``frame_number``, from 1 as DICOM counts, and so are the tiles of a
+        mosaic; ``position`` (3 floats), (0020,0032) *Image Position (Patient)* in mm, NaN where absent; ``slope`` and
+        ``intercept``, of the file, whether or not the values are rescaled.
     """
     instances, places = subject.scan.instances, subject.layout.placement
     planes = [instances[place.instance].plane(place.frame) for place in places]
@@ -104,7 +132,7 @@ def columns(subject: LayoutSubject) -> dict[str, list[Any]]:
 
 
 def write_provenance(path: str, subject: LayoutSubject) -> None:
-    """Write everything above as one JSON object: the `attributes`, then axes, shape and ``frames``, one a line.
+    """Write everything above as one JSON object: the `attributes`, then shape and ``frames``, one a line.
 
     ``shape`` and the indices are those of the layout, whatever order of axes the format beside it has.
 
@@ -114,7 +142,7 @@ def write_provenance(path: str, subject: LayoutSubject) -> None:
         As the system raised it.
     """
     table = columns(subject)
-    head = {**attributes(subject), "axes": subject.layout.axes, "shape": subject.layout.shape}
+    head = {**attributes(subject), "shape": subject.layout.shape}
     with open(path, "x", encoding="utf-8", errors="replace", newline="\n") as file:
         file.write("{\n")
         for name, value in head.items():
@@ -145,6 +173,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _steps(coordinates: Coordinates) -> list[Any]:
+    """Values of an axis in a form that every format holds: all numbers, or all texts."""
+    known = [value for value in coordinates.values if value is not None]
+    if all(map(is_number, known)):
+        return [math.nan if value is None else value for value in coordinates.values]
+    return ["" if value is None else value if isinstance(value, str) else _json(value) for value in coordinates.values]
 
 
 def _common(values: Iterable[str]) -> str | list[str]:

@@ -7,6 +7,7 @@ place in the file; memory holds one of them. Values are taken as they are: resca
 from __future__ import annotations
 
 import math
+import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -74,6 +75,7 @@ class Raster:
 
     def __init__(self, path: str, plan: Plan, shape: tuple[int, ...], axes: tuple[str, ...]) -> None:
         self.path, self.plan, self.shape, self.axes = path, plan, shape, axes
+        self._mapped: mmap.mmap | None = None
         self._file = open(path, "x+b", buffering=0)  # noqa: SIM115 - closed by `close`
         try:
             self._write(0, plan.head)
@@ -91,8 +93,19 @@ class Raster:
         self._write(len(self.plan.head) + number * voxels.nbytes, voxels.reshape(-1).view(np.uint8).data)
 
     def view(self) -> npt.NDArray[Any]:
-        """The voxels, read-only and mapped: pages of the file are in memory only while they are used."""
-        return np.memmap(self.path, self.plan.dtype, "r", len(self.plan.head), self.shape)
+        """The voxels, read-only and mapped: pages of the file are in memory once they are used, until `release`."""
+        with open(self.path, "rb") as file:
+            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        count = math.prod(self.shape)
+        return np.frombuffer(self._mapped, self.plan.dtype, count, len(self.plan.head)).reshape(self.shape)
+
+    def release(self) -> None:
+        """Take the pages of the view out of memory: they count as the worker's, which `limits.memory` bounds.
+
+        What is used again comes back from the file. Where the system has no such call, it drops them as it likes.
+        """
+        if self._mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         """Finish writing; some network file systems report a full disk only here."""
