@@ -36,8 +36,8 @@ $(VENV)/.main: requirements.txt
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.main requirements-formats.txt requirements-test.txt
-	$(PIP) -r requirements.txt -r requirements-formats.txt -r requirements-test.txt
+$(VENV)/.test: $(VENV)/.main requirements-formats.txt requirements-tables.txt requirements-test.txt
+	$(PIP) -r requirements.txt -r requirements-formats.txt -r requirements-tables.txt -r requirements-test.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.main requirements-dev.txt

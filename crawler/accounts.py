@@ -40,6 +40,11 @@ class Accounts:
         for scan_id, verdict, folders in self.execute(sql):
             yield scan_id, json.loads(verdict), folders
 
+    def verdict(self, scan_id: str) -> dict[str, Any]:
+        """The verdict of one scan; empty when there is none."""
+        row = self.execute("SELECT verdict FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()
+        return {} if row is None else dict(json.loads(row[0]))
+
     def scattered(self) -> int:
         """Series that lie in several folders."""
         sql = "SELECT count(*) FROM (SELECT 1 FROM scans GROUP BY series HAVING count(*) > 1)"
@@ -50,6 +55,30 @@ class Accounts:
         sql = (
             "SELECT scan_id, layout, path FROM products JOIN scans ON scan = scans.id WHERE kind = 'volume'"
             " ORDER BY scan_id, layout, path"
+        )
+        yield from self.execute(sql)
+
+    def previews(self) -> Iterator[tuple[str, bytes]]:
+        """(scan_id, path) of every preview, by scan and layout."""
+        sql = (
+            "SELECT scan_id, path FROM products JOIN scans ON scan = scans.id WHERE kind = 'preview'"
+            " ORDER BY scan_id, length(layout), layout, path"
+        )
+        yield from self.execute(sql)
+
+    def media(self) -> Iterator[tuple[str, int, bytes]]:
+        """(scan_id, files, the first one's path) of every scan that has any in the folder of media, by scan."""
+        sql = (
+            "SELECT scan_id, count(*), min(path) FROM products JOIN scans ON scan = scans.id"
+            " WHERE kind IN ('image', 'video', 'document', 'waveform', 'text') GROUP BY scan_id ORDER BY scan_id"
+        )
+        yield from self.execute(sql)
+
+    def losses(self) -> Iterator[tuple[str, str, int]]:
+        """(scan_id, outcome, files) of the files of scans that were not exported, by scan and outcome."""
+        sql = (
+            "SELECT scan_id, outcome, count(*) FROM files JOIN scans ON scan = scans.id WHERE outcome <> 'exported'"
+            " GROUP BY scan_id, outcome ORDER BY scan_id, outcome"
         )
         yield from self.execute(sql)
 

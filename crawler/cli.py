@@ -20,6 +20,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from crawler import __version__  # noqa: E402
 from crawler.config import Config, load_config  # noqa: E402
+from crawler.earlier import convert  # noqa: E402
 from crawler.errors import ConfigError, StopError  # noqa: E402
 from crawler.paths import portable  # noqa: E402
 from crawler.preview.preflight import preflight  # noqa: E402
@@ -42,6 +43,7 @@ examples:
   python dme.py config.yml --workers 0       without worker processes, for debugging
   python dme.py config.yml --retry-failed    try files again that failed before
   python dme.py config.yml --rebuild         forget what was done and make everything anew
+  python dme.py convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
   python dme.py sample demo --broken         write a small sample tree with damaged files into demo/
 
 exit codes:
@@ -89,6 +91,14 @@ def build_schema_parser() -> argparse.ArgumentParser:
     )
 
 
+def build_convert_parser() -> argparse.ArgumentParser:
+    """The parser of `dme.py convert PATH`."""
+    parser = convert.build_parser()
+    parser.add_argument("--workers", type=count, metavar="N", help="worker processes (default: 4)")
+    add_common(parser)
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -118,6 +128,8 @@ def show(text: str) -> None:
 def _command(given: list[str]) -> int:
     if given[:1] == ["sample"]:
         return _sample(build_sample_parser().parse_args(given[1:]))
+    if given[:1] == ["convert"]:
+        return _convert(build_convert_parser().parse_args(given[1:]))
     if given[:1] == ["status"]:
         return _status(build_status_parser().parse_args(given[1:]))
     if given[:1] == ["schema"]:
@@ -154,13 +166,28 @@ def _sample(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _convert(options: argparse.Namespace) -> int:
+    request = convert.request_of(options)
+    config = request.config()
+    if options.workers is not None:
+        config = replace(config, num_workers=options.workers)
+    with logging_to(config.output_dir, config.roots, options):
+        summary = run(config, rebuild=options.rebuild, progress=make_progress(sys.stderr, quiet=options.quiet))
+    if not options.quiet:
+        last = "Interrupted: what is done is kept. To go on, run the same command again"
+        if not summary.interrupted:
+            last = convert.closing_line(request, sum(summary.failed.values()), shown(request.out))
+        print("\n".join([*account_lines(summary), last]))
+    return summary.exit_code
+
+
 def _run(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     if options.workers is not None:
         config = replace(config, num_workers=options.workers)
     if options.dry_run:
         return _dry_run(config, options.config)
-    if not (config.metadata or config.media or config.volume):
+    if not (config.metadata or config.media or config.volume or config.preview):
         log.warning("no section switches an output on: files are only read and counted")
     with logging_to(config.output_dir, config.roots, options):
         progress = make_progress(sys.stderr, quiet=options.quiet)

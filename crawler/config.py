@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from typing import Any
 import yaml
 
 from crawler import typed
+from crawler.dataset.dictionary import unknown_keyword
 from crawler.errors import ConfigError
 from crawler.paths import portable
 from crawler.sections import (
+    ConditionSection,
     ConfigSection,
     DicomSection,
     EncodingArgsSection,
@@ -30,11 +32,17 @@ from crawler.sections import (
     MediaSection,
     MetadataSection,
     OutputSection,
+    PreviewSection,
+    QualitySection,
+    SelectSection,
+    ThresholdSection,
     VideoSection,
     VolumeSection,
     key,
 )
 from crawler.typed import Problem
+
+LARGEST_PREVIEW = 4096  # pixels: three planes side by side stay an ordinary picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +69,9 @@ class Config:
     image: ImageSection | None = key(None, "stills")
     video: VideoSection | None = key(None, "videos")
     volume: VolumeSection | None = key(None, "arrays with geometry")
+    preview: PreviewSection | None = key(None, "a small picture of every array")
+    select: SelectSection | None = key(None, "what is exported; the rest keeps its row")
+    quality: QualitySection | None = key(None, "measures of every image, as columns")
     source: str | None = None
     text: str = ""
     directory: str = field(default_factory=os.getcwd)
@@ -108,9 +119,20 @@ class Config:
         return self.path(self.volume.dir) if self.volume else None
 
     @property
+    def preview_dir(self) -> str | None:
+        """Absolute native path of the folder of previews; None when there are none."""
+        return self.path(self.preview.dir) if self.preview else None
+
+    @property
     def copy_path(self) -> str | None:
         """Absolute native path of the copy, which may be `source` itself; None when there is none."""
         return self.path(self.config.file) if self.config else None
+
+    @property
+    def templates_dir(self) -> str | None:
+        """Absolute native path of the folder of templates, an input; None when there are none."""
+        folder = self.metadata.templates if self.metadata else None
+        return None if folder is None else _absolute(folder, self.directory)
 
     def path(self, relative: str) -> str:
         """Absolute native path of an output; an absolute path stays, ``~`` is the home folder."""
@@ -118,8 +140,8 @@ class Config:
 
     def outputs(self) -> dict[str, str]:
         """Key path -> absolute native path of every output that is on."""
-        places = (self.metadata_path, self.copy_path, self.media_dir, self.volume_dir)
-        names = ("metadata.file", "config.file", "media.dir", "volume.dir")
+        places = (self.metadata_path, self.copy_path, self.media_dir, self.volume_dir, self.preview_dir)
+        names = ("metadata.file", "config.file", "media.dir", "volume.dir", "preview.dir")
         return {name: place for name, place in zip(names, places, strict=True) if place is not None}
 
     def shaping(self) -> dict[str, object]:
@@ -131,8 +153,7 @@ class Config:
         values: dict[str, object] = {}
         for one in typed.keys(Config):
             if one.metadata.get("shapes", True) and getattr(self, one.path.partition(".")[0]) is not None:
-                value = attrgetter(one.path)(self)
-                values[one.path] = list(value) if isinstance(value, tuple) else value
+                values[one.path] = _json(attrgetter(one.path)(self))
         for path, place in self.outputs().items():
             if path in values:
                 one_drive = os.path.splitdrive(place)[0] == os.path.splitdrive(home)[0]
@@ -170,6 +191,8 @@ def _assemble(document: typed.Document, source: str | None, text: str) -> Config
         config = replace(config, image=ImageSection(), video=VideoSection())
     elif not config.media and (config.image or config.video):
         config = replace(config, media=MediaSection())
+    elif not config.media and config.metadata and config.metadata.text:  # texts lie there, and nothing else does
+        config = replace(config, media=MediaSection(documents=False, waveforms=False))
     problems = [*_contradictions(config), *_collisions(config)]
     if problems:
         raise document.error(problems)
@@ -186,6 +209,41 @@ def _contradictions(config: Config) -> Iterator[Problem]:
         yield Problem(path, "excludes options.crf; write options: {} to drop its default", args.bit_rate)
     if config.volume and {"nifti", "nii"} <= {*config.volume.formats}:  # .json, .bval, .bvec have the same names
         yield Problem(("volume", "formats"), "choose nifti or nii: both write the same sidecars", config.volume.formats)
+    if config.preview and config.preview.size > LARGEST_PREVIEW:
+        yield Problem(("preview", "size"), f"expected at most {LARGEST_PREVIEW}", config.preview.size)
+    if config.quality:
+        yield from _wrong_quality(config.quality)
+    for keyword, condition in config.select.where.items() if config.select else ():
+        wrong = _wrong_condition(keyword, condition)
+        if wrong:
+            yield Problem(("select", "where", keyword), wrong)
+
+
+def _wrong_quality(section: QualitySection) -> Iterator[Problem]:
+    if section.share > 1:
+        yield Problem(("quality", "share"), "expected at most 1", section.share)
+    for modality in section.thresholds:
+        if not re.fullmatch(r"[A-Z0-9_]{1,16}", modality):  # a code string (PS3.5 6.2), as modalities are written
+            yield Problem(("quality", "thresholds", modality), "expected a modality in capitals, such as CT")
+
+
+def _wrong_condition(keyword: str, condition: ConditionSection) -> str:
+    """What is wrong with a condition on an element; empty when it is good."""
+    if unknown := unknown_keyword(keyword):
+        return unknown
+    if condition == ConditionSection():
+        return "expected any of equals, one_of, range, regex"
+    if condition.range is not None:
+        low, high = condition.range
+        if low is None and high is None:
+            return "range: expected one bound at least"
+        if low is not None and high is not None and (isinstance(low, str) != isinstance(high, str) or low > high):  # type: ignore[operator]
+            return "range: expected two numbers or two texts, the lower one first"
+    try:
+        re.compile(condition.regex or "")
+    except re.error as error:
+        return f"regex: {error}"
+    return ""
 
 
 def _collisions(config: Config) -> Iterator[Problem]:
@@ -207,6 +265,15 @@ def _collisions(config: Config) -> Iterator[Problem]:
             if place == there or over_file or (name.endswith("file") and _within(there, place)):
                 yield Problem(tuple(name.split(".")), f"lies where {other} lies", attrgetter(name)(config))
         taken.append((name, place))
+
+
+def _json(value: object) -> object:
+    """A value of a key as JSON gives it back."""
+    if isinstance(value, ConditionSection | ThresholdSection):
+        return {name: _json(item) for name, item in asdict(value).items() if item is not None}
+    if isinstance(value, Mapping):
+        return {name: _json(item) for name, item in value.items()}
+    return [_json(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _absolute(path: str, start: str) -> str:

@@ -38,7 +38,8 @@ from crawler.pool import Done, Inline, Limits, Lost, Pool
 from crawler.progress import Progress
 from crawler.recorder import Recorder
 from crawler.result import TEMP, ScanResult, Setup
-from crawler.sinks import LAYOUT_SINKS, media_sink, require
+from crawler.sinks import LAYOUT_SINKS, media_sinks, require
+from crawler.sinks.preview import PreviewSink
 from crawler.sources.archive import Expanded
 from crawler.sources.directory import Folder, Root, walk
 from crawler.store import SHARD, Store, disk_error
@@ -340,8 +341,10 @@ def _require_packages(config: Config) -> None:
     for name in config.volume.formats if config.volume else ():
         require(LAYOUT_SINKS[name])
     for section in (config.image, config.video):
-        if section is not None:
-            require(media_sink(section))
+        for sink in media_sinks(section) if section is not None else ():
+            require(sink)
+    if config.preview is not None:
+        require(PreviewSink)
 
 
 def setup_of(config: Config, spool: str, token: str) -> Setup:
@@ -356,5 +359,12 @@ def setup_of(config: Config, spool: str, token: str) -> Setup:
         video=config.video,
         volume=config.volume,
         volume_dir=config.volume_dir,
+        preview=config.preview,
+        preview_dir=config.preview_dir,
         pixels=config.limits.pixels,
+        select=config.select,
+        quality=config.quality,
+        documents=config.media is not None and config.media.documents,
+        waveforms=config.media is not None and config.media.waveforms,
+        text=config.metadata is not None and config.metadata.text,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,29 +16,36 @@ from typing import Any
 import numpy as np
 import orjson
 
+from crawler import choice
+from crawler.beside import EXISTS, Beside
 from crawler.border import Border
 from crawler.dataset.dictionary import key_for
-from crawler.display import display_for
-from crawler.errors import LayoutError
+from crawler.dataset.mosaic import tiles_of
+from crawler.encoded import is_encoded
+from crawler.errors import LayoutError, PixelError
 from crawler.files import open_file
+from crawler.inspection import Inspection
 from crawler.layout import layouts, scan_verdict
-from crawler.model import Frame, Instance, Layout, Outcome, Product, Scan
+from crawler.media import Gallery, Medium, Member, is_stack
+from crawler.model import Frame, Layout, Outcome, Product, Scan
 from crawler.naming import scan_digest
 from crawler.paths import portable
 from crawler.pixels import frames
+from crawler.previews import Previews
 from crawler.result import Header, ScanResult, Setup, State, write_rows
-from crawler.sections import ImageSection, VideoSection
-from crawler.sinks import LAYOUT_SINKS, NOTED, FileSubject, LayoutSubject, Sink, Target, media_sink
+from crawler.shown.lut import Lut, modality_lut
+from crawler.shown.tables import Tables
+from crawler.sinks import LAYOUT_SINKS, NOTED, LayoutSubject, Target
 from crawler.values import value_type
 from crawler.volumes import Identity, Volume, files_of, identity_of, photometric_of, sharing
 from crawler.worker import Watch
 
-EXISTS = Outcome("skipped", "", "exists", "media.overwrite is false and the file is not ours")
 DUPLICATE = Outcome("skipped", "", "duplicate", "byte-identical to another file of its scan: row and media, no volume")
 INDEX = Outcome("skipped", "", "index", "a DICOMDIR lists files and holds no image")
+CUT_SHORT = ("truncated pixel data", "frame missing")
 
-Wanted = dict[int, list[tuple[Volume, tuple[int, ...]]]]
-"""Frame number -> the volumes that want it, and where it lands in each."""
+Wanted = dict[int, list[tuple[Volume | Medium, tuple[int, ...]]]]
+"""Frame number -> the volumes and videos of stacks that want it, and where it lands in each."""
 
 
 class ScanExport:
@@ -53,7 +60,8 @@ class ScanExport:
     poison
         Outcomes of instances (by position) that must not be decoded: they killed a worker.
     found
-        ``media/<path>`` and ``volume/<path>`` (native, relative) that lie in the output folders and are not ours.
+        ``media/<path>``, ``volume/<path>`` and ``preview/<path>`` (native, relative) that lie in the output folders and
+        are not ours.
     """
 
     def __init__(
@@ -75,15 +83,23 @@ class ScanExport:
         self.states = [State() for _ in headers]
         for number, outcome in poison.items():
             self.states[number].bar(outcome)
-        self.unshown = {number for number, one in enumerate(instances) if self._media_section(one) is not None}
+        members = [Member(*one) for one in zip(instances, stems, items, self.states, strict=True)]
+        self.gallery = Gallery(setup, watch, members, self._first_frame, found)
+        self.inspection = Inspection(setup, headers, self.states)
+        self.unshown = {number for number, one in enumerate(instances) if self.gallery.section(one) is not None}
         self.media: list[Product] = []
+        self.tables: dict[int, Lut | None] = {}
         self.written: dict[Identity, list[Product]] = {}
+        self.stacks: dict[Identity, list[Product]] = {}
+        self.previews: dict[Identity, list[Product]] = {}
+        self.of_layouts = (self.written, self.stacks, self.previews)
 
     def give_up(self, outcome: Outcome) -> ScanResult:
         """What remains of a scan whose export failed as a whole: its rows, and one outcome for all of its files."""
-        for product in (product for some in self.written.values() for product in some):
-            os.unlink(product.path)
-        self.written = {}
+        for made in self.of_layouts:
+            for product in (product for some in made.values() for product in some):
+                os.unlink(product.path)
+            made.clear()
         for state in self.states:
             state.volumes = []
             state.settle(outcome)
@@ -91,6 +107,7 @@ class ScanExport:
 
     def run(self) -> ScanResult:
         """Write every output."""
+        self._leave_out()
         self._bar_what_makes_no_volume()
         while True:
             self.watch.note(self.items[0], "layout")
@@ -99,6 +116,7 @@ class ScanExport:
             plan = layouts(part, *((volume.irregular, volume.order) if (volume := self.setup.volume) else ()))
             if self._write(plan, members, part):
                 break
+        self._write_beside()
         self._settle_volumes(plan, members)
         self._check_left_over(plan, members)
         self.watch.note(self.items[0], "layout")
@@ -107,18 +125,35 @@ class ScanExport:
     def _result(self, verdict: dict[str, Any]) -> ScanResult:
         files = tuple((h.instance.file, state.outcome) for h, state in zip(self.headers, self.states, strict=True))
         digest = scan_digest((file for file, _ in files), self.stems)
-        products = [*self.media, *(product for some in self.written.values() for product in some)]
+        of_layouts = (some for made in self.of_layouts for some in made.values())
+        products = [*self.media, *(product for some in of_layouts for product in some)]
+        verdict = verdict | self.inspection.settle()
         rows = write_rows(self.setup, self.scan.scan_id, self.headers, self.states)
         return ScanResult(self.scan.scan_id, self.scan.series_uid, digest, files, tuple(products), verdict, rows)
 
+    def _leave_out(self) -> None:
+        """Mark what the section `select` leaves out: no pixel of it is read, and it has no media and no volume."""
+        if self.setup.select is None:
+            return
+        scan = [choice.Candidate(header.instance, partial(_record, header)) for header in self.headers]
+        for number, outcome in choice.left_out(self.setup.select, scan, self.setup.keys).items():
+            self.states[number].bar(outcome)
+            self.unshown.discard(number)
+            self.inspection.waiting.discard(number)
+
     def _bar_what_makes_no_volume(self) -> None:
-        """Mark indexes, and files that equal another byte for byte; only equal UIDs and sizes are read for that."""
+        """Mark indexes, videos, and files that equal another byte for byte; only equal UIDs and sizes are read.
+
+        A video that is encoded already has no geometry, and as an array it would take some hundred times its size.
+        """
         twins: dict[tuple[str, int], list[int]] = {}
         for number, instance in enumerate(self.scan.instances):
             if instance.is_index:
                 self.states[number].bar(INDEX)
-            elif instance.sop_uid:
+            elif instance.sop_uid and self.states[number].outcome.reason != choice.REASON:
                 twins.setdefault((instance.sop_uid, instance.file.size), []).append(number)
+            if is_encoded(instance):
+                self.states[number].usable = False
         for numbers in twins.values():
             seen: set[bytes] = set()
             for number in numbers if len(numbers) > 1 else ():
@@ -136,104 +171,112 @@ class ScanExport:
                 outcome = Outcome("failed", "layout", "refused by volume.irregular", layout.refused)
                 for place in layout.placement if layout.refused else ():
                     self.states[members[place.instance]].settle(outcome)
+        if self.setup.volume is not None or self.setup.stacks or self.setup.preview is not None:
             for group in sharing(layout for layout in plan if not layout.refused):
                 if not self._write_group(group, members, part):
                     return False
-        for number in sorted(self.unshown):
+        for number in sorted(self.unshown | self.inspection.waiting):
             self._decode(number, {})
         return True
+
+    def _write_beside(self) -> None:
+        """Write documents, waveforms and reports of all files that `select` did not leave out."""
+        beside = Beside(self.setup, self.found)
+        for number, (header, state) in enumerate(zip(self.headers, self.states, strict=True)):
+            if state.outcome.reason != choice.REASON:
+                advance = partial(self.watch.note, self.items[number], "write")
+                advance()
+                self.media += beside.write(header, self.stems[number], state, advance)
 
     def _write_group(self, group: Sequence[Layout], members: Sequence[int], part: Scan) -> bool:
         """Write layouts that share files."""
         wanted: dict[int, Wanted] = {}
         volumes: list[Volume] = []
+        pictures: list[tuple[Identity, Medium, dict[Identity, list[Product]]]] = []
         for layout in group:
-            if identity_of(layout, members) in self.written:
-                continue
-            volume = self._open_volume(layout, members, part)
-            volumes.append(volume)
+            identity = identity_of(layout, members)
+            takers: list[Volume | Medium] = []
+            preview, needed = None, frozenset[tuple[int, ...]]()
+            if self.setup.volume is not None and identity not in self.written:
+                volumes.append(self._open_volume(layout, members, part))
+                takers.append(volumes[-1])
+            if self.setup.stacks and identity not in self.stacks and is_stack(layout, part.instances):
+                stack = self._open_stack(layout, members)
+                takers.append(stack)
+                pictures.append((identity, stack, self.stacks))
+            if self.setup.preview is not None and identity not in self.previews:
+                preview, needed = self._open_preview(layout, members)
+                pictures.append((identity, preview, self.previews))
             for place in layout.placement:
-                of_file = wanted.setdefault(members[place.instance], {})
-                of_file.setdefault(place.frame, []).append((volume, place.index))
+                needing = [*takers, preview] if preview is not None and place.index in needed else takers
+                if needing:
+                    of_file = wanted.setdefault(members[place.instance], {})
+                    of_file.setdefault(place.frame, []).extend((taker, place.index) for taker in needing)
         try:
             for number, of_file in wanted.items():
                 if not self._decode(number, of_file):
                     return False
             for volume in volumes:
                 self._close_volume(volume)
+            for identity, picture, made in pictures:
+                self.watch.note(self.items[files_of(identity)[0]], "write")
+                made[identity] = picture.close()
         finally:
             for volume in volumes:
                 volume.abort()
+            for _, picture, _ in pictures:
+                picture.abort()
         return True
 
     # -- one file --------------------------------------------------------------------------------------------------
 
     def _decode(self, number: int, wanted: Wanted) -> bool:
-        """Decode one file once, for its media and for volumes; False when its pixels fail."""
+        """Decode one file once, for its media, its quality and for volumes; False when its pixels fail."""
         instance, state, item = self.scan.instances[number], self.states[number], self.items[number]
-        medium = self._open_medium(number) if number in self.unshown else None
+        medium = self.gallery.open(number) if number in self.unshown else None
         self.unshown.discard(number)
-        if medium is None and not any(volume.sinks for some in wanted.values() for volume, _ in some):
+        measured = number in self.inspection.waiting and state.outcome.outcome != "failed"
+        inspect = self.inspection.open(number)
+        if medium is None and not measured and not any(taker.sinks for some in wanted.values() for taker, _ in some):
             return state.usable or not wanted
         self.watch.note(item, "pixels")
+        shown = 0
         with Border("pixels", state.bar) as decoding:
-            for frame in frames(instance, sorted(wanted) if medium is None else None, self.setup.pixels):
+            # All tiles lie in the only frame; the quality is that of all frames.
+            numbers = None if measured else [0] if instance.mosaic is not None else sorted(wanted)
+            source = frames(instance, numbers, self.setup.pixels) if medium is None else medium.source()
+            for frame in source:
+                state.decoder = frame.decoder
                 self.watch.note(item, "write")
+                inspect(frame)
                 if medium is not None:
-                    with Border("write", state.settle) as border:
-                        medium.put((frame.number,), frame)
-                    if border.failed:  # it costs this medium and no volume
-                        medium.abort()
-                        medium = None
-                for volume, index in wanted.get(frame.number, ()):
-                    volume.put(index, frame)
+                    medium.put((frame.number,), frame)
+                    shown += 1
+                for part in tiles_of(instance, frame) if wanted else ():
+                    part = replace(part, table=self.tables.get(number))
+                    for taker, index in wanted.get(part.number, ()):
+                        taker.put(index, part)
                 self.watch.note(item, "pixels")
-        if medium is not None and not decoding.failed:
+        # What a file that is cut short holds is shown; its outcome says that it is not all.
+        if medium is not None and (not decoding.failed or (shown and state.outcome.reason in CUT_SHORT)):
             self._close_medium(medium, number)
         if medium is not None:
             medium.abort()  # does nothing to one that is closed
         return state.usable
 
-    def _media_section(self, instance: Instance) -> ImageSection | VideoSection | None:
-        if instance.pixels is None or instance.is_index or self.setup.media_dir is None:
-            return None
-        return self.setup.video if instance.pixels.frames > 1 else self.setup.image
-
-    def _open_medium(self, number: int) -> Sink | None:
-        """The sink for a file's still or video; None when it is barred, or another's file lies in the way."""
-        instance, state, root = self.scan.instances[number], self.states[number], self.setup.media_dir
-        section = self._media_section(instance)
-        if section is None or root is None or state.outcome.outcome == "failed":
-            return None
-        state.media_type = "video" if isinstance(section, VideoSection) else "image"
-        path = os.path.join(os.path.dirname(instance.file.mirror), self.stems[number])
-        if f"media/{path}{section.extension}" in self.found:
-            state.media.append(portable(path + section.extension))
-            state.settle(EXISTS)
-            return None
-
-        def sample(numbers: Iterable[int]) -> Iterator[Frame]:
-            for frame in frames(instance, list(numbers), self.setup.pixels):
-                self.watch.note(self.items[number], "pixels")
-                yield frame
-
-        self.watch.note(self.items[number], "pixels")
-        sink = media_sink(section)
-        with Border("pixels", state.settle) as border:
-            display = display_for(instance, self.setup.window, sample)
-            target = Target(os.path.join(root, path), self.setup.temp(root))
-            sink.open(target, FileSubject(instance, display))
-        if border.failed:
-            sink.abort()
-        return None if border.failed else sink
-
-    def _close_medium(self, medium: Sink, number: int) -> None:
-        self.watch.note(self.items[number], "write")
+    def _first_frame(self, number: int) -> Frame:
+        """A frame of one file, for the range that the files of a series share; not of one that is out."""
         state = self.states[number]
-        with Border("write", state.settle):
-            products = medium.close()
-            self.media.extend(products)
-            state.media.extend(self._relative(product, self.setup.media_dir) for product in products)
+        if state.outcome.outcome == "failed" or state.outcome.reason == choice.REASON:
+            raise PixelError("frame missing", "the file failed before, or is not selected")
+        self.watch.note(self.items[number], "pixels")
+        return next(iter(frames(self.scan.instances[number], [0], self.setup.pixels)))
+
+    def _close_medium(self, medium: Medium, number: int) -> None:
+        self.watch.note(self.items[number], "write")
+        products = medium.close()
+        self.media.extend(products)
+        self.states[number].media.extend(self._relative(product, self.setup.media_dir) for product in products)
 
     # -- one layout ------------------------------------------------------------------------------------------------
 
@@ -247,12 +290,12 @@ class ScanExport:
         settle = partial(self._fail_files, files_of(identity))
         volume = Volume(identity, np.dtype(np.float64), photometric == "RGB" and values == "modality", settle)
         with Border("pixels", settle) as border:
-            volume.dtype = dtype = value_type(placed, planes, values)
+            tables = self._tables(layout, members) if values == "modality" else ()
+            volume.dtype = dtype = value_type(placed, planes, values, tables)
         if border.failed:
             return volume
         subject = LayoutSubject(part, layout, dtype, values, photometric, self._noted(volume.files))
-        base = os.path.join(self.mirror, self.scan.scan_id.rpartition("/")[2])
-        base += f"-{layout.name}" if layout.name else ""
+        base = self._base(layout)
         for name in section.formats if section and root else ():
             sink = LAYOUT_SINKS[name]()
             if f"volume/{base}{sink.extension}" in self.found:
@@ -264,12 +307,35 @@ class ScanExport:
             volume.add(sink, target, subject)
         return volume
 
+    def _open_stack(self, layout: Layout, members: Sequence[int]) -> Medium:
+        numbers = [members[place.instance] for place in layout.placement]
+        return self.gallery.open_stack(self._base(layout), numbers, partial(self._fail_files, sorted(numbers)))
+
+    def _open_preview(self, layout: Layout, members: Sequence[int]) -> tuple[Medium, frozenset[tuple[int, ...]]]:
+        files = sorted({members[place.instance] for place in layout.placement})
+        previews = Previews(self.setup, self.gallery, self.states, self.found)
+        return previews.open(self._base(layout), layout, members, partial(self._fail_files, files))
+
+    def _base(self, layout: Layout) -> str:
+        """Native relative path of what is made of a layout, without extension."""
+        base = os.path.join(self.mirror, self.scan.scan_id.rpartition("/")[2])
+        return f"{base}-{layout.name}" if layout.name else base
+
+    def _tables(self, layout: Layout, members: Sequence[int]) -> list[Lut]:
+        """Read the Modality LUTs of a layout's files, which also their frames will need."""
+        for number in sorted({members[place.instance] for place in layout.placement}):
+            instance = self.scan.instances[number]
+            if instance.pixels is not None and instance.pixels.has_luts and number not in self.tables:
+                self.tables[number] = modality_lut(Tables(instance))
+        found = (self.tables.get(members[place.instance]) for place in layout.placement)
+        return [table for table in found if table is not None]
+
     def _noted(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Elements that volumes note, by keyword, where all of their files agree."""
         keys = {keyword: key_for(keyword, self.setup.keys) for keyword in NOTED}
         common: dict[str, Any] = {}
         for place, number in enumerate(numbers):
-            record = orjson.loads(self.headers[number].text() or b"{}")
+            record = _record(self.headers[number])
             values = {keyword: record.get(key) for keyword, key in keys.items()}
             common = values if not place else {k: v for k, v in common.items() if values[k] == v}
         return {keyword: value for keyword, value in common.items() if value is not None}
@@ -286,17 +352,22 @@ class ScanExport:
             self.states[number].settle(outcome)
 
     def _settle_volumes(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
-        """Tell each file of its volumes, and delete those that a file's failure made obsolete."""
+        """Tell each file of its volumes and stacks' videos, and delete those that a file's failure made obsolete."""
         valid = {identity_of(layout, members) for layout in plan}
-        obsolete = [self.written.pop(identity) for identity in list(self.written) if identity not in valid]
-        current = {product.path for some in self.written.values() for product in some}
-        for product in (product for some in obsolete for product in some):
-            if product.path not in current:
-                os.unlink(product.path)
+        for made in self.of_layouts:
+            obsolete = [made.pop(identity) for identity in list(made) if identity not in valid]
+            current = {product.path for some in made.values() for product in some}
+            for product in (product for some in obsolete for product in some):
+                if product.path not in current:
+                    os.unlink(product.path)
         for identity, products in self.written.items():
             for number in files_of(identity):
                 paths = (self._relative(p, self.setup.volume_dir) for p in products if p.kind == "volume")
                 self.states[number].volumes.extend(paths)
+        for identity, products in self.stacks.items():
+            for number in files_of(identity) if products else ():
+                self.states[number].media_type = self.states[number].media_type or "video"
+                self.states[number].media.extend(self._relative(p, self.setup.media_dir) for p in products)
 
     def _check_left_over(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
         """An image that no layout could take has failed, and its pixels say why."""
@@ -311,3 +382,8 @@ class ScanExport:
 
     def _relative(self, product: Product, root: str | None) -> str:
         return portable(os.path.relpath(product.path, root))
+
+
+def _record(header: Header) -> dict[str, Any]:
+    record: dict[str, Any] = orjson.loads(header.text() or b"{}")
+    return record

@@ -1,7 +1,8 @@
 """Bytes -> `Instance`: one file opened once, its header read, no pixel.
 
-Finds the data set and its transfer syntax, and decides what becomes of a damaged header. `elements.py` walks,
-`record.py` converts, `describe.py` says what the elements mean.
+Most headers are as they ought to be, and `quick.py` reads them. For the others this module finds the data set and its
+transfer syntax, `elements.py` walks, `record.py` converts, and it is decided here what becomes of a damaged header.
+`describe.py` says what the elements mean.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from crawler.dataset.csa import NO_CSA, Csa, read_csa
 from crawler.dataset.custom import with_custom
 from crawler.dataset.describe import Source, describe
 from crawler.dataset.dictionary import VRS, KeyStyle, is_known, is_private, is_private_creator, key_for, tag_text
@@ -34,6 +36,7 @@ from crawler.dataset.elements import (
     walk,
 )
 from crawler.dataset.fields import Fields
+from crawler.dataset.quick import read_quickly
 from crawler.dataset.sniff import dataset_start, guess_coding
 from crawler.errors import HeaderError
 from crawler.files import inflate, not_meta, open_file, size_of
@@ -58,6 +61,7 @@ class _Header:
     data: list[Element] = field(default_factory=list)
     transfer_syntax: str = ""
     coding: Coding = EXPLICIT_LITTLE
+    csa: Csa = NO_CSA
     fault: HeaderError | None = None
 
 
@@ -84,22 +88,37 @@ def read_instance(file: File, keys: KeyStyle = "keyword", custom: str = "") -> I
     HeaderError
         It is, and cannot be used.
     """
-    with _os_errors_named(), quiet_pydicom(), open_file(file) as stream:
+    with _os_errors_named(), open_file(file) as stream:
+        instance = quick_instance(file, stream, keys) or careful_instance(file, stream, keys)
+    if not custom:
+        return instance
+    return replace(instance, planes=with_custom(instance.planes, Fields(instance.record, keys), custom))
+
+
+def quick_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance | None:
+    """Read a header that is as it ought to be, from anywhere in the stream; None for every other one (`quick.py`)."""
+    header = read_quickly(stream, size_of(stream), keys)
+    if header is None:
+        return None
+    csa = read_csa(stream, header.kept)
+    return describe(Source(file, header.record, keys, header.transfer_syntax, csa), pixel=header.pixel)
+
+
+def careful_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance:
+    """Read any header: the reference for `quick_instance`. Raises as `read_instance`."""
+    with quiet_pydicom():
         header = _read(stream)
         record = make_record(header.meta, header.data, keys=keys)
     if header.fault is not None and not any(
         isinstance(record.get(key_for(word, keys)), kind) for word, kind in _TELLING
     ):
         raise header.fault
-    instance = describe(
-        Source(file, record, keys, header.transfer_syntax),
+    return describe(
+        Source(file, record, keys, header.transfer_syntax, header.csa),
         pixel=header.data[-1] if header.data[-1].tag in PIXEL_TAGS else None,
         big_endian=not header.coding.little,
         cut=header.fault is not None,
     )
-    if not custom:
-        return instance
-    return replace(instance, planes=with_custom(instance.planes, Fields(record, keys), custom))
 
 
 @contextmanager
@@ -142,6 +161,7 @@ def _read_dataset(stream: BinaryIO, header: _Header) -> None:
         header.data.extend(walk(stream, IMPLICIT_LITTLE, size, stop=lambda tag: tag >> 16 != 0))
     for element in walk(stream, header.coding, size, stop=is_header_end):
         header.data.append(element)
+    header.csa = read_csa(stream, header.data)
 
 
 def _transfer_syntax(stream: BinaryIO, meta: list[Element]) -> tuple[str, Coding]:

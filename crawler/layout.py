@@ -13,8 +13,9 @@ from operator import attrgetter
 import numpy as np
 
 from crawler import geometry
+from crawler.dataset.mosaic import is_montage
 from crawler.geometry import Floats, Integers
-from crawler.model import Affine, Layout, Pixels, Place, Plane, Scan, Verdict
+from crawler.model import Affine, Instance, Layout, Pixels, Place, Plane, Scan, Verdict
 from crawler.placing.axes import Stack, stacks
 from crawler.placing.parts import part_of_series
 from crawler.placing.planes import OWN_KIND, Planes, image, planes_of
@@ -23,6 +24,7 @@ from crawler.placing.verdict import (
     ASSUMED_STEP,
     IN_ORDER,
     MISSING,
+    MONTAGE,
     NO_GEOMETRY,
     NO_SPACING,
     OFF_LINE,
@@ -32,6 +34,7 @@ from crawler.placing.verdict import (
     SHARED_PLANE,
     THICKNESS_STEP,
     TILTED,
+    UNDIRECTED,
     UNEQUAL,
     UNEVEN,
     UNTOLD,
@@ -245,7 +248,7 @@ class _Group:
         return ranks
 
     def _pixels(self) -> Pixels:
-        return self.scan.instances[self.planes.instance[self.members[0]]].pixels or Pixels()
+        return image(self.scan.instances[self.planes.instance[self.members[0]]]) or Pixels()
 
     def _own_kind(self) -> bool:
         return self.scan.instances[self.planes.instance[self.members[0]]].sop_class in OWN_KIND
@@ -257,10 +260,17 @@ def _loose(scan: Scan, planes: Planes, common: Verdict) -> Iterator[_Draft]:
         instance = scan.instances[index]
         shared = len(frames) > 1 and len(instance.planes) == 1
         placement = tuple(Place(index, frame, (place,)) for place, frame in enumerate(frames))
-        verdict = replace(common, reason=SHARED_PLANE if shared else NO_GEOMETRY)
+        verdict = replace(common, reason=SHARED_PLANE if shared else _missing(instance))
         axis = "frame" if len(frames) > 1 else "slice"
-        layout = _array(instance.pixels or Pixels(), (axis,), (len(frames),), placement, verdict)
+        layout = _array(image(instance) or Pixels(), (axis,), (len(frames),), placement, verdict)
         yield _Draft((int(planes.rank[index]), frames[0], 0, 0), layout)
+
+
+def _missing(instance: Instance) -> str:
+    """Why frames of an instance have no geometry."""
+    if instance.mosaic is not None:
+        return UNDIRECTED
+    return MONTAGE if len(instance.planes) == 1 and is_montage(instance.planes[0]) else NO_GEOMETRY
 
 
 def _array(

@@ -49,6 +49,7 @@ TodoRow = tuple[int, bytes, bytes, int, int]
 """Number of the root, folder, name of an archive in it (empty: the folder itself), files, bytes."""
 ProductRow = tuple[str, bytes, str, int, str]
 """Kind, path relative to the kind's output root, layout, size, checksum."""
+PRODUCT_KINDS = ("image", "video", "document", "waveform", "text", "volume", "sidecar", "preview")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +217,10 @@ class Ledger(Accounts):
 
     def is_ours(self, path: bytes) -> bool:
         """Whether a path, relative to its output root, is a product of ours, or one that waits for deletion."""
-        sql = "SELECT 1 FROM {} WHERE kind IN ('image', 'video', 'volume', 'sidecar') AND path = ? LIMIT 1"
-        tables = ("products", "trash")
-        return any(self.execute(sql.format(table), (path,)).fetchone() is not None for table in tables)
+        kinds = ", ".join("?" * len(PRODUCT_KINDS))  # all of them: the index begins with the kind
+        sql = f"SELECT 1 FROM {{}} WHERE kind IN ({kinds}) AND path = ? LIMIT 1"
+        values, tables = (*PRODUCT_KINDS, path), ("products", "trash")
+        return any(self.execute(sql.format(table), values).fetchone() is not None for table in tables)
 
     def finish_folder(self, path: str, digest: str, loose: Iterable[FileRow], scans: Iterable[str]) -> None:
         """A folder is done: `loose` are its files outside scans, `scans` all scan_ids it holds now."""

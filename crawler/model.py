@@ -347,6 +347,8 @@ class Frame:
         (0028,0004) of `values` as they are now, after what the decoder did to colour.
     decoder
         Name of the decoder used, "native" for uncompressed data.
+    table
+        Modality LUT (PS3.3 C.11.1), which takes the place of slope and intercept; only where volumes need it.
     """
 
     number: int
@@ -355,6 +357,7 @@ class Frame:
     slope: float = 1.0
     intercept: float = 0.0
     decoder: str = "native"
+    table: Any = None
 
     @property
     def nbytes(self) -> int:
@@ -366,8 +369,9 @@ class Frame:
 class Product:
     """A finished output file.
 
-    ``path`` is absolute and native; ``kind`` is "image", "video", "volume" or "sidecar"; ``checksum`` is BLAKE2b-128 of
-    the bytes; ``layout`` names the layout of a volume.
+    ``path`` is absolute and native; ``kind`` is "image", "video", "document", "waveform" or "text" in the folder of
+    media, "volume" or "sidecar" in that of volumes, "preview" in its own; ``checksum`` is BLAKE2b-128 of the bytes; ``layout`` names the
+    layout of a volume.
     """
 
     path: str

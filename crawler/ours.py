@@ -19,7 +19,7 @@ def own_outputs(config: Config) -> Outputs:
     The current folder is not ours as a whole where no output.dir is given: there may be input beside our files.
     """
     roots = set(config.roots)
-    named = [config.media_dir, config.volume_dir, config.output_dir if config.output.dir else None]
+    named = [config.media_dir, config.volume_dir, config.preview_dir, config.output_dir if config.output.dir else None]
     folders = [path for path in named if path and path not in roots]
     folders += [os.path.join(path, TEMP) for path in output_roots(config)]
     files = [ledger_of(config), os.path.join(config.output_dir, "run.log"), *views.paths(config)]

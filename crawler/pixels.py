@@ -7,18 +7,18 @@ Stored means as PS3.5 section 8 encodes them: no rescale (`values.py`), no colou
 from __future__ import annotations
 
 import io
-import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
-from typing import Any, BinaryIO, Literal, NamedTuple
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydicom import uid
 
-from crawler.codecs import Decoded, decode, register, require_decoder
+from crawler.codecs import DEFLATED_FRAMES, ENCAPSULATED_NATIVE, Decoded, decode, register, require_decoder
 from crawler.errors import PixelError
 from crawler.files import open_dataset
+from crawler.fragments import frame_table, read_fragment
 from crawler.model import Frame, Instance, Pixels
 
 Array = npt.NDArray[Any]
@@ -48,16 +48,9 @@ _NATIVE = (
     uid.ExplicitVRBigEndian,
     uid.DeflatedExplicitVRLittleEndian,
 )
-_ENCAPSULATED_NATIVE = "1.2.840.10008.1.2.1.98"  # uncompressed frames in items (PS3.5 A.4.11)
+# Both planes of chroma for two pixels: Y Y Cb Cr (PS3.3 C.7.6.3.1.2).
+_SUBSAMPLED = {"YBR_FULL_422": "YBR_FULL", "YBR_PARTIAL_422": "YBR_PARTIAL_422"}
 _FLOATS = {"FloatPixelData": "f4", "DoubleFloatPixelData": "f8"}
-_ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # (FFFE,E000), (FFFE,E0DD): little endian, PS3.5 A.4
-
-
-class Fragment(NamedTuple):
-    """One item of encapsulated pixel data: where its value lies in the stream, and its declared length."""
-
-    offset: int
-    length: int
 
 
 def frames(instance: Instance, numbers: Sequence[int] | None = None, limit: int = 2 * 10**9) -> Iterator[Frame]:
@@ -138,7 +131,7 @@ def check(instance: Instance, limit: int, available: int) -> Pixels:
         if not value:
             raise PixelError(f"missing {keyword}")
     native = instance.transfer_syntax in _NATIVE
-    if not native and instance.transfer_syntax != _ENCAPSULATED_NATIVE:
+    if not native:
         register()
         require_decoder(instance.transfer_syntax)
     if native == (pixels.length is None):
@@ -170,8 +163,8 @@ def _bits(pixels: Pixels) -> int:
 
 
 def _subsampled(pixels: Pixels) -> bool:
-    """Whether native values come as Y Y Cb Cr (YBR_FULL_422, PS3.3 C.7.6.3.1.2)."""
-    if pixels.photometric != "YBR_FULL_422" or pixels.samples != 3:
+    """Whether native values come as Y Y Cb Cr."""
+    if pixels.photometric not in _SUBSAMPLED or pixels.samples != 3:
         return False
     # Some writers name YBR_FULL_422 and store every sample; the element's length, a third more, gives them away.
     full = pixels.rows * pixels.columns * 3 * _bits(pixels) // 8 * pixels.frames
@@ -208,16 +201,26 @@ def _source(stream: BinaryIO, syntax: str, pixels: Pixels, size: int) -> Callabl
     def compressed(number: int) -> Decoded:
         if number >= len(table):
             raise PixelError("frame missing", f"holds {len(table)} of {pixels.frames} frames")
-        source = b"".join(_read_fragment(stream, fragment, size, number) for fragment in table[number])
-        if syntax == _ENCAPSULATED_NATIVE:
+        source = b"".join(read_fragment(stream, fragment, size, number) for fragment in table[number])
+        if syntax == DEFLATED_FRAMES:
+            source = _inflated(source, -(-_frame_bits(pixels) // 8), number)
+        if syntax in (ENCAPSULATED_NATIVE, DEFLATED_FRAMES):
             if 8 * len(source) < _frame_bits(pixels):
                 raise PixelError("truncated pixel data", f"frame {number + 1} holds {len(source):,} bytes")
             return _native(bytearray(source), pixels)
         values, photometric, decoder = decode(source, syntax, options)
         # Decoders give every pixel its chroma, so the values are no longer sub-sampled.
-        return Decoded(values, "YBR_FULL" if photometric == "YBR_FULL_422" else photometric, decoder)
+        return Decoded(values, _SUBSAMPLED.get(photometric, photometric), decoder)
 
     return compressed
+
+
+def _inflated(source: bytes, size: int, number: int) -> bytes:
+    """Inflate a frame (RFC 1951), up to the bytes that it must have, whatever the stream claims."""
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(source, size)
+    except zlib.error as error:
+        raise PixelError("damaged pixel data", f"frame {number + 1} cannot be inflated") from error
 
 
 def _read_native(stream: BinaryIO, pixels: Pixels, number: int, available: int) -> bytearray:
@@ -226,7 +229,7 @@ def _read_native(stream: BinaryIO, pixels: Pixels, number: int, available: int) 
     if first + bits > 8 * available:
         raise _truncated(pixels, available)
     start, end = first // 8, -(-(first + bits) // 8)
-    # 8-bit samples written as big endian OW lie in swapped pairs (PS3.5 8.1.2), which may straddle two frames.
+    # 8-bit samples written as big endian OW lie in swapped pairs (PS3.5 7.3), which may straddle two frames.
     swapped = pixels.big_endian and pixels.vr == "OW" and _bits(pixels) == 8
     begin, stop = (start - start % 2, end + end % 2) if swapped else (start, end)
     data = bytearray(stop - begin)
@@ -265,8 +268,8 @@ def _native(data: bytearray, pixels: Pixels) -> Decoded:
     if pixels.samples <= 1:
         return Decoded(values.reshape(shape), pixels.photometric, "native")
     if _subsampled(pixels):
-        return Decoded(_upsampled(values).reshape(*shape, 3), "YBR_FULL", "native")
-    photometric = "YBR_FULL" if pixels.photometric == "YBR_FULL_422" else pixels.photometric
+        return Decoded(_upsampled(values).reshape(*shape, 3), _SUBSAMPLED[pixels.photometric], "native")
+    photometric = _SUBSAMPLED.get(pixels.photometric, pixels.photometric)
     if pixels.planar:
         colour = values.reshape(pixels.samples, *shape).transpose(1, 2, 0)
         return Decoded(np.ascontiguousarray(colour), photometric, "native")
@@ -291,87 +294,3 @@ def _upsampled(values: Array) -> Array:
     """Y1 Y2 Cb Cr to Y1 Cb Cr Y2 Cb Cr (PS3.3 C.7.6.3.1.2)."""
     quads = values.reshape(-1, 4)
     return quads[:, [0, 2, 3, 1, 2, 3]].reshape(-1)
-
-
-def frame_table(stream: BinaryIO, pixels: Pixels, size: int) -> list[list[Fragment]]:
-    """Return the fragments of every frame of encapsulated pixel data (PS3.5 A.4), without reading them.
-
-    One pass over the items' headers, so that any frame is then one seek away. The Extended Offset Table is not needed
-    for that: with it every frame is a fragment of its own (PS3.3 C.7.6.3.1.8).
-
-    Raises
-    ------
-    PixelError
-        "damaged pixel data": the items cannot be told apart, or not shared out to the frames.
-    """
-    items = list(_items(stream, pixels.offset, size))
-    if not items:
-        raise PixelError("damaged pixel data", "the pixel data does not begin with an offset table")
-    table, fragments = items[0], items[1:]
-    if pixels.frames == 1:
-        return [fragments] if fragments else []
-    if len(fragments) <= pixels.frames:
-        return [[fragment] for fragment in fragments]
-    groups = _by_offsets(_read_offsets(stream, table, size), fragments)
-    if len(groups) < pixels.frames:
-        groups = _by_end_markers(stream, fragments)
-    if len(groups) < pixels.frames:
-        raise PixelError(
-            "damaged pixel data", f"{len(fragments)} fragments for {pixels.frames} frames, and no offset table"
-        )
-    return groups
-
-
-def _items(stream: BinaryIO, start: int, size: int) -> Iterator[Fragment]:
-    """Items up to the sequence delimiter, the stream's end, or the first bytes that are neither."""
-    while start + 8 <= size:
-        stream.seek(start)
-        header = stream.read(8)
-        if header[:4] == _SEQUENCE_END or header[:4] != _ITEM:
-            return
-        length = int.from_bytes(header[4:], "little")
-        yield Fragment(start + 8, length)
-        start += 8 + length
-
-
-def _read_offsets(stream: BinaryIO, item: Fragment, size: int) -> list[int]:
-    """Entries of the Basic Offset Table; none of them when the stream does not hold it."""
-    if item.offset + item.length > size:
-        return []
-    stream.seek(item.offset)
-    data = stream.read(item.length - item.length % 4)
-    return [offset for (offset,) in struct.iter_unpack("<L", data)]
-
-
-def _by_offsets(offsets: Sequence[int], fragments: Sequence[Fragment]) -> list[list[Fragment]]:
-    """Frames by the Basic Offset Table; none when an entry points at no fragment."""
-    origin = fragments[0].offset
-    index = {fragment.offset - origin: number for number, fragment in enumerate(fragments)}
-    if not offsets or offsets[0] != 0 or any(offset not in index for offset in offsets):
-        return []
-    bounds = [*(index[offset] for offset in offsets), len(fragments)]
-    groups = [list(fragments[first:last]) for first, last in pairwise(bounds)]
-    return groups if all(groups) else []
-
-
-def _by_end_markers(stream: BinaryIO, fragments: Iterable[Fragment]) -> list[list[Fragment]]:
-    """Frames by the marker that ends a JPEG, JPEG-LS and JPEG 2000 stream, as pydicom finds them."""
-    groups: list[list[Fragment]] = [[]]
-    for fragment in fragments:
-        groups[-1].append(fragment)
-        tail = min(fragment.length, 10)
-        stream.seek(fragment.offset + fragment.length - tail)
-        if b"\xff\xd9" in stream.read(tail):
-            groups.append([])
-    return [group for group in groups if group]
-
-
-def _read_fragment(stream: BinaryIO, fragment: Fragment, size: int, number: int) -> bytes:
-    """Read a fragment; its declared length is compared with the stream first, for `read` would allocate it."""
-    held = size - fragment.offset
-    if fragment.length > held:
-        raise PixelError(
-            "truncated pixel data", f"frame {number + 1} holds {max(held, 0):,} of {fragment.length:,} bytes"
-        )
-    stream.seek(fragment.offset)
-    return stream.read(fragment.length)

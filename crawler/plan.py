@@ -18,6 +18,7 @@ from crawler.naming import media_stems, scan_digest
 from crawler.paths import portable
 from crawler.result import Spooled
 from crawler.scan import SeriesKey, scan_members
+from crawler.sinks.frames import FOLDER
 from crawler.sources.archive import Expanded, is_archive
 from crawler.sources.directory import Folder, Outputs, Root, listing
 from crawler.store import Store, output_root
@@ -26,7 +27,7 @@ from crawler.work import ArchiveTask, FolderJob, FolderTask, IndexResult, IndexT
 FOLDER_FILES = 512  # a folder of up to so many files is one task: its headers fit in memory, each file is read once
 INDEX_FILES = 256
 BUNDLE_FILES = 64  # tiny folders and scans share a task up to here, which keeps the pipe quiet
-KINDS = {"media": "image", "volume": "volume"}
+KINDS = {"media": "image", "volume": "volume", "preview": "preview"}  # section -> kind of what lies in its folder
 
 
 @dataclass(slots=True)
@@ -224,17 +225,28 @@ class Planner:
             return set()
         found: set[str] = set()
         for slot, kind in KINDS.items():
-            if (config.media if slot == "media" else config.volume) is None:
+            if getattr(config, slot) is None:
                 continue
+            place = os.path.join(output_root(config, kind), folder.mirror)
             try:
-                names = os.listdir(os.path.join(output_root(config, kind), folder.mirror))
+                names = os.listdir(place)
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            for name in names:
+            for name in [inner for outer in names for inner in _with_frames(place, outer)]:
                 path = os.path.join(folder.mirror, name)
                 if not self._store.ledger.is_ours(os.fsencode(path)):
                     found.add(f"{slot}/{path}")
         return found
+
+
+def _with_frames(folder: str, name: str) -> list[str]:
+    """A name, or what lies in the folder of that name when it is made for the frames of a cine."""
+    if not name.endswith(FOLDER):
+        return [name]
+    try:
+        return [os.path.join(name, inner) for inner in os.listdir(os.path.join(folder, name))]
+    except (FileNotFoundError, NotADirectoryError):
+        return [name]
 
 
 def archives_of(folder: Folder) -> list[File]:

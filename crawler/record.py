@@ -33,19 +33,19 @@ from crawler.errors import HeaderError
 
 Record = dict[str, Any]
 
-_PIXEL_REPRESENTATION = 0x00280103
+PIXEL_REPRESENTATION = 0x00280103
 # LUT descriptors: the first value is a count and never negative, even where the table's values are signed
 # (PS3.3 C.7.6.3.1.5, C.11.1.1.1).
-_LUT_DESCRIPTORS = frozenset({0x00281101, 0x00281102, 0x00281103, 0x00283002})
+LUT_DESCRIPTORS = frozenset({0x00281101, 0x00281102, 0x00281103, 0x00283002})
 
-_NUMBERS = {
+NUMBERS = {
     "US": ("H", 2), "SS": ("h", 2), "UL": ("L", 4), "SL": ("l", 4), "UV": ("Q", 8), "SV": ("q", 8),
     "FL": ("f", 4), "FD": ("d", 8),
 }  # fmt: skip
 # PS3.5 6.2: text whose backslash is not a separator, and text whose leading spaces are padding too.
-_SINGLE_VALUED = frozenset({"LT", "ST", "UT", "UR"})
-_PADDED_BEFORE = frozenset({"AE", "CS", "DS", "IS", "LO", "SH"})
-_CHARACTER_SET_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # PS3.5 6.1.2.2
+SINGLE_VALUED = frozenset({"LT", "ST", "UT", "UR"})
+PADDED_BEFORE = frozenset({"AE", "CS", "DS", "IS", "LO", "SH"})
+CHARACTER_SET_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # PS3.5 6.1.2.2
 
 # PS3.5 Table 6.2-1; a whole number written with a point (`12.0`) is common in IS, and pydicom reads it.
 _INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?")
@@ -55,7 +55,7 @@ _JSON_INTEGERS = range(-(2**63), 2**64)  # what orjson writes
 
 
 @dataclass(slots=True)
-class _Level:
+class Level:
     """What the meaning of an element depends on in its own data set, and in those around it."""
 
     style: KeyStyle
@@ -64,9 +64,9 @@ class _Level:
     signed: bool = False
     creators: dict[int, str] = field(default_factory=dict)
 
-    def inside(self, elements: Iterable[Element]) -> _Level:
+    def inside(self, elements: Iterable[Element]) -> Level:
         """Level of a data set inside this one: inherits character set and sign (PS3.5 7.5.3)."""
-        level = _Level(self.style, self.depth + 1, self.encodings, self.signed)
+        level = Level(self.style, self.depth + 1, self.encodings, self.signed)
         level.learn(elements)
         return level
 
@@ -77,11 +77,11 @@ class _Level:
             if not isinstance(value, bytes):
                 continue
             if tag == SPECIFIC_CHARACTER_SET:
-                self.encodings = _encodings(value)
-            elif tag == _PIXEL_REPRESENTATION:
+                self.encodings = encodings_of(value)
+            elif tag == PIXEL_REPRESENTATION:
                 self.signed = any(value)
             elif tag & 0x10000 and is_private_creator(tag):
-                self.creators[tag] = _clean(decode(value, self.encodings)).strip()
+                self.creators[tag] = clean(decode(value, self.encodings)).strip()
 
     def creator(self, tag: int) -> str:
         """Private creator of an element; empty when there is none."""
@@ -107,27 +107,33 @@ def make_record(*parts: Sequence[Element], keys: KeyStyle = "keyword") -> Record
     record: Record = {}
     counts: dict[str, int] = {}
     for part in parts:
-        level = _Level(keys)
+        level = Level(keys)
         level.learn(part)
         _fill(record, counts, part, level)
     return record
 
 
-def _fill(record: Record, counts: dict[str, int], elements: Iterable[Element], level: _Level) -> None:
+def _fill(record: Record, counts: dict[str, int], elements: Iterable[Element], level: Level) -> None:
     style = level.style
     for element in elements:
         tag = element.tag
         creator = level.creator(tag) if tag & 0x10000 else ""
         key = key_of(tag, creator, style)
         if key in record:
-            plain = key
-            while key in record:  # a private creator may itself end in "#2"
-                counts[plain] = counts.get(plain, 1) + 1
-                key = f"{plain}#{counts[plain]}"
-        record[key] = _json(element, _vr_of(element, creator, level.signed), level)
+            key = next_key(record, counts, key)
+        record[key] = json_of(element, vr_of(element, creator, level.signed), level)
 
 
-def _vr_of(element: Element, creator: str, signed: bool) -> str:
+def next_key(record: Record, counts: dict[str, int], plain: str) -> str:
+    """Return the key of an element whose own is taken; `counts` holds how often each came, and is kept up."""
+    key = plain
+    while key in record:  # a private creator may itself end in "#2"
+        counts[plain] = counts.get(plain, 1) + 1
+        key = f"{plain}#{counts[plain]}"
+    return key
+
+
+def vr_of(element: Element, creator: str, signed: bool) -> str:
     """VR by which a value is read: the file's own; the dictionary's in implicit VR, for UN and for unknown letters."""
     vr = element.vr
     if vr not in VRS or vr == "UN":
@@ -142,7 +148,7 @@ def _vr_of(element: Element, creator: str, signed: bool) -> str:
     return "OW"
 
 
-def _json(element: Element, vr: str, level: _Level) -> Any:
+def json_of(element: Element, vr: str, level: Level) -> Any:
     """One value as JSON; `vr` may be any two letters that stood in the file."""
     if vr == "SQ":
         return _sequence(element, level)
@@ -151,11 +157,11 @@ def _json(element: Element, vr: str, level: _Level) -> Any:
         return None
     if vr in BINARY_VRS or vr not in VRS or not isinstance(value, bytes):
         return _summary(element, vr)
-    if vr in _NUMBERS:
-        return _numbers(element.tag, value, vr, element.coding.little)
+    if vr in NUMBERS:
+        return numbers_of(element.tag, value, vr, element.coding.little)
     if vr == "AT":
-        return _tags(value, element.coding.little)
-    return _text(value, vr, level.encodings)
+        return tags_of(value, element.coding.little)
+    return text_of(value, vr, level.encodings)
 
 
 def _summary(element: Element, vr: str) -> Record:
@@ -164,7 +170,7 @@ def _summary(element: Element, vr: str) -> Record:
     return known | {"error": element.error} if element.error else known
 
 
-def _sequence(element: Element, level: _Level) -> Any:
+def _sequence(element: Element, level: Level) -> Any:
     """A sequence as a list of records, or what is wrong with it."""
     if element.error:
         return _summary(element, "SQ")
@@ -182,15 +188,16 @@ def _sequence(element: Element, level: _Level) -> Any:
     return records
 
 
-def _numbers(tag: int, value: bytes, vr: str, little: bool) -> Any:
-    letter, size = _NUMBERS[vr]
+def numbers_of(tag: int, value: bytes, vr: str, little: bool) -> Any:
+    """Binary numbers; text where their size does not divide the value's."""
+    letter, size = NUMBERS[vr]
     count, rest = divmod(len(value), size)
     if rest:
         return value.decode("latin-1")
     numbers: list[Any] = list(struct.unpack(f"{'<' if little else '>'}{count}{letter}", value))
     if letter in "fd":
         numbers = [number if math.isfinite(number) else _name_of(number) for number in numbers]
-    elif tag in _LUT_DESCRIPTORS and numbers[0] < 0:
+    elif tag in LUT_DESCRIPTORS and numbers[0] < 0:
         numbers[0] += 0x10000
     return numbers[0] if count == 1 else numbers
 
@@ -202,7 +209,8 @@ def _name_of(number: float) -> str:
     return "Infinity" if number > 0 else "-Infinity"
 
 
-def _tags(value: bytes, little: bool) -> Any:
+def tags_of(value: bytes, little: bool) -> Any:
+    """Tags as text, by `dictionary.tag_text`."""
     count, rest = divmod(len(value), 4)
     if rest:
         return value.decode("latin-1")
@@ -211,18 +219,18 @@ def _tags(value: bytes, little: bool) -> Any:
     return tags[0] if count == 1 else tags
 
 
-def _text(value: bytes, vr: str, encodings: Sequence[str]) -> Any:
+def text_of(value: bytes, vr: str, encodings: Sequence[str]) -> Any:
     """Text without padding; several values as a list, IS and DS as numbers."""
     # Latin-1 is the default repertoire, and verbatim for what is not in it.
-    text = decode(value, encodings) if vr in _CHARACTER_SET_VRS else value.decode("latin-1")
-    if "\\" not in text or vr in _SINGLE_VALUED:
+    text = decode(value, encodings) if vr in CHARACTER_SET_VRS else value.decode("latin-1")
+    if "\\" not in text or vr in SINGLE_VALUED:
         return _single(text, vr)
-    return [_single(part, vr) for part in _clean(text).split("\\")]
+    return [_single(part, vr) for part in clean(text).split("\\")]
 
 
 def _single(text: str, vr: str) -> Any:
-    text = _clean(text)
-    if vr in _PADDED_BEFORE:
+    text = clean(text)
+    if vr in PADDED_BEFORE:
         text = text.lstrip(" ")
     elif vr == "PN":
         text = text.rstrip("=")  # delimiters of absent component groups, PS3.5 6.2.1.1
@@ -235,7 +243,8 @@ def _single(text: str, vr: str) -> Any:
     return text
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Text without the padding behind it (PS3.5 6.2)."""
     return text.rstrip("\0 ")
 
 
@@ -270,7 +279,7 @@ def decode(value: bytes, encodings: Sequence[str]) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _encodings(value: bytes) -> Sequence[str]:
+def encodings_of(value: bytes) -> Sequence[str]:
     """Python codecs of a Specific Character Set as stored."""
     names = [name.strip("\0 ") for name in value.decode("latin-1").split("\\")]
     try:

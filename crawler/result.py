@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from crawler.dataset.dictionary import KeyStyle
+from crawler.dataset.dictionary import KeyStyle, key_for
 from crawler.model import File, Instance, Outcome, Product
-from crawler.sections import ImageSection, VideoSection, VolumeSection
+from crawler.sections import ImageSection, PreviewSection, QualitySection, SelectSection, VideoSection, VolumeSection
 
 INLINE = 4 << 20  # bytes of rows that a result carries itself; more go through a file
 TEMP = ".dme-tmp"
@@ -36,12 +36,44 @@ class Setup:
     video: VideoSection | None = None
     volume: VolumeSection | None = None
     volume_dir: str | None = None
+    preview: PreviewSection | None = None
+    preview_dir: str | None = None
     pixels: int = 2 * 10**9
+    select: SelectSection | None = None
+    quality: QualitySection | None = None
+    documents: bool = False
+    waveforms: bool = False
+    text: bool = False
+
+    @property
+    def records(self) -> bool:
+        """Whether anything asks for an instance's record after it was read."""
+        return self.rows or any(section is not None for section in (self.volume, self.select, self.quality))
 
     @property
     def window(self) -> Any:
         """How grey values are shown."""
         return self.image.window if self.image is not None else "auto"
+
+    @property
+    def overlays(self) -> bool:
+        """Whether overlay planes are drawn."""
+        return self.image is not None and self.image.overlays
+
+    @property
+    def bits(self) -> int:
+        """Bits of a grey picture."""
+        return self.image.bits if self.image is not None else 16
+
+    @property
+    def crops(self) -> bool:
+        """Whether ultrasound is cut to its regions."""
+        return self.image is not None and self.image.crop == "us_region"
+
+    @property
+    def stacks(self) -> bool:
+        """Whether stacks of slices become videos."""
+        return self.media_dir is not None and self.video is not None and self.video.series
 
     def temp(self, root: str) -> str:
         """Folder for unfinished products of an output folder: on its file system, this run's own."""
@@ -91,13 +123,18 @@ class ScanResult:
 
 @dataclass(slots=True)
 class State:
-    """What became of one instance so far. `usable`: it may enter a volume."""
+    """What became of one instance so far.
+
+    `usable`: it may enter a volume; `decoder` gave its frames; `quality` are further cells of its row.
+    """
 
     outcome: Outcome = EXPORTED
     usable: bool = True
+    decoder: str | None = None
     media_type: str | None = None
     media: list[str] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
+    quality: dict[str, Any] = field(default_factory=dict)
 
     def settle(self, outcome: Outcome) -> None:
         """Keep the first failure; a skip gives way to it."""
@@ -116,8 +153,9 @@ def write_rows(setup: Setup, scan_id: str, headers: Sequence[Header], states: Se
         return b""
     lines: list[bytes] = []
     size, path = 0, ""
+    syntax = orjson.dumps(key_for("TransferSyntaxUID", setup.keys)) + b":"
     for header, state in zip(headers, states, strict=True):
-        lines.append(_line(scan_id, header, state))
+        lines.append(_line(scan_id, header, state, syntax))
         size += len(lines[-1])
         if size > INLINE:
             path = path or os.path.join(setup.spool, f"{uuid.uuid4().hex}.rows")
@@ -134,8 +172,10 @@ def _append(path: str, lines: list[bytes]) -> None:
         file.writelines(lines)
 
 
-def _line(scan_id: str, header: Header, state: State) -> bytes:
-    """One row: what we know of the file, then its record."""
+def _line(scan_id: str, header: Header, state: State, syntax: bytes) -> bytes:
+    """One row: what we know of the file, then its record; `syntax` begins the transfer syntax in a record."""
+    record = header.text()
+    assumed = None if syntax in record else header.instance.transfer_syntax or None
     ours = orjson.dumps(
         {
             "dicom_file": header.instance.file.key,
@@ -148,7 +188,9 @@ def _line(scan_id: str, header: Header, state: State) -> bytes:
             "volume_file": state.volumes[0] if state.volumes else None,
             "media_files": state.media,
             "volume_files": state.volumes,
+            "decoder": state.decoder,
+            "assumed_transfer_syntax": assumed,
+            **state.quality,
         }
     )
-    record = header.text()
     return ours + b"\n" if record == b"{}" else ours[:-1] + b"," + record[1:] + b"\n"

@@ -45,6 +45,7 @@ def run(
     """
     began = time.monotonic()
     roots = roots_of(config.roots)
+    views.check(config)
     with open_store(config, rebuild) as store, interrupts() as stop:
         if retry_failed:
             store.ledger.forget_digests(failed_only=True)

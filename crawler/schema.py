@@ -14,7 +14,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from crawler.config import Config
-from crawler.sections import ORDERS, read_extension, read_image_extension, read_order, read_size, read_texts
+from crawler.sections import (
+    ORDERS,
+    read_extension,
+    read_image_extension,
+    read_order,
+    read_size,
+    read_texts,
+    read_video_extension,
+)
 
 Schema = dict[str, Any]
 
@@ -82,6 +90,8 @@ def _key(kind: Any, metadata: Mapping[str, Any]) -> Schema:
 
 def _value(kind: Any, metadata: Mapping[str, Any]) -> Schema:
     members = _members(kind)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):  # of a mapping: its keys are the user's
+        return _section(kind) | {"type": ["object", "null"]}
     if len(members) > 1:
         return {"anyOf": [_value(member, metadata) for member in members]}
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -121,6 +131,13 @@ def _extension(kind: Any, metadata: Mapping[str, Any]) -> Schema:
     return {"anyOf": [plain, {"type": "string", "pattern": rf"^\.?({loose})$"}]} if names else plain
 
 
+def _video_extension(kind: Any, metadata: Mapping[str, Any]) -> Schema:
+    """One of the formats as `_extension` takes it, or a list of them."""
+    one, many = (member for member in _members(kind))
+    single = _extension(one, metadata)
+    return {"anyOf": [single, _value(many, metadata) | {"items": single}]}
+
+
 def _any_case(text: str) -> str:
     """A pattern for a text in any case: JSON Schema's patterns have no flags."""
     return "".join(f"[{letter.upper()}{letter.lower()}]" if letter.isalpha() else letter for letter in text)
@@ -145,6 +162,7 @@ def _order(kind: Any, metadata: Mapping[str, Any]) -> Schema:
 _AS_WRITTEN: dict[Callable[[object], object], Callable[[Any, Mapping[str, Any]], Schema]] = {
     read_size: _size,
     read_extension: _extension,
+    read_video_extension: _video_extension,
     read_image_extension: _image_extension,
     read_texts: _texts,
     read_order: _order,

@@ -43,6 +43,15 @@ def read_extension(written: object) -> object:
     return "." + written.lower().removeprefix(".") if isinstance(written, str) and written else written
 
 
+def read_video_extension(written: object) -> object:
+    """As `read_extension`, of one or a list; "frames" is a folder and no extension."""
+    if isinstance(written, list):
+        return [read_video_extension(item) for item in written]
+    if isinstance(written, str) and written.lower().removeprefix(".") == "frames":
+        return "frames"
+    return read_extension(written)
+
+
 def read_image_extension(written: object) -> object:
     """As `read_extension`; ValueError unless Pillow writes both grey and colour in that format."""
     extension = read_extension(written)
@@ -101,6 +110,7 @@ class OutputSection:
     """Where outputs lie."""
 
     dir: str | None = key(None, "folder of relative outputs and of the run's own files; else the current", shapes=False)
+    report: bool = key(True, "whether to write report.html, a page about the run", shapes=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,7 @@ class MetadataSection:
     keys: Literal["keyword", "name", "tag"] = key(
         "keyword", "keyword: PatientName; name: Patient's Name; tag: (0010,0010)"
     )
+    text: bool = key(False, "whether to write each header as a text, beside the media")
     tables: tuple[Literal["csv", "parquet", "xlsx"], ...] = key(("csv",), "tables of the rows", shapes=False)
     columns: Literal["nested", "flat"] = key(
         "nested", "of tables; nested: a key of the rows each; flat: an element each, Name (gggg,eeee)", shapes=False
@@ -168,11 +179,34 @@ class SelectSection:
 
 
 @dataclass(frozen=True, slots=True)
+class ThresholdSection:
+    """What images of one modality are judged by; null: as built in (`quality.py`)."""
+
+    dynamic_range: float | None = key(None, "least range between two percentiles, modality units", minimum=0)
+    contrast: float | None = key(None, "least standard deviation, modality units", minimum=0)
+    unique_ratio: float | None = key(None, "least share of distinct values", minimum=0)
+    under_exposure: float | None = key(None, "greatest share of nearly black content", minimum=0)
+    over_exposure: float | None = key(None, "greatest share of nearly white content", minimum=0)
+    inverted: float | None = key(None, "how much brighter than the middle a white edge may be", minimum=0)
+    mask_levels: float | None = key(None, "so many distinct values or fewer make a mask", minimum=0)
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySection:
+    """Measures of every image, as columns; no pixel is changed."""
+
+    share: float = key(0.3, "low is a file, or a series, with more than this share of low frames, or files", minimum=0)
+    thresholds: Mapping[str, ThresholdSection] = key(dict, "by modality, over the built-in ones")
+
+
+@dataclass(frozen=True, slots=True)
 class MediaSection:
     """Where images and videos lie."""
 
     dir: str = key("media", "folder of images and videos, which mirrors the input tree")
     overwrite: bool = key(False, "whether to write over files that no earlier run made", shapes=False)
+    documents: bool = key(True, "whether encapsulated documents are written as files: PDF, CDA, STL, OBJ, MTL")
+    waveforms: bool = key(True, "whether waveforms are written: sound as WAV, others as CSV and PNG")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +230,9 @@ class ImageSection:
         minimum=1,
     )
     overlays: bool = key(False, "whether overlay planes are drawn into images and videos")
+    crop: Literal["none", "us_region"] = key(
+        "none", "us_region: ultrasound to its regions, without the banner; stills and videos"
+    )
     save_method_kwargs: ImageSaveSection = key(ImageSaveSection, "how images are saved")
 
 
@@ -218,13 +255,28 @@ class VideoSaveSection:
     encoding_args: EncodingArgsSection = key(EncodingArgsSection, "what the encoder is told")
 
 
+VideoFormat = Literal[".mp4", ".gif", "frames"]
+
+
 @dataclass(frozen=True, slots=True)
 class VideoSection:
     """Multi-frame objects as videos."""
 
-    extension: Literal[".mp4"] = key(".mp4", "video format", read=read_extension, later=(".gif", "frames"))
+    extension: VideoFormat | tuple[VideoFormat, ...] = key(
+        ".mp4",
+        "video format, or a list; frames: a folder of pictures",
+        read=read_video_extension,
+        expects=".mp4, .gif, frames or a list of them",
+        min_items=1,
+    )
     fps: Literal["auto"] | float = key("auto", "frames per second; auto: as the file says, else 30", above=0)
+    series: bool = key(False, "whether a stack of slices becomes a video, too")
     save_method_kwargs: VideoSaveSection = key(VideoSaveSection, "how videos are encoded")
+
+    @property
+    def formats(self) -> tuple[VideoFormat, ...]:
+        """What `extension` asks for, as a list."""
+        return self.extension if isinstance(self.extension, tuple) else (self.extension,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,3 +299,11 @@ class VolumeSection:
     def keyword(self) -> str:
         """The element that `order` names; empty when it names an axis."""
         return "" if self.order in ORDERS else self.order
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewSection:
+    """A small picture of every array."""
+
+    dir: str = key("previews", "folder of previews, which mirrors the input tree")
+    size: int = key(256, "longer edge of one plane, pixels, up to 4096", minimum=64)

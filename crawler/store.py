@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from crawler.config import Config
 from crawler.errors import ConfigError, LedgerError, OutputError
-from crawler.ledger import Ledger, ledger_path
+from crawler.ledger import PRODUCT_KINDS, Ledger, ledger_path
 from crawler.paths import portable
 from crawler.result import TEMP
 from crawler.rows import Rows
@@ -157,7 +157,7 @@ def open_store(config: Config, rebuild: bool = False) -> Iterator[Store]:
         if rows_path and not known and os.path.exists(rows_path):
             ledger.put("rows", 0)
         _check_config(config, ledger)
-        ledger.put("roots", {kind: output_root(config, kind) for kind in ("image", "video", "volume", "sidecar")})
+        ledger.put("roots", {kind: output_root(config, kind) for kind in PRODUCT_KINDS})
         if config.metadata is not None and not config.metadata.append and ledger.get("finished", False):
             raise LedgerError(
                 f"{portable(rows_path or '')} is finished and metadata.append is false;"
@@ -183,13 +183,13 @@ def ledger_of(config: Config) -> str:
 
 def output_root(config: Config, kind: str) -> str:
     """The folder that products of a kind lie in."""
-    media = kind in ("image", "video")
-    return (config.media_dir if media else config.volume_dir) or config.output_dir
+    folders = {"volume": config.volume_dir, "sidecar": config.volume_dir, "preview": config.preview_dir}
+    return folders.get(kind, config.media_dir) or config.output_dir
 
 
 def output_roots(config: Config) -> list[str]:
     """Every folder that this configuration writes products or unfinished files in."""
-    roots = [config.output_dir, config.media_dir, config.volume_dir]
+    roots = [config.output_dir, config.media_dir, config.volume_dir, config.preview_dir]
     return list(dict.fromkeys(root for root in roots if root))
 
 

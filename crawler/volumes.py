@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from crawler.border import Border
-from crawler.display import to_rgb
 from crawler.model import Frame, Instance, Layout, Outcome, Product
+from crawler.shown.colour import to_rgb
 from crawler.sinks import LayoutSubject, Sink, Target
 from crawler.values import modality
 
@@ -92,7 +92,7 @@ class Volume:
             return replace(frame, values=frame.values.astype(self.dtype, copy=False))
         if self.rgb:
             return replace(frame, values=to_rgb(frame), photometric="RGB")
-        return replace(frame, values=modality(frame, self.dtype))
+        return replace(frame, values=modality(frame, self.dtype, frame.table))
 
     def _attempt(self, sink: Sink, deed: Callable[[], None]) -> None:
         with Border("write", self.settle) as border:

@@ -205,7 +205,7 @@ class Worker:
         watch.note(item, "header")
         try:
             instance = read_instance(file, self.setup.keys, self.setup.volume.keyword if self.setup.volume else "")
-            row = orjson.dumps(instance.record) if self.setup.rows or self.setup.volume else b""
+            row = orjson.dumps(instance.record) if self.setup.records else b""
         except NotDicom as error:
             return Outcome("skipped", "", "not DICOM", error.reason)
         except StopError:

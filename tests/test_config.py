@@ -23,7 +23,9 @@ from crawler.errors import ConfigError
 from crawler.sections import ImageSection, MediaSection, VideoSection, read_size
 
 REPOSITORY = Path(__file__).parents[1]
-ALL_ON = {name: None for name in ("config", "metadata", "media", "image", "video", "volume")}
+ALL_ON = {
+    name: None for name in ("config", "metadata", "media", "image", "video", "volume", "preview", "select", "quality")
+}
 KEYS = list(typed.keys(Config))
 
 # The configuration that the manual of the DICOM Media Exporter prints.
@@ -150,6 +152,7 @@ def test_present_section_is_on(load: Callable[[str], Config], section: str, on: 
          "image.save_method_kwargs.pil_writer_params", {"dpi": [72, 72]}),
         ("image: {save_method_kwargs: {pil_writer_params: }}", "image.save_method_kwargs.pil_writer_params", {}),
         ("video: {extension: mp4}", "video.extension", ".mp4"),
+        ("video: {extension: [GIF, .frames]}", "video.extension", (".gif", "frames")),
         ("video: {fps: 29.97}", "video.fps", 29.97),
         ("video: {save_method_kwargs: {encoding_args: {options: {crf: 17, fast: true, x: 0.5, y: a}}}}",
          "video.save_method_kwargs.encoding_args.options", {"crf": "17", "fast": "1", "x": "0.5", "y": "a"}),
@@ -275,7 +278,7 @@ INPUT = "dicom: {dir: in}\n"
         ('dicom: {dir: "in", recursive: "yes"}', 'dicom.recursive = "yes": expected true or false'),
         (INPUT + "video: false", "c.yml:2: video = false: expected a section with extension, fps"),
         (INPUT + "video: false", "; to switch a section off, leave it out"),
-        (INPUT + "image: {window: [40]}", "image.window = [40]: expected auto, dicom, full or [center, width]"),
+        (INPUT + "image: {window: [40]}", "image.window = [40]: expected auto, dicom, full, series, "),
         (INPUT + "image: {window: [40, wide]}", 'image.window[1] = "wide": expected a number'),
         (INPUT + "video: {save_method_kwargs: {encoding_args: {options: {crf: [17]}}}}",
          "options.crf = [17]: expected text"),
@@ -293,7 +296,7 @@ INPUT = "dicom: {dir: in}\n"
         ("dicom: {dir: []}", "dicom.dir = []: expected a folder or a list, at least 1"),
         ("dicom: {dir: in, group: patient}", 'dicom.group = "patient": expected folder or tree'),
         (INPUT + "metadata: {keys: Keywrd}", "expected keyword, name or tag; nearest: keyword"),
-        (INPUT + "metadata: {tables: [csv, parquet]}", "not available in this version; choose a list of csv"),
+        (INPUT + "metadata: {tables: [csv, excel]}", 'metadata.tables[1] = "excel": expected csv, parquet or xlsx'),
         (INPUT + "metadata: {tables: [csv, csv]}", 'metadata.tables[1] = "csv": given twice'),
         (INPUT + "metadata: {tables: csv}", 'metadata.tables = "csv": expected a list of csv'),
         (INPUT + "image: {bits: 12}", "c.yml:2: image.bits = 12: expected 8 or 16"),
@@ -307,9 +310,10 @@ INPUT = "dicom: {dir: in}\n"
         (INPUT + "image: {window: [40, .nan]}", "image.window[1] = NaN: expected a number"),
         (INPUT + "video: {fps: 0}", "video.fps = 0: expected auto or a number above 0"),
         (INPUT + "video: {fps: Auto}", "nearest: auto"),
-        (INPUT + "video: {extension: .gif}", 'video.extension = ".gif": not available in this version; choose .mp4'),
-        (INPUT + "video: {extension: [.mp4, .gif]}", "not available in this version; choose .mp4"),
-        (INPUT + "video: {extension: .avi}", 'video.extension = ".avi": expected .mp4'),
+        (INPUT + "video: {extension: .avi}", 'video.extension = ".avi": expected .mp4, .gif, frames or a list of them'),
+        (INPUT + "video: {extension: [.mp4, .mp4]}", "video.extension[1]"),
+        (INPUT + "video: {extension: []}", "at least 1"),
+        (INPUT + "image: {crop: banner}", 'image.crop = "banner": expected none or us_region'),
         (INPUT + "video:\n  save_method_kwargs:\n    encoding_args:\n      bit_rate: 9",
          "c.yml:5: video.save_method_kwargs.encoding_args.bit_rate = 9: excludes options.crf"),
         (INPUT + "volume: {formats: [nifty]}", "expected hdf5, nifti, nii, npz, metaimage, mhd or mat; nearest: nifti"),
@@ -388,6 +392,7 @@ def test_shaping_names_every_key_but_those_of_the_run() -> None:
     config = Config.from_mapping({"dicom": {"dir": "in"}, **ALL_ON})
     run_only = {"num_workers", "output.dir", "limits.seconds", "limits.memory", "limits.pixels"}
     run_only |= {"config.file", "metadata.append", "metadata.tables", "media.overwrite"}
+    run_only |= {"metadata.columns", "metadata.templates", "metadata.mr_clean", "output.report"}
     assert {key.path for key in KEYS} - config.shaping().keys() == run_only
 
 
@@ -491,7 +496,7 @@ def test_config_yml_loads_with_every_output_on(monkeypatch: pytest.MonkeyPatch) 
     assert all(getattr(config, name) is not None for name in ALL_ON)
     assert config.roots == (str(REPOSITORY / "dicom_data"),)
     assert {os.path.relpath(place, REPOSITORY / "output") for place in config.outputs().values()} == {
-        "config.yml", "media", "metadata.jsonl", "volumes"
+        "config.yml", "media", "metadata.jsonl", "previews", "volumes"
     }  # fmt: skip
 
 

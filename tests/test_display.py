@@ -14,11 +14,13 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing, convert_color_space
 from pydicom.sequence import Sequence
 
-from crawler.display import Window, display_for, to_rgb
+from crawler.display import ScanDisplay, display_for
 from crawler.errors import PixelError
 from crawler.header import read_instance
 from crawler.model import File, Frame, Instance
 from crawler.pixels import frames
+from crawler.shown.colour import to_rgb
+from crawler.shown.voi import Window
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
@@ -269,3 +271,188 @@ def test_every_file_that_decodes_is_shown(dicom_files: list[Path]) -> None:
         assert found.shape[:2] == first.values.shape[:2], path.name
         count += 1
     assert count > 120
+
+
+# -- which window
+
+
+def enhanced(path: Path, windows: list[dict[str, Any]], **keywords: Any) -> Path:
+    """Two frames that hold 0 ... 4095, with an item of Frame VOI LUT Sequence each."""
+    groups = []
+    for window in windows:
+        voi, group = Dataset(), Dataset()
+        for keyword, value in window.items():
+            setattr(voi, keyword, value)
+        group.FrameVOILUTSequence = Sequence([voi])
+        groups.append(group)
+    pixels = np.stack([RAMP, RAMP])
+    return save(quick_dataset(pixels, PerFrameFunctionalGroupsSequence=Sequence(groups), **keywords), path)
+
+
+def test_each_frame_of_an_enhanced_object_has_its_window(tmp_path: Path) -> None:
+    windows = [
+        {"WindowCenter": 100, "WindowWidth": 200, "VOILUTFunction": "LINEAR_EXACT"},
+        {"WindowCenter": [2000, 1000], "WindowWidth": [4000, 2000], "VOILUTFunction": "LINEAR_EXACT"},
+    ]
+    path = enhanced(tmp_path / "enhanced.dcm", windows)
+    assert (shown(path).flat[100], shown(path, frame=1).flat[2000]) == (128, 128)
+    assert (shown(path).flat[200], shown(path, frame=1).flat[200]) == (255, 13)
+    assert shown(path, 2, frame=1).flat[2000] == 255
+    assert shown(path, 2).flat[100] == 128, "a frame with one window shows it"
+
+
+def test_windows_are_chosen_by_number(written: Callable[..., Path]) -> None:
+    path = written(RAMP, WindowCenter=[100, 2000], WindowWidth=[200, 4000], VOILUTFunction="LINEAR_EXACT")
+    assert [int(shown(path, window).flat[100]) for window in ("auto", 1, 2, 3)] == [128, 128, 6, 128]
+
+
+def test_tables_are_counted_before_windows(written: Callable[..., Path]) -> None:
+    table = np.array([0, 4095, 0, 2048], "<u2")
+    voi = lut("VOILUTSequence", [4, 10, 12], table.tobytes())
+    path = written(np.array([[10, 11, 12]], np.uint16), WindowCenter=11, WindowWidth=1, **voi)
+    assert [shown(path, number).tolist() for number in (1, 2)] == [[[0, 255, 0]], [[0, 255, 255]]]
+
+
+@pytest.mark.parametrize("ends", [(-2000, None), (-2000, -1990), (-1990, -2000)])
+def test_padding_is_no_value(tmp_path: Path, ends: tuple[int, int | None]) -> None:
+    values = np.random.default_rng(0).integers(0, 1000, (64, 64)).astype(np.int16)
+    values[:, :40] = -2000
+    dataset = quick_dataset(values, PixelPaddingValue=ends[0], PixelPaddingRangeLimit=ends[1])
+    found = shown(save(dataset, tmp_path / "padded.dcm"))
+    assert abs(int(np.median(found[:, 40:])) - 128) < 8
+    assert (found[:, :40] == 0).all()
+
+
+def test_padding_of_float_pixels(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).uniform(0, 1, (64, 64)).astype(np.float32)
+    values[:, :40] = -3e38
+    found = shown(save(quick_dataset(values, FloatPixelPaddingValue=-3e38), tmp_path / "padded.dcm"))
+    assert abs(int(np.median(found[:, 40:])) - 128) < 8
+
+
+def test_files_of_a_series_share_a_range(tmp_path: Path) -> None:
+    values = [RAMP // 8 * (number + 1) for number in range(4)]
+    instances = [instance_of(save(quick_dataset(v), tmp_path / f"{n}.dcm")) for n, v in enumerate(values)]
+    asked: list[int] = []
+
+    def decode(number: int) -> Frame:
+        asked.append(number)
+        if number == 1:
+            raise PixelError("damaged pixel data")
+        return next(frames(instances[number], [0]))
+
+    series = ScanDisplay(instances, decode)
+    found = [series.of(number).render(next(frames(instances[number], [0])), 16) for number in range(4)]
+    assert asked == [0, 1, 2, 3], "each once"
+    for number in (1, 2, 3):  # equal values, equal levels, in every file
+        shared = np.intersect1d(values[0], values[number])
+        of_first, of_other = (
+            [picture[one == value][0] for value in shared]
+            for picture, one in ((found[0], values[0]), (found[number], values[number]))
+        )
+        assert of_first == of_other
+
+
+def test_series_range_overrules_windows_that_differ(tmp_path: Path) -> None:
+    written = [quick_dataset(RAMP, WindowCenter=number * 100, WindowWidth=50) for number in (1, 2)]
+    instances = [instance_of(save(one, tmp_path / f"{n}.dcm")) for n, one in enumerate(written)]
+    for window, equal in (("auto", False), ("series", True)):
+        series = ScanDisplay(instances, lambda number: next(frames(instances[number], [0])), window)
+        first, second = (series.of(n).render(next(frames(instances[n], [0]))) for n in (0, 1))
+        assert np.array_equal(first, second) is equal
+
+
+def test_a_cine_that_is_cut_short_shows_what_it_has(written: Callable[..., Path]) -> None:
+    values = np.stack([RAMP] * 4)
+    instance = instance_of(written(values, PixelData=values.tobytes()[: 2 * RAMP.nbytes]))
+    found = display_for(instance).render(next(frames(instance, [0])))
+    assert (found.min(), found.max()) == (0, 255)
+
+
+# -- palettes and overlays
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_entries_of_any_depth_are_shown_with_eight_bits(written: Callable[..., Path], bits: int) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint16)
+    levels[0] = 255
+    keywords = palette((levels << bits - 8).astype("<u2"))
+    for colour in ("Red", "Green", "Blue"):
+        keywords[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(shown(written(values, **keywords)), levels[values])
+
+
+def test_segmented_palette(written: Callable[..., Path]) -> None:
+    # PS3.3 C.7.9.2: three entries given, then a line of four entries up to 65280
+    segments = np.array([0, 3, 0, 256, 512, 1, 4, 65280], "<u2").tobytes()
+    keywords: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        keywords[f"{colour}PaletteColorLookupTableDescriptor"] = [7, 0, 16]
+        keywords[f"Segmented{colour}PaletteColorLookupTableData"] = segments
+    found = shown(written(np.arange(8, dtype=np.uint8).reshape(1, 8), **keywords))
+    assert found[0, :3, 0].tolist() == [0, 1, 2]
+    assert found[0, 6:, 1].tolist() == [255, 255]
+    assert (np.diff(found[0, 2:7, 2].astype(int)) > 60).all()
+
+
+def with_overlay(path: Path, origin: tuple[int, int], **elements: Any) -> Path:
+    dataset = quick_dataset(np.zeros((3, 8, 8), np.uint8))
+    plane = np.packbits(np.ones(8, np.uint8), bitorder="little").tobytes()
+    dataset.add_new((0x6000, 0x0010), "US", 2)
+    dataset.add_new((0x6000, 0x0011), "US", 4)
+    dataset.add_new((0x6000, 0x0050), "SS", list(origin))
+    dataset.add_new((0x6000, 0x0100), "US", 1)
+    if "first" in elements:
+        dataset.add_new((0x6000, 0x0015), "IS", 1)
+        dataset.add_new((0x6000, 0x0051), "US", elements["first"])
+    dataset.add_new((0x6000, 0x3000), "OW", plane + b"\0")
+    return save(dataset, path)
+
+
+@pytest.mark.parametrize(
+    ("origin", "place"), [((1, 1), (slice(0, 2), slice(0, 4))), ((8, 7), (slice(7, 8), slice(6, 8)))]
+)
+def test_overlays_are_drawn_on_request(tmp_path: Path, origin: tuple[int, int], place: Any) -> None:
+    instance = instance_of(with_overlay(tmp_path / "overlay.dcm", origin))
+    expected = np.zeros((8, 8), np.uint16)
+    expected[place] = 65535
+    for frame in frames(instance):
+        assert not display_for(instance).render(frame, 16).any()
+        np.testing.assert_array_equal(display_for(instance, overlays=True).render(frame, 16), expected)
+
+
+def test_overlay_that_lies_partly_above_the_image(tmp_path: Path) -> None:
+    instance = instance_of(with_overlay(tmp_path / "overlay.dcm", (0, -1)))
+    found = display_for(instance, overlays=True).render(next(frames(instance)))
+    assert np.argwhere(found).tolist() == [[0, 0], [0, 1]]
+
+
+def test_overlay_of_one_frame(tmp_path: Path) -> None:
+    instance = instance_of(with_overlay(tmp_path / "overlay.dcm", (1, 1), first=2))
+    display = display_for(instance, overlays=True)
+    assert [bool(display.render(frame).any()) for frame in frames(instance)] == [False, True, False]
+
+
+def test_overlays_of_a_real_file(by_name: dict[str, Path]) -> None:
+    path = by_name["MR-SIEMENS-DICOM-WithOverlays.dcm"]
+    instance = instance_of(path)
+    frame = next(frames(instance))
+    plain, drawn = display_for(instance).render(frame), display_for(instance, overlays=True).render(frame)
+    mask = dcmread(path).overlay_array(0x6000).astype(bool)
+    np.testing.assert_array_equal(drawn, np.where(mask, 255, plain))
+    assert mask.any()
+
+
+def test_overlay_leaves_the_frame_alone(tmp_path: Path) -> None:
+    instance = instance_of(with_overlay(tmp_path / "overlay.dcm", (1, 1)))
+    values = np.zeros((8, 8, 3), np.uint8)
+    assert display_for(instance, overlays=True).render(Frame(0, values, "RGB")).any()
+    assert not values.any()
+
+
+def test_partial_range_ybr() -> None:
+    """Black, white and the three primaries of ITU-R BT.601 with 8 bits."""
+    values = np.array([[[16, 128, 128], [235, 128, 128], [81, 90, 240], [145, 54, 34], [41, 240, 110]]], np.uint8)
+    expected = [[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]]
+    np.testing.assert_allclose(to_rgb(Frame(0, values, "YBR_PARTIAL_422")).astype(int), expected, atol=2)

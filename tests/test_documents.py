@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from operator import call
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from crawler import cli, config, typed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = (cli.build_sample_parser, cli.build_status_parser, cli.build_schema_parser, cli.build_convert_parser)
 KEYS = {key.path: key for key in typed.keys(config.Config)}
 
 
@@ -79,10 +81,10 @@ def test_every_key_is_in_config_yml() -> None:
 
 
 def test_every_flag_is_in_the_readme_and_no_other() -> None:
-    parsers = (cli.build_parser(), cli.build_sample_parser(), cli.build_status_parser(), cli.build_schema_parser())
+    parsers = (cli.build_parser(), *map(call, COMMANDS))
     known = {flag for parser in parsers for action in parser._actions for flag in action.option_strings}
     rows = [line for line in section("Command line").splitlines() if line.startswith("| `-")]
-    documented = {flag for row in rows for flag in re.findall(r"(?<=`)--?[a-z-]+", row.split("|")[1])}
+    documented = {flag for row in rows for flag in re.findall(r"(?<=`)--?[a-z0-9-]+", row.split("|")[1])}
     known -= {"-h", "--help"}
     assert documented == known
 
@@ -98,7 +100,7 @@ def test_exit_codes_are_in_the_readme_and_in_help() -> None:
 def test_every_command_is_in_the_readme_and_in_help() -> None:
     usage = blocks("", "Command line")[0]
     help_text = cli.build_parser().format_help()
-    for parser in (cli.build_sample_parser(), cli.build_status_parser(), cli.build_schema_parser()):
+    for parser in map(call, COMMANDS):
         assert f"python {parser.prog}" in usage
         assert f"python {parser.prog}" in help_text
 

@@ -26,6 +26,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from crawler import header
+from crawler.archives.streams import BLOCK
 from crawler.dataset.elements import EXPLICIT_LITTLE, is_header_end, walk
 from crawler.errors import FileError, HeaderError, NotDicom
 from crawler.header import read_instance
@@ -558,14 +559,14 @@ def test_opened_once_and_not_read_beyond_the_block_that_ends_the_header(
 
     def door(file: File) -> BinaryIO:
         opened.append(Counting(file.native))
-        return io.BufferedReader(opened[-1], 4096)  # type: ignore[return-value]
+        return io.BufferedReader(opened[-1], BLOCK)  # type: ignore[return-value]
 
     monkeypatch.setattr(header, "open_file", door)
     path = multiframe(tmp_path / "a.dcm", 100, 100, 100)
     pixels = pixels_of(read(path))
     assert len(opened) == 1
-    assert opened[0].furthest <= pixels.offset + 4096
-    assert opened[0].total <= pixels.offset + 2 * 4096
+    assert opened[0].furthest <= pixels.offset + BLOCK
+    assert opened[0].total <= pixels.offset + 2 * BLOCK
 
 
 def test_pydicom_stays_quiet(
@@ -615,5 +616,6 @@ def test_every_real_file_is_told_apart(shared_data: Path) -> None:
             with path.open("rb") as stream:
                 counts["prefix" if stream.read(132)[128:] == b"DICM" else "validated"] += 1
             orjson.dumps(instance.record)
-            assert len(instance.planes) in {1, instance.pixels.frames if instance.pixels else 1}
+            frames = instance.mosaic.tiles if instance.mosaic else instance.pixels.frames if instance.pixels else 1
+            assert len(instance.planes) in {1, frames}
     assert counts == {"prefix": 999, "validated": 3, "foreign": 24}

@@ -152,7 +152,6 @@ INPUTS: dict[str, tuple[Callable[[Path], None], int]] = {
     "mosaic of nibabel": (unpacked("siemens_dwi_0.dcm.gz"), 1),
     "weighted mosaic of nibabel": (unpacked("siemens_dwi_1000.dcm.gz"), 1),
     "Philips of nibabel": (unpacked("philips_mprage.dcm.gz"), 1),
-    "two slices of nibabel": (copied(NICOM / "0.dcm", NICOM / "1.dcm"), 1),
 }
 
 

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from crawler.errors import OutputError, SinkError
+from crawler.errors import ConfigError, OutputError, SinkError
 from crawler.model import Coordinates, File, Frame, Instance, Layout, Place, Plane, Scan, Verdict
 from crawler.sinks import hdf5
 from crawler.sinks.base import LayoutSubject, Target
@@ -214,6 +215,77 @@ def test_a_single_plane(target):
     with h5py.File(write(target, plane)) as file:
         np.testing.assert_array_equal(file["image"][()], voxels(plane, ()))
         assert "index_slice" not in file["provenance"].dtype.names
+
+
+KINDS = ["?", "u1", "i1", "<u2", ">u2", "<i2", ">i2", "<i4", "<i8", ">i8", "<u8", "<f4", "<f8", ">f8", "<c8"]
+
+
+def through(target, values, dtype=None):
+    """A single frame, written and read back by h5py's own filters; and the mask of its only chunk."""
+    made = subject([instance(0)], [Place(0, 0, (0,))], (1, *values.shape), ("slice", "row", "column"))
+    made = replace(made, dtype=np.dtype(dtype or values.dtype))
+    sink = hdf5.Hdf5Sink()
+    sink.open(target, made)
+    sink.put((0,), Frame(0, values, "MONOCHROME2"))
+    (product,) = sink.close()
+    with h5py.File(product.path) as file:
+        assert file["image"].id.get_num_chunks() == 1
+        return file["image"][0], file["image"].id.get_chunk_info(0).filter_mask
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 1), (3, 5), (64, 65)])
+def test_h5py_reads_every_type_and_shape(target, kind, shape):
+    drawn = np.random.default_rng(1).bytes(math.prod(shape) * np.dtype(kind).itemsize)
+    values = np.frombuffer(drawn, kind.replace("?", "u1")).reshape(shape)
+    values = values > 127 if kind == "?" else values  # random bytes: the largest values, NaN and infinity among them
+    found, _ = through(target, values)
+    assert found.dtype == values.dtype
+    assert found.tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (np.arange(12, dtype="u1").reshape(3, 4), "<f8"),
+        (np.arange(12, dtype=">i2").reshape(3, 4), "<i2"),
+        (np.arange(12, dtype="<i2").reshape(3, 4), ">i4"),
+        (np.asfortranarray(np.arange(12, dtype="<i2").reshape(3, 4)), None),
+        (np.arange(24, dtype="<i2").reshape(6, 4)[::-2], None),
+    ],
+)
+def test_frames_are_written_in_the_type_of_the_file(target, values, dtype):
+    found, _ = through(target, values, dtype)
+    np.testing.assert_array_equal(found, values)
+    assert found.dtype == np.dtype(dtype or values.dtype)
+
+
+def test_what_does_not_get_smaller_is_not_deflated(target):
+    noise = np.frombuffer(np.random.default_rng(0).bytes(64 * 64 * 2), "<i2").reshape(64, 64)
+    found, mask = through(target, noise)
+    np.testing.assert_array_equal(found, noise)
+    assert mask == 0b10
+    assert through(target, np.zeros((64, 64), "<i2"))[1] == 0
+
+
+def test_other_programs_may_change_a_chunk(target):
+    path = write(target, stack())
+    with h5py.File(path, "r+") as file:
+        file["image"][1] = 7
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["image"][0], voxels(stack(), (0,)))
+        np.testing.assert_array_equal(file["image"][1], np.full((5, 7), 7))
+
+
+def test_equal_volumes_have_equal_bytes(target):
+    files = [Path(write(target, stack(40, 64, 64))).read_bytes() for _ in range(2)]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("level", [-1, 4])
+def test_levels_are_those_of_isal(level):
+    with pytest.raises(ConfigError, match=f"hdf5 level: {level} is not between 0 and 3"):
+        hdf5.Hdf5Options(level)
 
 
 def test_several_values_of_one_field_are_listed(target):

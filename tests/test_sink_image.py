@@ -11,7 +11,7 @@ from PIL import Image
 
 from crawler.errors import OutputError, SinkError
 from crawler.model import File, Frame, Instance
-from crawler.sinks import image
+from crawler.sinks import image, picture
 from crawler.sinks.base import FileSubject, Target
 
 GREY = (np.arange(40 * 30, dtype=np.uint16) * 53).reshape(40, 30)
@@ -56,37 +56,37 @@ def write(target, display, **options):
 
 @pytest.mark.parametrize("extension", [".png", ".PNG", ".tif", ".tiff", ".pgm", ".jp2", ".j2k"])
 def test_sixteen_bits_are_kept(target, extension):
-    with Image.open(write(target, Ramp(), extension=extension)) as picture:
-        np.testing.assert_array_equal(np.asarray(picture), GREY)
+    with Image.open(write(target, Ramp(), extension=extension)) as shown:
+        np.testing.assert_array_equal(np.asarray(shown), GREY)
 
 
 @pytest.mark.parametrize("extension", [".jpg", ".webp", ".bmp", ".gif", ".tga"])
 def test_other_formats_get_eight_bits(target, extension):
     display = Ramp()
-    with Image.open(write(target, display, extension=extension)) as picture:
+    with Image.open(write(target, display, extension=extension)) as shown:
         assert display.bits == [8]
-        assert np.abs(np.asarray(picture.convert("L")).astype(int) - (GREY >> 8)).mean() < 4
+        assert np.abs(np.asarray(shown.convert("L")).astype(int) - (GREY >> 8)).mean() < 4
 
 
 def test_every_format_of_the_sixteen_bit_table_keeps_sixteen_bits():
-    for name in image.SIXTEEN_BIT:
+    for name in picture.SIXTEEN_BIT:
         buffer = io.BytesIO()
         Image.fromarray(GREY).save(buffer, format=name)
-        with Image.open(buffer) as picture:
-            np.testing.assert_array_equal(np.asarray(picture), GREY)
+        with Image.open(buffer) as shown:
+            np.testing.assert_array_equal(np.asarray(shown), GREY)
 
 
 @pytest.mark.parametrize("extension", [".png", ".tif", ".ppm", ".bmp"])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_colour_has_eight_bits(target, extension, bits):
-    with Image.open(write(target, Ramp(colour=True), extension=extension, bits=bits)) as picture:
-        assert picture.mode == "RGB"
-        np.testing.assert_array_equal(np.asarray(picture), COLOUR)
+    with Image.open(write(target, Ramp(colour=True), extension=extension, bits=bits)) as shown:
+        assert shown.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(shown), COLOUR)
 
 
 def test_eight_bits_on_request(target):
-    with Image.open(write(target, Ramp(), bits=8)) as picture:
-        assert picture.mode == "L"
+    with Image.open(write(target, Ramp(), bits=8)) as shown:
+        assert shown.mode == "L"
 
 
 def test_code_stream_and_boxed_jpeg2000_differ(target):
@@ -119,7 +119,7 @@ def test_what_pillow_cannot_do_is_reported(target, extension, parameters, reason
         write(target, Ramp(), extension=extension, pil_writer_params=parameters)
 
 
-@pytest.mark.parametrize("name", list(image.PARAMETERS))
+@pytest.mark.parametrize("name", list(picture.PARAMETERS))
 def test_listed_parameters_are_those_that_pillow_reads(name):
     """Each appears by name in the source of Pillow's plug-in."""
     Image.init()
@@ -127,7 +127,7 @@ def test_listed_parameters_are_those_that_pillow_reads(name):
     import inspect
 
     source = inspect.getsource(importlib.import_module(Image.SAVE[name].__module__))
-    for parameter in image.PARAMETERS[name].split():
+    for parameter in picture.PARAMETERS[name].split():
         assert f'"{parameter}"' in source
 
 

@@ -2,7 +2,9 @@
 
 import json
 import os
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from volumes import ORIENTATIONS, matrix, subject, voxels, write
 
 from crawler.errors import SinkError
 from crawler.sinks.base import Target
-from crawler.sinks.metaimage import MetaImageSink
+from crawler.sinks.metaimage import DetachedMetaImageSink, MetaImageSink
 
 MARKED = [(0, 0, 0), (2, 4, 6), (1, 3, 2)]
 
@@ -104,3 +106,14 @@ def test_provenance(tmp_path):
         found = json.load(file)
     assert (found["layout"], found["affine"]) == ("2", matrix().tolist())
     assert [row["SOPInstanceUID"] for row in found["frames"]] == ["1.2.3.2", "1.2.3.1", "1.2.3.0"]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", ">i2", "u2", "i8", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 9), (9, 64, 65)])
+def test_compressed_data_are_an_ordinary_zlib_stream(tmp_path, dtype, shape):
+    made = subject(matrix(), shape, dtype=dtype)
+    paths = write(DetachedMetaImageSink(), tmp_path, made)
+    packed = Path(paths[1]).read_bytes()
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(paths[0])), voxels(made))
+    assert zlib.decompress(packed) == voxels(made).astype(np.dtype(dtype).newbyteorder("<")).tobytes()
+    assert Path(write(DetachedMetaImageSink(), tmp_path, made)[1]).read_bytes() == packed

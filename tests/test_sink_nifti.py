@@ -1,9 +1,11 @@
 """NIfTI as nibabel reads it: voxels, world coordinates, the two affines, and the companions."""
 
+import gzip
 import json
 import os
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -179,3 +181,20 @@ def test_the_engine_writes_it(tmp_path):
         "nii.gz",
         "provenance.json",
     ]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", ">i2", "u4", "i8", "f4", "f8", ">f8"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 9), (3, 7, 1)])
+def test_every_type_and_shape(tmp_path, dtype, shape):
+    made = subject(matrix(), shape, dtype=dtype)
+    found = np.asanyarray(load(tmp_path, made).dataobj)
+    assert found.dtype == np.dtype(dtype).newbyteorder("<")
+    np.testing.assert_array_equal(found.T, voxels(made))
+
+
+def test_the_volume_is_ordinary_gzip_without_name_and_time(tmp_path):
+    made = subject(matrix(), (9, 64, 65))
+    first, second = (Path(write(NiftiSink(), tmp_path, made)[0]).read_bytes() for _ in range(2))
+    assert first == second
+    assert first[:8] == b"\x1f\x8b\x08\0\0\0\0\0"  # RFC 1952 2.3: no flags, no time
+    assert gzip.decompress(first)[352:] == voxels(made).tobytes()

@@ -1,6 +1,7 @@
 """NPZ as numpy reads it: display orientation, the affine of what is stored, provenance."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,12 +100,26 @@ def test_provenance(tmp_path):
 def test_members_are_compressed_as_asked_and_hold_no_time(tmp_path):
     made = subject(None, (8, 64, 64))
     sizes = []
-    for level in (1, 9):
+    for level in (0, 2):
         (path,) = write(NpzSink(NpzOptions(level)), tmp_path, made)
         with zipfile.ZipFile(path) as archive:
             assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
             sizes.append(archive.getinfo("data.npy").compress_size)
     assert sizes[0] > sizes[1]
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", ">i2", "u2", "i8", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 9), (3, 7, 1)])
+def test_every_type_is_float32(tmp_path, dtype, shape):
+    made = subject(None, shape, dtype=dtype)
+    found = load(tmp_path, made)["data"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, voxels(made).astype(np.float32))
+
+
+def test_equal_volumes_have_equal_bytes(tmp_path):
+    made = subject(matrix(), (9, 64, 65))
+    assert len({Path(*write(NpzSink(), tmp_path, made)).read_bytes() for _ in range(2)}) == 1
 
 
 @given(st.permutations(range(3)), st.tuples(*[st.sampled_from([-1.0, 1.0])] * 3), st.floats(-0.3, 0.3))

@@ -3,15 +3,20 @@
 import errno
 import os
 import tracemalloc
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from volumes import matrix, subject, voxels, with_coordinates
+from hypothesis import given
+from hypothesis import strategies as st
+from volumes import matrix, subject, voxels, with_coordinates, write
 
 from crawler.errors import OutputError, SinkError
 from crawler.model import Coordinates, Frame
 from crawler.sinks import LAYOUT_SINKS, SINKS
 from crawler.sinks.base import Target
+from crawler.sinks.deflate import ZLIB, Packed
 from crawler.sinks.raster import Plan, Raster, RasterSink
 
 SPOOLED = [name for name, sink in SINKS.items() if issubclass(sink, RasterSink)]
@@ -59,10 +64,11 @@ def test_a_disk_that_fills_up_ends_the_run(sink, target, monkeypatch):
     made = subject(matrix())
     sink.open(target, made)
 
-    def full(raster, offset, data):
+    def full(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Raster, "_write", full)
+    monkeypatch.setattr(Packed, "write", full)
     with pytest.raises(OutputError, match="disk full"):
         fill(sink, made)
     sink.abort()
@@ -82,9 +88,10 @@ def test_half_a_set_of_files_is_none(sink, target, tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name in LAYOUT_SINKS if name != "mat"])  # scipy takes the volume as a whole
-def test_a_thousand_volumes_take_no_more_memory_than_their_places(name, target):
+def test_a_thousand_volumes_take_no_more_memory_than_their_places(name, target, tmp_path):
     made = subject(matrix("oblique"), (1_000, 5, 64, 64), ("time", "slice", "row", "column"))
     times = Coordinates("time", tuple(2.0 * number for number in range(1_000)), unit="s")
+    write(LAYOUT_SINKS[name](), tmp_path, subject(matrix()))  # what is imported does not count
     made, sink = with_coordinates(made, times), LAYOUT_SINKS[name]()
     frame = Frame(0, np.zeros((64, 64), np.int16), "MONOCHROME2")
     tracemalloc.start()
@@ -112,3 +119,34 @@ def test_a_sparse_layout_has_zeros_between(tmp_path):
     raster.close()
     np.testing.assert_array_equal(raster.view(), [np.zeros((3, 4)), np.ones((3, 4))])
     assert (tmp_path / "raw").read_bytes()[:4] == b"head"
+
+
+@given(st.permutations(range(6)), st.integers(0, 6))
+def test_frames_in_any_order_are_packed_in_the_arrays_own(tmp_path_factory, order, count):
+    folder = tmp_path_factory.mktemp("packed")
+    expected = np.zeros((2, 3, 4), "<i2")
+    packed = Packed(str(folder / "packed"), 2, ZLIB)
+    axes = ("time", "slice", "row")
+    raster = Raster(str(folder / "raw"), Plan(b"head", np.dtype("<i2")), expected.shape, axes, packed)
+    for number in order[:count]:
+        index = divmod(number, 3)
+        expected[index] = 1 + number
+        raster.put(index, np.full(4, 1 + number, np.int16))
+    raster.pack_rest()
+    packed.finish()
+    raster.close()
+    assert zlib.decompress((folder / "packed").read_bytes()) == b"head" + expected.tobytes()
+
+
+def test_frames_in_order_leave_the_disk_alone(tmp_path):
+    packed = Packed(str(tmp_path / "packed"), 2, ZLIB)
+    path = tmp_path / "raw"
+    raster = Raster(str(path), Plan(b"", np.dtype("<i2")), (40, 64, 64), ("slice", "row", "column"), packed)
+    for number in range(40):
+        raster.put((number,), np.full((64, 64), number + 1, np.int16))
+    raster.pack_rest()
+    packed.finish()
+    raster.close()
+    assert not any(path.read_bytes())
+    found = np.frombuffer(zlib.decompress(Path(packed.path).read_bytes()), "<i2")
+    np.testing.assert_array_equal(found[:: 64 * 64], range(1, 41))

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -138,6 +139,16 @@ def test_options_reach_the_encoder(target):
     assert size(bit_rate=100_000) < fine / 2
     assert "yuv444p" in describe(write(target, noise, pix_fmt="yuv444p"))
     assert "Baseline" in describe(write(target, noise, profile="baseline"))
+
+
+def test_a_preset_of_the_user_goes_before_ours():
+    def preset(**options):
+        arguments = video.VideoOptions(**options).arguments()
+        return [value for name, value in pairwise(arguments) if name == "-preset"]
+
+    assert preset() == preset(options={}) == ["veryfast"]
+    assert preset(options={"preset": "slow"}) == preset(options={"-preset": "slow"}) == ["slow"]
+    assert preset(encoding_format="hevc") == []
 
 
 def test_a_short_gop_has_more_key_frames(target):

@@ -22,7 +22,7 @@ from PIL import Image
 from crawler.config import Config
 from crawler.errors import ConfigError, OutputError, SinkError, StopError
 from crawler.model import File, Frame, Instance, Layout, Place, Plane, Scan
-from crawler.sinks import LAYOUT_SINKS, SINKS, FileSubject, LayoutSubject, Target, base, media_sink, require
+from crawler.sinks import LAYOUT_SINKS, SINKS, FileSubject, LayoutSubject, Target, base, media_sinks, require
 from crawler.sinks.image import ImageSink
 from crawler.sinks.video import VideoSink
 
@@ -66,6 +66,10 @@ def read_video(path):
     return np.frombuffer(data, np.uint8).reshape(-1, ROWS, COLUMNS)
 
 
+def read_frames(path):
+    return np.stack([np.asarray(Image.open(one)) // 257 for one in sorted(Path(path).parent.iterdir())])
+
+
 def read_hdf5(path):
     with h5py.File(path) as file:
         return file["image"][()]
@@ -92,12 +96,19 @@ def read_mat(path):
 CASES = {
     "image": (1, read_image, 0),
     "video": (5, read_video, 6),
+    "gif": (5, read_video, 0),
+    "frames": (5, read_frames, 0),
     "hdf5": (4, read_hdf5, 0),
     "nifti": (4, read_nifti, 0),
+    "nii": (4, read_nifti, 0),
     "npz": (4, read_npz, 0),
     "metaimage": (4, read_metaimage, 0),
+    "mhd": (4, read_metaimage, 0),
     "mat": (4, read_mat, 0),
 }
+
+
+KINDS = {"gif": "video", "frames": "image"}
 
 
 @pytest.fixture(params=list(SINKS))
@@ -151,7 +162,7 @@ def test_products_are_what_they_say(name, target):
     fill(sink, name)
     products = sink.close()
     assert products[0].path == target.path + sink.extension
-    assert products[0].kind == ("volume" if sink.per == "layout" else name)
+    assert products[0].kind == ("volume" if sink.per == "layout" else KINDS.get(name, name))
     for product in products:
         data = Path(product.path).read_bytes()
         assert product.size == len(data) > 0
@@ -170,7 +181,8 @@ def test_abort_after_close_keeps_the_products(name, target):
 
 def test_equal_frames_give_equal_bytes(name, target):
     first = [Path(product.path).read_bytes() for product in write(name, target)]
-    again = [Path(product.path).read_bytes() for product in write(name, replace(target, path=target.path + "-b"))]
+    elsewhere = replace(target, path=os.path.join(target.temp, os.pardir, "other", os.path.basename(target.path)))
+    again = [Path(product.path).read_bytes() for product in write(name, elsewhere)]
     assert first == again
 
 
@@ -294,7 +306,7 @@ def test_sections_choose_their_sink(tmp_path):
     )
     assert config.image is not None
     assert config.video is not None
-    image, video = media_sink(config.image), media_sink(config.video)
+    (image,), (video,) = media_sinks(config.image), media_sinks(config.video)
     assert isinstance(image, ImageSink)
     assert isinstance(video, VideoSink)
     assert image.extension == ".jpg"
@@ -312,9 +324,12 @@ def test_sections_choose_their_sink(tmp_path):
         ("video", {"fps": 0}),
         ("video", {"fps": "fast"}),
         ("video", {"extension": "mp4"}),
+        ("gif", {"fps": -1}),
+        ("frames", {"bits": 12}),
         ("hdf5", {"level": 10}),
         ("nifti", {"level": 10}),
         ("npz", {"level": -1}),
+        ("mhd", {"level": 10}),
     ],
 )
 def test_impossible_options_are_refused(name, options):

@@ -2,18 +2,21 @@
 
 Reads the finished record, whatever the style of its keys, so that nothing is converted twice. A value of the wrong
 type or number counts as absent. Opens no file; geometry and display are worked out elsewhere. The planes of
-multi-frame objects come from `functional.py`.
+multi-frame objects come from `functional.py`, those of mosaics from `mosaic.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from crawler.dataset.csa import NO_CSA, Csa
 from crawler.dataset.dictionary import KeyStyle
 from crawler.dataset.elements import PIXEL_TAGS, Element
 from crawler.dataset.fields import Fields
 from crawler.dataset.functional import planes_of, voi_fields
-from crawler.model import File, Instance, Pixels
+from crawler.dataset.mosaic import is_montage, mosaic_of, tile_planes
+from crawler.dataset.vendor import with_diffusion
+from crawler.model import File, Instance, Mosaic, Pixels, Plane
 from crawler.record import Record
 
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR, PS3.10 8.6
@@ -56,6 +59,7 @@ class Source:
     record: Record
     keys: KeyStyle = "keyword"
     transfer_syntax: str = ""
+    csa: Csa = NO_CSA
 
 
 def describe(source: Source, pixel: Element | None = None, big_endian: bool = False, cut: bool = False) -> Instance:
@@ -75,8 +79,8 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
     pixels = None
     if pixel is not None or _is_image(fields, sop_class, cut):
         pixels = _pixels(fields, pixel, big_endian)
-    frames = pixels.frames if pixels else 1
     voi = voi_fields(fields)
+    mosaic, planes = _planes(fields, pixels, source.csa)
     return Instance(
         file=source.file,
         record=source.record,
@@ -94,9 +98,21 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
         inverse=_inverse(fields),
         frame_rate=_frame_rate(fields),
         pixels=pixels,
-        planes=planes_of(fields, frames),
+        planes=planes,
+        mosaic=mosaic,
         is_index=sop_class == MEDIA_STORAGE_DIRECTORY,
     )
+
+
+def _planes(fields: Fields, pixels: Pixels | None, csa: Csa) -> tuple[Mosaic | None, tuple[Plane, ...]]:
+    """How the image is cut into slices, if it is a mosaic, and the planes of its frames or of its tiles."""
+    planes = with_diffusion(planes_of(fields, pixels.frames if pixels else 1), fields, csa)
+    mosaic = mosaic_of(fields, csa, pixels)
+    if mosaic is not None:
+        return mosaic, tile_planes(mosaic, planes[0], fields, csa)
+    if len(planes) == 1 and is_montage(planes[0]):
+        return None, (replace(planes[0], position=None),)  # that of a mosaic is the place of none of its slices
+    return None, planes
 
 
 def _is_image(fields: Fields, sop_class: str, cut: bool) -> bool:

@@ -6,11 +6,12 @@ nothing of values and nothing of files.
 
 from __future__ import annotations
 
+import difflib
 from functools import lru_cache
 from typing import Literal
 
 from pydicom._dicom_dict import DicomDictionary
-from pydicom.datadict import get_entry, mask_match, private_dictionary_VR, tag_for_keyword
+from pydicom.datadict import get_entry, keyword_dict, mask_match, private_dictionary_VR, tag_for_keyword
 from pydicom.tag import BaseTag
 
 KeyStyle = Literal["keyword", "name", "tag"]
@@ -140,3 +141,11 @@ def key_for(keyword: str, style: KeyStyle = "keyword") -> str:
     if tag is None:
         raise KeyError(keyword)
     return key_of(tag, "", style)
+
+
+def unknown_keyword(word: str) -> str:
+    """Return what is wrong with a word that should be a keyword, with the nearest one; empty for a keyword."""
+    if tag_for_keyword(word) is not None:
+        return ""
+    near = difflib.get_close_matches(word, keyword_dict, n=1)
+    return f"no DICOM keyword{f'; nearest: {near[0]}' if near else ''}"

@@ -26,16 +26,16 @@ from crawler.errors import HeaderError
 
 PIXEL_TAGS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 SPECIFIC_CHARACTER_SET = 0x00080005
-_TRAILING_PADDING = 0xFFFCFFFC
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED = 0xFFFFFFFF
+TRAILING_PADDING = 0xFFFCFFFC
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+UNDEFINED = 0xFFFFFFFF
 
 # Nesting that a record keeps. The deepest in the test data that is not an attack is 8 levels (a structured report);
 # 64 leaves the interpreter's limit of 1,000 frames far away, at some 5 frames a level.
 MAX_DEPTH = 64
 # Binary values above this size are passed over, not read: a record keeps their length only.
 _LARGE = 4096
-_LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})  # PS3.5 7.1.2
+LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})  # PS3.5 7.1.2
 
 
 class Coding(NamedTuple):
@@ -107,11 +107,11 @@ class _Gate:
         """Return whether to halt in front of this value; the stream stands at its first byte."""
         self.tag, self.vr, self.length = int(tag), str(vr or ""), length
         self.offset = self.stream.tell()
-        self.start = self.offset - (12 if self.vr in _LONG_VRS else 8)
+        self.start = self.offset - (12 if self.vr in LONG_VRS else 8)
         self.stopped = self.start >= self.end or self.stop(self.tag)
         self.halted = (
             self.stopped
-            or length == _UNDEFINED
+            or length == UNDEFINED
             or self.offset + length > self.end
             or tag == SPECIFIC_CHARACTER_SET
             or tag >> 16 == 0xFFFE
@@ -128,7 +128,7 @@ def _never(tag: int) -> bool:
 
 def is_header_end(tag: int) -> bool:
     """Whether a top-level tag ends the header: pixel data, or padding behind the data set (PS3.10 7.2)."""
-    return tag in PIXEL_TAGS or tag == _TRAILING_PADDING
+    return tag in PIXEL_TAGS or tag == TRAILING_PADDING
 
 
 def walk(
@@ -170,7 +170,7 @@ def walk(
                 _require_end(stream, gate.next)
             return
         if gate.stopped and stop is is_header_end and gate.tag in PIXEL_TAGS:
-            length = None if gate.length == _UNDEFINED else gate.length
+            length = None if gate.length == UNDEFINED else gate.length
             yield Element(gate.tag, gate.vr, length, gate.offset, coding, None)
         if gate.stopped or (gate.tag >> 16 == 0xFFFE and depth):  # or a sequence ends before its last item does
             stream.seek(gate.start)
@@ -203,7 +203,7 @@ def _halted(stream: BinaryIO, gate: _Gate, coding: Coding, depth: int) -> Iterat
         coding = Coding(True, coding.little)
     head = Element(gate.tag, gate.vr, gate.length, gate.offset, coding, None)
     stream.seek(gate.offset)
-    if gate.length != _UNDEFINED:
+    if gate.length != UNDEFINED:
         left = gate.end - gate.offset
         if gate.length > left:
             yield head._replace(error="truncated header")
@@ -245,12 +245,12 @@ def read_items(stream: BinaryIO, coding: Coding, end: int, depth: int) -> list[l
     items: list[list[Element]] = []
     while stream.tell() < end:
         tag, length = _item_head(stream, coding)
-        if tag == _SEQUENCE_END:
+        if tag == SEQUENCE_END:
             break
         start = stream.tell()
-        if tag != _ITEM:
+        if tag != ITEM:
             raise HeaderError("damaged header", f"{tag_text(tag)} at offset {start - 8} in place of an item")
-        if length == _UNDEFINED:
+        if length == UNDEFINED:
             items.append(list(walk(stream, coding, end, depth)))
             continue
         if start + length > end:
@@ -323,9 +323,9 @@ def _skip_fragments(stream: BinaryIO, head: Element, end: int) -> None:
     """Pass over encapsulated fragments up to their delimiter."""
     while True:
         tag, length = _item_head(stream, head.coding)
-        if tag == _SEQUENCE_END:
+        if tag == SEQUENCE_END:
             return
-        if tag != _ITEM or stream.tell() + length > end:
+        if tag != ITEM or stream.tell() + length > end:
             raise HeaderError("damaged header", f"fragments of {tag_text(head.tag)} break off")
         stream.seek(length, io.SEEK_CUR)
 
@@ -347,11 +347,11 @@ def _skip_sequence(stream: BinaryIO, coding: Coding, end: int) -> None:
             opened -= 1  # an item delimiter, where the generator ends by itself
             continue
         stream.seek(gate.offset)
-        if gate.length == _UNDEFINED:
+        if gate.length == UNDEFINED:
             opened += 1
-        elif gate.tag == _SEQUENCE_END:
+        elif gate.tag == SEQUENCE_END:
             opened -= 1
-        elif gate.tag != _ITEM:  # of an item of defined length the elements follow, and no delimiter
+        elif gate.tag != ITEM:  # of an item of defined length the elements follow, and no delimiter
             if gate.offset + gate.length > end:
                 raise HeaderError("truncated header", f"ends inside {tag_text(gate.tag)}")
             stream.seek(gate.length, io.SEEK_CUR)

@@ -87,7 +87,7 @@ def _plain(fields: Fields, context: _Context) -> Plane:
     C.8.8.3). Without a position the spacing may be (0018,1164), that at the detector: it tells the shape of pixels, and
     no distances in the patient, so no volume is made of it.
     """
-    position = None if _is_montage(fields) else _vector(fields, "ImagePositionPatient")
+    position = _vector(fields, "ImagePositionPatient")
     slope = "DoseGridScaling" if fields.has_value("DoseGridScaling") else "RescaleSlope"
     return Plane(
         position=position,
@@ -99,12 +99,6 @@ def _plain(fields: Fields, context: _Context) -> Plane:
         traits=traits_of(fields),
         component=component_of(fields, context.modality),
     )
-
-
-def _is_montage(fields: Fields) -> bool:
-    """Whether the image is a Siemens mosaic: many slices side by side, and its position is that of none of them."""
-    kind = fields.value("ImageType")
-    return isinstance(kind, list) and "MOSAIC" in kind
 
 
 def _overlaid(plane: Plane, group: Fields | None, context: _Context) -> Plane:

@@ -6,7 +6,7 @@ Sorts out what has no geometry of its own, and what kind of plane the rest is. D
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,10 +68,12 @@ class Planes:
 
 
 def image(instance: Instance) -> Pixels | None:
-    """The pixel description of an instance that can lie in a layout, else None."""
+    """The pixel description of an instance that can lie in a layout, else None; of a mosaic that of its tiles."""
     pixels = instance.pixels
     if pixels is None or instance.is_index or pixels.rows <= 0 or pixels.columns <= 0 or pixels.frames > FRAME_LIMIT:
         return None
+    if (mosaic := instance.mosaic) is not None:
+        return replace(pixels, rows=mosaic.rows, columns=mosaic.columns, frames=mosaic.tiles)
     return pixels
 
 

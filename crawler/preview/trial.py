@@ -101,7 +101,7 @@ def _gather(files: Sequence[File], source: str) -> None:
 
 def _small(config: Config, source: str, target: str) -> Config:
     """The same outputs from and to other places, by one worker at most."""
-    metadata, media, volume = config.metadata, config.media, config.volume
+    metadata, media, volume, preview = config.metadata, config.media, config.volume, config.preview
     return replace(
         config,
         num_workers=min(1, config.num_workers),
@@ -111,6 +111,7 @@ def _small(config: Config, source: str, target: str) -> Config:
         metadata=replace(metadata, file="metadata.jsonl", append=True) if metadata else None,
         media=replace(media, dir="media") if media else None,
         volume=replace(volume, dir="volumes") if volume else None,
+        preview=replace(preview, dir="previews") if preview else None,
     )
 
 

@@ -6,9 +6,11 @@ A new format is one module here and one row below. Importing this imports none o
 
 from __future__ import annotations
 
-from crawler.sections import ImageSection, VideoSection
+from crawler.sections import ImageSection, VideoFormat, VideoSection
 from crawler.sinks.base import FileSubject, LayoutSubject, Renderer, Sink, Target, require
 from crawler.sinks.bids import FIELDS
+from crawler.sinks.frames import FramesOptions, FramesSink
+from crawler.sinks.gif import GifOptions, GifSink
 from crawler.sinks.hdf5 import Hdf5Sink
 from crawler.sinks.image import ImageOptions, ImageSink
 from crawler.sinks.mat import MatSink
@@ -26,13 +28,15 @@ __all__ = [
     "Renderer",
     "Sink",
     "Target",
-    "media_sink",
+    "media_sinks",
     "require",
 ]
 
 SINKS: dict[str, type[Sink]] = {
     "image": ImageSink,
     "video": VideoSink,
+    "gif": GifSink,
+    "frames": FramesSink,
     "hdf5": Hdf5Sink,
     "nifti": NiftiSink,
     "nii": PlainNiftiSink,
@@ -47,8 +51,13 @@ NOTED = tuple(dict.fromkeys(keyword for keyword, _ in FIELDS.values()))
 LAYOUT_SINKS = {name: sink for name, sink in SINKS.items() if sink.per == "layout"}
 
 
-def media_sink(section: ImageSection | VideoSection) -> Sink:
-    """Make the sink that a section asks for, with its options.
+def media_sinks(section: ImageSection | VideoSection, bits: int = 16) -> list[Sink]:
+    """Make the sinks that a section asks for, with their options.
+
+    Parameters
+    ----------
+    bits
+        Of a grey frame that becomes a picture of its own.
 
     Raises
     ------
@@ -57,11 +66,19 @@ def media_sink(section: ImageSection | VideoSection) -> Sink:
     """
     if isinstance(section, ImageSection):
         parameters = section.save_method_kwargs.pil_writer_params
-        return ImageSink(ImageOptions(section.extension, section.bits, parameters))
+        return [ImageSink(ImageOptions(section.extension, section.bits, parameters))]
+    return [_video_sink(section, name, bits) for name in section.formats]
+
+
+def _video_sink(section: VideoSection, name: VideoFormat, bits: int) -> Sink:
+    if name == ".gif":
+        return GifSink(GifOptions(section.fps))
+    if name == "frames":
+        return FramesSink(FramesOptions(bits))
     encoding = section.save_method_kwargs.encoding_args
     return VideoSink(
         VideoOptions(
-            extension=section.extension,
+            extension=name,
             fps=section.fps,
             encoding_format=section.save_method_kwargs.encoding_format,
             pix_fmt=encoding.pix_fmt,

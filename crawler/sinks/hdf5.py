@@ -1,8 +1,10 @@
 """A layout as one HDF5 file: dataset ``image`` with its geometry, dataset ``provenance`` with its origin.
 
 A further axis whose steps are numbers has them as a dimension scale, ``axis_<name>``. Frames are written as they come,
-one compressed chunk each, so memory holds a few frames whatever the size of the volume. Values are taken as they are:
-rescaling is the engine's business. Plain h5py, MATLAB or HDFView read the file.
+one chunk each, so memory holds a few frames whatever the size of the volume. Values are taken as they are: rescaling is
+the engine's business. Chunks are shuffled and deflated here and written as they are, past HDF5's own filters: 890 CT
+frames of 512 x 512 x 16 bit a second instead of 160, 9 % larger (`deflate.py`). Plain h5py, MATLAB or HDFView read the
+file as gzip with shuffle.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from crawler.errors import ConfigError, SinkError
+from crawler.errors import SinkError
 from crawler.model import Frame, Product
 from crawler.sinks.base import LayoutSubject, Order, Per, Target, discard, write_error, writing
+from crawler.sinks.deflate import LEVEL, check_level, shuffled
 from crawler.sinks.pending import Pending
 from crawler.sinks.provenance import attributes, axis_fields, columns, is_number
 
@@ -28,17 +31,20 @@ from crawler.sinks.provenance import attributes, axis_fields, columns, is_number
 VERSIONS = ("v108", "v108")
 # What h5py raises when the library refuses, besides OSError.
 REFUSALS = (ValueError, TypeError, RuntimeError, KeyError)
+GZIP = 4
+"""Level that the file names, h5py's own: by it other programs deflate chunks that they change. zlib knows 0 to 9."""
+NOT_DEFLATED = 0b10
+"""Mask of a chunk that the second filter passed over, deflate after shuffle (H5Zpublic.h: bits skip filters)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hdf5Options:
-    """How volumes are compressed: gzip level from 0 to 9; 4 is h5py's own choice."""
+    """How volumes are compressed: level of ISA-L from 0 to 3."""
 
-    level: int = 4
+    level: int = LEVEL
 
     def __post_init__(self) -> None:
-        if not 0 <= self.level <= 9:
-            raise ConfigError(f"hdf5 level: {self.level} is not between 0 and 9")
+        check_level(self.level, "hdf5")
 
 
 class Hdf5Sink:
@@ -96,7 +102,7 @@ class Hdf5Sink:
         """
         self._pending.take(index, frame)
         with self._guarded():
-            self._image[index] = frame.values
+            self._write_chunk(index, frame.values)
 
     def close(self) -> list[Product]:
         """Finish the file and put it in place.
@@ -155,7 +161,7 @@ class Hdf5Sink:
             dtype=self._subject.dtype,
             chunks=(1,) * leading + layout.shape[leading:],
             compression="gzip",
-            compression_opts=self._options.level,
+            compression_opts=GZIP,
             shuffle=True,
             track_times=False,  # equal volumes, equal bytes
         )
@@ -170,6 +176,18 @@ class Hdf5Sink:
         self._file.create_dataset(
             "provenance", data=rows, compression="gzip", compression_opts=4, shuffle=True, track_times=False
         )
+
+    def _write_chunk(self, index: tuple[int, ...], values: npt.NDArray[Any]) -> None:
+        """Write a frame as the chunk that it is, through the two filters that the dataset names."""
+        from isal import isal_zlib
+
+        image = self._image
+        # In the file's type: its byte order, too, is not looked at again.
+        source = shuffled(np.ascontiguousarray(values, dtype=image.dtype))
+        chunk = isal_zlib.compress(source, self._options.level)
+        # As HDF5 does it: what deflate does not make smaller is kept as it is.
+        data, mask = (chunk, 0) if len(chunk) < source.nbytes else (source, NOT_DEFLATED)
+        image.id.write_direct_chunk((*index, *(0,) * (image.ndim - len(index))), data, mask)
 
     def _attach_scales(self) -> None:
         """Say where the steps of further axes lie in HDF5's own way ("HDF5 Dimension Scale Specification")."""

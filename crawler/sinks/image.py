@@ -1,14 +1,10 @@
 """One frame as a still picture, in any format that Pillow writes.
 
-How the frame looks is the display's business (`display.py`); here it only gets encoded. No pixel is scaled, cropped or
-padded.
+How the frame looks is the display's business (`display.py`); here it only gets encoded, by `picture.py`.
 """
 
 from __future__ import annotations
 
-import difflib
-import io
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,28 +12,7 @@ from typing import Any, ClassVar
 from crawler.errors import ConfigError, SinkError
 from crawler.model import Frame, Product
 from crawler.sinks.base import FileSubject, Order, Per, Target, discard, writing
-
-# Formats in which Pillow 13 keeps 16 bit grey as it is: each was written and read back. Others get 8 bit.
-SIXTEEN_BIT = frozenset({"PNG", "TIFF", "PPM", "JPEG2000"})
-
-# Pillow passes over a parameter that it does not know without a word, so a misspelt one would change nothing. These
-# are the parameters of a still picture that YAML can express (Pillow handbook, "Image file formats").
-# A format that is not listed takes any.
-PARAMETERS = {
-    "BMP": "dpi",
-    "GIF": "comment interlace optimize",
-    "JPEG": "comment dpi keep_rgb optimize progressive qtables quality restart_marker_blocks restart_marker_rows smooth"
-    " streamtype subsampling",
-    "JPEG2000": "cinema_mode codeblock_size comment irreversible mct no_jp2 num_resolutions offset plt precinct_size"
-    " progression quality_layers quality_mode signed tile_offset tile_size",
-    "PNG": "bits compress_level compress_type dpi optimize transparency",
-    "TIFF": "artist big_tiff compression copyright date_time description dpi quality resolution resolution_unit"
-    " software strip_size tiffinfo x_resolution y_resolution",
-    "WEBP": "exact lossless method quality",
-}
-
-# What Pillow's encoders raise for values that they cannot use, besides OSError.
-REFUSALS = (ValueError, TypeError, KeyError, AttributeError, OverflowError, SystemError, struct.error)
+from crawler.sinks.picture import SIXTEEN_BIT, check_parameters, encode, format_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +67,8 @@ class ImageSink:
         """
         self._target = target
         self._subject = subject
-        self._format = _format(self.extension)
-        _check_parameters(self._format, self._options.pil_writer_params)
+        self._format = format_of(self.extension)
+        check_parameters(self._format, self._options.pil_writer_params)
 
     def put(self, index: tuple[int, ...], frame: Frame) -> None:
         """Write the frame to an unfinished file.
@@ -108,22 +83,11 @@ class ImageSink:
         if self._scratch:
             raise SinkError("more than one frame", f"one image holds one frame, {index} is another")
         bits = self._options.bits if self._format in SIXTEEN_BIT else 8
-        # Encoded in memory: while Pillow writes to a file it loses the number of the system's error, and a full disk
-        # could not be told from a bad picture.
-        encoded = self._encode(self._subject.display.render(frame, bits))
+        pixels = self._subject.display.render(frame, bits)
+        encoded = encode(pixels, self._format, self.extension, self._options.pil_writer_params)
         self._scratch = self._target.scratch(self.extension)
         with writing(), open(self._scratch, "xb") as sink:
             sink.write(encoded)
-
-    def _encode(self, pixels: Any) -> bytes:
-        from PIL import Image
-
-        buffer = _Buffer(self.extension)
-        try:
-            Image.fromarray(pixels).save(buffer, format=self._format, **self._options.pil_writer_params)
-        except (OSError, *REFUSALS) as error:
-            raise SinkError("image not encoded", f"{self._format}: {error}") from error
-        return buffer.getvalue()  # not getbuffer: CPython 3.12.1 may crash collecting one (gh-111049)
 
     def close(self) -> list[Product]:
         """Put the file in place.
@@ -146,36 +110,3 @@ class ImageSink:
         if self._scratch:
             discard(self._scratch)
             self._scratch = ""
-
-
-class _Buffer(io.BytesIO):
-    """A file in memory; by its name Pillow tells a bare code stream (.j2k) from a boxed one (.jp2)."""
-
-    def __init__(self, extension: str) -> None:
-        super().__init__()
-        self.name = f"image{extension}"
-
-
-def _format(extension: str) -> str:
-    """Pillow's name of the format with this extension."""
-    from PIL import Image
-
-    extension = extension.lower()
-    Image.preinit()
-    if extension not in Image.EXTENSION:
-        Image.init()  # the less common plug-ins
-    name = Image.EXTENSION.get(extension, "")
-    if name not in Image.SAVE:
-        raise SinkError("unknown image format", f"Pillow writes no {extension} files")
-    return name
-
-
-def _check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
-    if name not in PARAMETERS:
-        return
-    known = PARAMETERS[name].split()
-    for parameter in parameters:
-        if parameter not in known:
-            nearest = difflib.get_close_matches(parameter, known, 1)
-            hint = f", the nearest is {nearest[0]}" if nearest else ""
-            raise SinkError("unknown writer parameter", f"{name} has no {parameter}{hint}")

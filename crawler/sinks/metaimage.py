@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 import os
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from crawler.errors import ConfigError, SinkError
+from crawler.errors import SinkError
 from crawler.geometry import Floats
 from crawler.sinks.base import LayoutSubject
+from crawler.sinks.deflate import LEVEL, ZLIB, Packed, check_level
 from crawler.sinks.provenance import spacing, write_provenance
-from crawler.sinks.raster import BLOCK, Part, Plan, Raster, RasterSink
+from crawler.sinks.raster import Part, Plan, Raster, RasterSink
 from crawler.sinks.timing import period
 
 TYPES = {
@@ -62,13 +62,12 @@ class MetaImageSink(RasterSink):
 
 @dataclass(frozen=True, slots=True)
 class DetachedOptions:
-    """How volumes are compressed: zlib level from 0 to 9; 1 as for NIfTI."""
+    """How volumes are compressed: level of ISA-L from 0 to 3."""
 
-    level: int = 1
+    level: int = LEVEL
 
     def __post_init__(self) -> None:
-        if not 0 <= self.level <= 9:
-            raise ConfigError(f"mhd level: {self.level} is not between 0 and 9")
+        check_level(self.level, "mhd")
 
 
 class DetachedMetaImageSink(MetaImageSink):
@@ -81,21 +80,20 @@ class DetachedMetaImageSink(MetaImageSink):
         _fields(subject, shape)  # refuses what the header could not say in the end
         return Plan(b"", subject.dtype.newbyteorder("<"))
 
+    def _packer(self) -> Packed | None:
+        return Packed(self._scratch(".zraw"), self._options.level, ZLIB)
+
     def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
-        packed, header = self._scratch(".zraw"), self._scratch(self.extension)
-        stream = zlib.compressobj(self._options.level)
-        with open(raster.path, "rb") as source, open(packed, "xb") as file:
-            while block := source.read(BLOCK):
-                file.write(stream.compress(block))
-            file.write(stream.flush())
-            size = file.tell()
+        assert self._packed is not None
+        header = self._scratch(self.extension)
+        size = os.path.getsize(self._packed.path)
         fields = _fields(subject, raster.shape) | {"CompressedData": "True", "CompressedDataSize": str(size)}
         data = os.path.basename(self._target.path) + ".zraw"  # beside the header, wherever both are moved
         with open(header, "xb") as file:
             file.write(_head({**fields, "ElementDataFile": data}))
         return [
             Part(header, self.extension, "volume"),
-            Part(packed, ".zraw", "sidecar"),
+            Part(self._packed.path, ".zraw", "sidecar"),
             self._origin(subject),
         ]
 

@@ -1,13 +1,15 @@
 """Volumes that are spooled: frames go to one raw array on disk as they come, and formats are made of it at the end.
 
 What a format adds is a subclass of `RasterSink` with two methods. Frames may come in any order, since each has its
-place in the file; memory holds one of them. Values are taken as they are: rescaling is the engine's business.
+place in the file; memory holds one of them. Formats that compress the array as a whole get frames that come in its
+order at once, and only the others wait on disk. Values are taken as they are: rescaling is the engine's business.
 """
 
 from __future__ import annotations
 
 import math
 import mmap
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +22,7 @@ import numpy.typing as npt
 from crawler.errors import SinkError
 from crawler.model import Frame, Product
 from crawler.sinks.base import LayoutSubject, Order, Per, Target, discard, writing
+from crawler.sinks.deflate import Packed
 from crawler.sinks.pending import Pending
 from crawler.sinks.provenance import leading_axes
 
@@ -66,6 +69,9 @@ class Raster:
         Of the file, which must not exist.
     shape, axes
         Array shape and the names of the axes, leading ones first.
+    packed
+        Gets the head and all voxels in their order: as soon as they come, or at `close`. Then the file is no array any
+        more; of CT, whose slices come in order, it stays empty, which saves 512 KB of writing and reading a slice.
 
     Raises
     ------
@@ -73,12 +79,17 @@ class Raster:
         From every method, as the system raised it.
     """
 
-    def __init__(self, path: str, plan: Plan, shape: tuple[int, ...], axes: tuple[str, ...]) -> None:
+    def __init__(
+        self, path: str, plan: Plan, shape: tuple[int, ...], axes: tuple[str, ...], packed: Packed | None = None
+    ) -> None:
         self.path, self.plan, self.shape, self.axes = path, plan, shape, axes
         self._mapped: mmap.mmap | None = None
+        self._packed = packed
+        self._next = 0  # up to here in the file, bytes are packed
+        self._waiting: set[int] = set()  # where frames lie that came before their turn
         self._file = open(path, "x+b", buffering=0)  # noqa: SIM115 - closed by `close`
         try:
-            self._write(0, plan.head)
+            self._put(0, memoryview(plan.head))
             self._file.truncate(len(plan.head) + math.prod(shape) * plan.dtype.itemsize)
         except OSError:
             self._file.close()
@@ -90,7 +101,7 @@ class Raster:
         for place, length in zip(index, self.shape, strict=False):
             number = number * length + place
         voxels = np.ascontiguousarray(values, dtype=self.plan.dtype)
-        self._write(len(self.plan.head) + number * voxels.nbytes, voxels.reshape(-1).view(np.uint8).data)
+        self._put(len(self.plan.head) + number * voxels.nbytes, voxels.reshape(-1).view(np.uint8).data)
 
     def view(self) -> npt.NDArray[Any]:
         """The voxels, read-only and mapped: pages of the file are in memory once they are used, until `release`."""
@@ -110,6 +121,31 @@ class Raster:
     def close(self) -> None:
         """Finish writing; some network file systems report a full disk only here."""
         self._file.close()
+
+    def pack_rest(self) -> None:
+        """Pack what no frame has reached yet, in the array's order."""
+        self._pack(self._file.seek(0, os.SEEK_END))
+
+    def _put(self, offset: int, data: memoryview) -> None:
+        """Write to the file, or pack at once what comes in its turn, and all that waited for it."""
+        if self._packed is None:
+            self._write(offset, data)
+        elif offset != self._next:
+            self._write(offset, data)
+            self._waiting.add(offset)
+        else:
+            self._packed.write(data)
+            self._next += len(data)
+            while self._next in self._waiting:  # frames are of one size
+                self._waiting.remove(self._next)
+                self._pack(self._next + len(data))
+
+    def _pack(self, end: int) -> None:
+        """Pack what the file holds, from where packing stands up to a place."""
+        self._file.seek(self._next)
+        while self._packed is not None and (block := self._file.read(min(BLOCK, end - self._next))):
+            self._packed.write(block)
+            self._next += len(block)
 
     def _write(self, offset: int, data: bytes | memoryview) -> None:
         self._file.seek(offset)
@@ -133,6 +169,7 @@ class RasterSink(ABC):
     def __init__(self, options: Any = None) -> None:
         self._options = options or self.Options()
         self._raster: Raster | None = None
+        self._packed: Packed | None = None
         self._unfinished: list[str] = []
 
     @abstractmethod
@@ -142,6 +179,10 @@ class RasterSink(ABC):
     @abstractmethod
     def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
         """Make the files of the complete array, the volume first. Raises SinkError and OSError."""
+
+    def _packer(self) -> Packed | None:
+        """Open the file that head and voxels are compressed into as a whole, where the format has one."""
+        return None
 
     def open(self, target: Target, subject: LayoutSubject) -> None:
         """Begin.
@@ -162,7 +203,9 @@ class RasterSink(ABC):
         plan = self._plan(subject, shape)
         try:
             with writing():
-                self._raster = Raster(self._scratch(), plan, shape, tuple(layout.axes[axis] for axis in order))
+                self._packed = self._packer()
+                axes = tuple(layout.axes[axis] for axis in order)
+                self._raster = Raster(self._scratch(), plan, shape, axes, self._packed)
         except BaseException:
             self.abort()  # the caller has no open sink to abort
             raise
@@ -188,6 +231,9 @@ class RasterSink(ABC):
             raise SinkError("volume not written", "it is closed")
         self._pending.check_complete()
         with writing():
+            if self._packed is not None:
+                self._raster.pack_rest()
+                self._packed.finish()
             self._raster.close()
             parts = self._finish(self._subject, self._raster)
         products: list[Product] = []
@@ -208,6 +254,10 @@ class RasterSink(ABC):
             with suppress(OSError):
                 self._raster.close()
             self._raster = None
+        if self._packed is not None:
+            with suppress(OSError):
+                self._packed.close()
+            self._packed = None
         while self._unfinished:
             discard(self._unfinished.pop())
 

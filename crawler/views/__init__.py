@@ -1,21 +1,48 @@
-"""Files made from ledger and JSONL alone: tables, logs, an index. A new one is a module here and a row in `VIEWS`."""
+"""Files made from ledger and JSONL alone: tables, logs, an index. A new one is a module here and a row in `views`."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 from crawler.config import Config
+from crawler.errors import StopError
 from crawler.ledger import Ledger
 from crawler.summary import Summary
-from crawler.views import csv, failures, index, missing, series, totals
+from crawler.views import excel, failures, index, metadata, missing, mr_cleaned, report, series, totals
 from crawler.views.base import Context, View, whole
 
-VIEWS: tuple[View, ...] = (failures.VIEW, missing.VIEW, series.VIEW, csv.VIEW, index.VIEW, totals.VIEW)
+INSTALL = "python -m pip install -r requirements-tables.txt"
+
+
+def views(config: Config) -> tuple[View, ...]:
+    """Every view that a configuration may have."""
+    of_rows = metadata.views(config)
+    return (failures.VIEW, missing.VIEW, series.VIEW, *of_rows, excel.VIEW, index.VIEW, totals.VIEW, report.VIEW)
 
 
 def paths(config: Config) -> list[str]:
     """Every file that views make under a configuration."""
-    return [path for view in VIEWS if (path := view.path(config))]
+    return [path for view in views(config) if (path := view.path(config))]
+
+
+def check(config: Config) -> None:
+    """Find what would stop the views at the end of a run before it begins.
+
+    Raises
+    ------
+    ConfigError
+        A template, or the rules of MR, are not what they should be.
+    StopError
+        A package is not installed.
+    """
+    for wanted, packages in metadata.needs(config).items():
+        missing_ones = [name for name in packages if importlib.util.find_spec(name) is None]
+        if missing_ones:
+            raise StopError(f"{wanted} needs {', '.join(missing_ones)}: install with `{INSTALL}`")
+    paths(config)  # reads the templates
+    if mr_cleaned.is_wanted(config):
+        mr_cleaned.check(config)
 
 
 def build(config: Config, ledger: Ledger, summary: Summary) -> list[str]:
@@ -28,13 +55,18 @@ def build(config: Config, ledger: Ledger, summary: Summary) -> list[str]:
     """
     made: list[str] = []
     revision = ledger.get("revision", 0)
-    for view in VIEWS:
+    for view in views(config):
         path = view.path(config)
         mark = f"view {view.name}"
-        if path is None or (ledger.get(mark) == revision and os.path.exists(path)):
+        if path is None:
+            continue
+        state = [revision, view.shape(config)]
+        if ledger.get(mark) == [*state, os.path.exists(path)]:
             continue
         with whole(path) as scratch:
             view.build(Context(config, ledger, summary), scratch)
-        ledger.put(mark, revision)
-        made.append(path)
+        written = os.path.exists(path)
+        ledger.put(mark, [*state, written])
+        if written:
+            made.append(path)
     return made

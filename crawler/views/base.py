@@ -6,11 +6,13 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from crawler.config import Config
 from crawler.ledger import Ledger
 from crawler.store import disk_error
 from crawler.summary import Summary
+from crawler.tabular.grid import Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +33,29 @@ class View:
     path
         Where it lies under a configuration, or None when it is not wanted.
     build
-        Writes it, streaming, to the path it is given.
+        Writes it, streaming, to the path it is given; or writes nothing, and there is no file.
+    shape
+        JSON value of what shapes it beside ledger and JSONL: it is made anew when that changes.
     """
 
     name: str
     path: Callable[[Config], str | None]
     build: Callable[[Context, str], None]
+    shape: Callable[[Config], Any] = lambda config: None
+
+
+def lines_of(config: Config) -> Lines:
+    """The JSONL of a configuration that has one."""
+    if config.metadata is None or config.metadata_path is None:
+        raise ValueError("the configuration has no metadata")
+    return Lines(config.metadata_path, config.metadata.keys)
 
 
 @contextlib.contextmanager
 def whole(path: str) -> Iterator[str]:
     """Give a path to write to; rename it into place at the end, so that a reader never sees half a file.
+
+    Where nothing was written, the file that an earlier run made goes.
 
     Raises
     ------
@@ -52,7 +66,11 @@ def whole(path: str) -> Iterator[str]:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         yield scratch
-        os.replace(scratch, path)
+        if os.path.exists(scratch):
+            os.replace(scratch, path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
     except OSError as error:
         raise disk_error(error, path) from None
     finally:
