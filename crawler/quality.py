@@ -150,9 +150,9 @@ def grey_of(frame: Frame, table: Lut | None = None, palette: Lut | None = None, 
     step = math.ceil(math.sqrt(rows * columns / SAMPLED_VALUES)) or 1
     stored = frame.values[::step, ::step]
     if stored.ndim == 3:
-        return np.rint(to_rgb(replace(frame, values=stored)) @ np.array(LUMA))
+        return np.asarray(np.rint(to_rgb(replace(frame, values=stored)) @ np.array(LUMA)))
     if palette is not None:
-        return np.rint(palette(stored) @ np.array(LUMA))
+        return np.asarray(np.rint(palette(stored) @ np.array(LUMA)))
     with np.errstate(over="ignore", invalid="ignore"):  # an absurd slope gives infinities, as IEEE 754 has it
         grey = rescaled(stored, frame.slope, frame.intercept, table)
     absent = ~np.isfinite(grey)
