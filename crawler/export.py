@@ -13,39 +13,27 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-import orjson
-
 from crawler import choice
-from crawler.beside import EXISTS, Beside
+from crawler.beside import Beside
 from crawler.border import Border
-from crawler.dataset.dictionary import key_for
 from crawler.dataset.mosaic import tiles_of
 from crawler.encoded import is_encoded
 from crawler.errors import LayoutError, PixelError
 from crawler.files import open_file
 from crawler.inspection import Inspection
 from crawler.layout import layouts, scan_verdict
-from crawler.media import Gallery, Medium, Member, is_stack
+from crawler.media import Gallery, Medium, Member
 from crawler.model import Frame, Layout, Outcome, Product, Scan
 from crawler.naming import scan_digest
-from crawler.paths import portable
+from crawler.outputs import LayoutOutputs, Wanted, relative
 from crawler.pixels import frames
-from crawler.previews import Previews
 from crawler.result import Header, ScanResult, Setup, State, write_rows
-from crawler.shown.lut import Lut, modality_lut
-from crawler.shown.tables import Tables
-from crawler.sinks import LAYOUT_SINKS, NOTED, LayoutSubject, Target
-from crawler.values import value_type
-from crawler.volumes import Identity, Volume, files_of, identity_of, photometric_of, sharing
+from crawler.volumes import sharing
 from crawler.worker import Watch
 
 DUPLICATE = Outcome("skipped", "", "duplicate", "byte-identical to another file of its scan: row and media, no volume")
 INDEX = Outcome("skipped", "", "index", "a DICOMDIR lists files and holds no image")
 CUT_SHORT = ("truncated pixel data", "frame missing")
-
-Wanted = dict[int, list[tuple[Volume | Medium, tuple[int, ...]]]]
-"""Frame number -> the volumes and videos of stacks that want it, and where it lands in each."""
 
 
 class ScanExport:
@@ -76,7 +64,7 @@ class ScanExport:
         poison: Mapping[int, Outcome],
         found: frozenset[str],
     ) -> None:
-        self.setup, self.watch, self.mirror = setup, watch, mirror
+        self.setup, self.watch = setup, watch
         self.headers, self.stems, self.items, self.found = headers, stems, items, found
         instances = tuple(header.instance for header in headers)
         self.scan = Scan(scan_id, instances[0].series_uid, instances)
@@ -88,18 +76,12 @@ class ScanExport:
         self.inspection = Inspection(setup, headers, self.states)
         self.unshown = {number for number, one in enumerate(instances) if self.gallery.section(one) is not None}
         self.media: list[Product] = []
-        self.tables: dict[int, Lut | None] = {}
-        self.written: dict[Identity, list[Product]] = {}
-        self.stacks: dict[Identity, list[Product]] = {}
-        self.previews: dict[Identity, list[Product]] = {}
-        self.of_layouts = (self.written, self.stacks, self.previews)
+        base = os.path.join(mirror, scan_id.rpartition("/")[2])
+        self.outputs = LayoutOutputs(setup, watch, base, headers, self.states, items, self.gallery, found)
 
     def give_up(self, outcome: Outcome) -> ScanResult:
         """What remains of a scan whose export failed as a whole: its rows, and one outcome for all of its files."""
-        for made in self.of_layouts:
-            for product in (product for some in made.values() for product in some):
-                os.unlink(product.path)
-            made.clear()
+        self.outputs.discard()
         for state in self.states:
             state.volumes = []
             state.settle(outcome)
@@ -117,7 +99,7 @@ class ScanExport:
             if self._write(plan, members, part):
                 break
         self._write_beside()
-        self._settle_volumes(plan, members)
+        self.outputs.settle(plan, members)
         self._check_left_over(plan, members)
         self.watch.note(self.items[0], "layout")
         return self._result({**scan_verdict(plan, part), "n_files": len(self.headers)})
@@ -125,8 +107,7 @@ class ScanExport:
     def _result(self, verdict: dict[str, Any]) -> ScanResult:
         files = tuple((h.instance.file, state.outcome) for h, state in zip(self.headers, self.states, strict=True))
         digest = scan_digest((file for file, _ in files), self.stems)
-        of_layouts = (some for made in self.of_layouts for some in made.values())
-        products = [*self.media, *(product for some in of_layouts for product in some)]
+        products = [*self.media, *self.outputs.products()]
         verdict = verdict | self.inspection.settle()
         rows = write_rows(self.setup, self.scan.scan_id, self.headers, self.states)
         return ScanResult(self.scan.scan_id, self.scan.series_uid, digest, files, tuple(products), verdict, rows)
@@ -135,7 +116,7 @@ class ScanExport:
         """Mark what the section `select` leaves out: no pixel of it is read, and it has no media and no volume."""
         if self.setup.select is None:
             return
-        scan = [choice.Candidate(header.instance, partial(_record, header)) for header in self.headers]
+        scan = [choice.Candidate(header.instance, header.record) for header in self.headers]
         for number, outcome in choice.left_out(self.setup.select, scan, self.setup.keys).items():
             self.states[number].bar(outcome)
             self.unshown.discard(number)
@@ -171,10 +152,11 @@ class ScanExport:
                 outcome = Outcome("failed", "layout", "refused by volume.irregular", layout.refused)
                 for place in layout.placement if layout.refused else ():
                     self.states[members[place.instance]].settle(outcome)
-        if self.setup.volume is not None or self.setup.stacks or self.setup.preview is not None:
-            for group in sharing(layout for layout in plan if not layout.refused):
-                if not self._write_group(group, members, part):
+        for group in sharing(layout for layout in plan if not layout.refused) if self.outputs.wanted else ():
+            with self.outputs.open(group, members, part) as opened:
+                if not all(self._decode(number, of_file) for number, of_file in opened.wanted.items()):
                     return False
+                opened.close()
         for number in sorted(self.unshown | self.inspection.waiting):
             self._decode(number, {})
         return True
@@ -187,46 +169,6 @@ class ScanExport:
                 advance = partial(self.watch.note, self.items[number], "write")
                 advance()
                 self.media += beside.write(header, self.stems[number], state, advance)
-
-    def _write_group(self, group: Sequence[Layout], members: Sequence[int], part: Scan) -> bool:
-        """Write layouts that share files."""
-        wanted: dict[int, Wanted] = {}
-        volumes: list[Volume] = []
-        pictures: list[tuple[Identity, Medium, dict[Identity, list[Product]]]] = []
-        for layout in group:
-            identity = identity_of(layout, members)
-            takers: list[Volume | Medium] = []
-            preview, needed = None, frozenset[tuple[int, ...]]()
-            if self.setup.volume is not None and identity not in self.written:
-                volumes.append(self._open_volume(layout, members, part))
-                takers.append(volumes[-1])
-            if self.setup.stacks and identity not in self.stacks and is_stack(layout, part.instances):
-                stack = self._open_stack(layout, members)
-                takers.append(stack)
-                pictures.append((identity, stack, self.stacks))
-            if self.setup.preview is not None and identity not in self.previews:
-                preview, needed = self._open_preview(layout, members)
-                pictures.append((identity, preview, self.previews))
-            for place in layout.placement:
-                needing = [*takers, preview] if preview is not None and place.index in needed else takers
-                if needing:
-                    of_file = wanted.setdefault(members[place.instance], {})
-                    of_file.setdefault(place.frame, []).extend((taker, place.index) for taker in needing)
-        try:
-            for number, of_file in wanted.items():
-                if not self._decode(number, of_file):
-                    return False
-            for volume in volumes:
-                self._close_volume(volume)
-            for identity, picture, made in pictures:
-                self.watch.note(self.items[files_of(identity)[0]], "write")
-                made[identity] = picture.close()
-        finally:
-            for volume in volumes:
-                volume.abort()
-            for _, picture, _ in pictures:
-                picture.abort()
-        return True
 
     # -- one file --------------------------------------------------------------------------------------------------
 
@@ -253,7 +195,7 @@ class ScanExport:
                     medium.put((frame.number,), frame)
                     shown += 1
                 for part in tiles_of(instance, frame) if wanted else ():
-                    part = replace(part, table=self.tables.get(number))
+                    part = replace(part, table=self.outputs.tables.get(number))
                     for taker, index in wanted.get(part.number, ()):
                         taker.put(index, part)
                 self.watch.note(item, "pixels")
@@ -276,98 +218,7 @@ class ScanExport:
         self.watch.note(self.items[number], "write")
         products = medium.close()
         self.media.extend(products)
-        self.states[number].media.extend(self._relative(product, self.setup.media_dir) for product in products)
-
-    # -- one layout ------------------------------------------------------------------------------------------------
-
-    def _open_volume(self, layout: Layout, members: Sequence[int], part: Scan) -> Volume:
-        section, root = self.setup.volume, self.setup.volume_dir
-        placed = [part.instances[number] for number in sorted({place.instance for place in layout.placement})]
-        planes = [part.instances[place.instance].plane(place.frame) for place in layout.placement]
-        values = section.values if section else "stored"
-        photometric = photometric_of(placed[0], values)
-        identity = identity_of(layout, members)
-        settle = partial(self._fail_files, files_of(identity))
-        volume = Volume(identity, np.dtype(np.float64), photometric == "RGB" and values == "modality", settle)
-        with Border("pixels", settle) as border:
-            tables = self._tables(layout, members) if values == "modality" else ()
-            volume.dtype = dtype = value_type(placed, planes, values, tables)
-        if border.failed:
-            return volume
-        subject = LayoutSubject(part, layout, dtype, values, photometric, self._noted(volume.files))
-        base = self._base(layout)
-        for name in section.formats if section and root else ():
-            sink = LAYOUT_SINKS[name]()
-            if f"volume/{base}{sink.extension}" in self.found:
-                for number in volume.files:
-                    self.states[number].volumes.append(portable(base + sink.extension))
-                    self.states[number].settle(EXISTS)
-                continue
-            target = Target(os.path.join(root or "", base), self.setup.temp(root or ""))
-            volume.add(sink, target, subject)
-        return volume
-
-    def _open_stack(self, layout: Layout, members: Sequence[int]) -> Medium:
-        numbers = [members[place.instance] for place in layout.placement]
-        return self.gallery.open_stack(self._base(layout), numbers, partial(self._fail_files, sorted(numbers)))
-
-    def _open_preview(self, layout: Layout, members: Sequence[int]) -> tuple[Medium, frozenset[tuple[int, ...]]]:
-        files = sorted({members[place.instance] for place in layout.placement})
-        previews = Previews(self.setup, self.gallery, self.states, self.found)
-        return previews.open(self._base(layout), layout, members, partial(self._fail_files, files))
-
-    def _base(self, layout: Layout) -> str:
-        """Native relative path of what is made of a layout, without extension."""
-        base = os.path.join(self.mirror, self.scan.scan_id.rpartition("/")[2])
-        return f"{base}-{layout.name}" if layout.name else base
-
-    def _tables(self, layout: Layout, members: Sequence[int]) -> list[Lut]:
-        """Read the Modality LUTs of a layout's files, which also their frames will need."""
-        for number in sorted({members[place.instance] for place in layout.placement}):
-            instance = self.scan.instances[number]
-            if instance.pixels is not None and instance.pixels.has_luts and number not in self.tables:
-                self.tables[number] = modality_lut(Tables(instance))
-        found = (self.tables.get(members[place.instance]) for place in layout.placement)
-        return [table for table in found if table is not None]
-
-    def _noted(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """Elements that volumes note, by keyword, where all of their files agree."""
-        keys = {keyword: key_for(keyword, self.setup.keys) for keyword in NOTED}
-        common: dict[str, Any] = {}
-        for place, number in enumerate(numbers):
-            record = _record(self.headers[number])
-            values = {keyword: record.get(key) for keyword, key in keys.items()}
-            common = values if not place else {k: v for k, v in common.items() if values[k] == v}
-        return {keyword: value for keyword, value in common.items() if value is not None}
-
-    def _close_volume(self, volume: Volume) -> None:
-        if not volume.sinks:
-            return
-        self.watch.note(self.items[volume.files[0]], "write")
-        self.written[volume.identity] = volume.close()
-
-    def _fail_files(self, numbers: Sequence[int], outcome: Outcome) -> None:
-        """A volume that cannot be written fails all of its files; their rows, media and other volumes stay."""
-        for number in numbers:
-            self.states[number].settle(outcome)
-
-    def _settle_volumes(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
-        """Tell each file of its volumes and stacks' videos, and delete those that a file's failure made obsolete."""
-        valid = {identity_of(layout, members) for layout in plan}
-        for made in self.of_layouts:
-            obsolete = [made.pop(identity) for identity in list(made) if identity not in valid]
-            current = {product.path for some in made.values() for product in some}
-            for product in (product for some in obsolete for product in some):
-                if product.path not in current:
-                    os.unlink(product.path)
-        for identity, products in self.written.items():
-            for number in files_of(identity):
-                paths = (self._relative(p, self.setup.volume_dir) for p in products if p.kind == "volume")
-                self.states[number].volumes.extend(paths)
-        for identity, products in self.stacks.items():
-            for number in files_of(identity) if products else ():
-                self.states[number].media_type = self.states[number].media_type or "video"
-                self.states[number].media.extend(self._relative(p, self.setup.media_dir) for p in products)
+        self.states[number].media.extend(relative(product, self.setup.media_dir) for product in products)
 
     def _check_left_over(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
         """An image that no layout could take has failed, and its pixels say why."""
@@ -379,11 +230,3 @@ class ScanExport:
             with Border("pixels", self.states[number].settle):
                 next(iter(frames(self.scan.instances[number], [0], self.setup.pixels)), None)
                 raise LayoutError("no layout", "its header does not describe an image that can be placed")
-
-    def _relative(self, product: Product, root: str | None) -> str:
-        return portable(os.path.relpath(product.path, root))
-
-
-def _record(header: Header) -> dict[str, Any]:
-    record: dict[str, Any] = orjson.loads(header.text() or b"{}")
-    return record

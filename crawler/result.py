@@ -107,6 +107,11 @@ class Header:
             spool.seek(start)
             return spool.read(size)
 
+    def record(self) -> dict[str, Any]:
+        """The record; empty when no output needs it."""
+        record: dict[str, Any] = orjson.loads(self.text() or b"{}")
+        return record
+
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:

@@ -44,8 +44,8 @@ def config_schema(section: type = Config) -> Schema:
     Returns
     -------
     dict
-        Of JSON values. A section may be null, since YAML has nothing else for one without keys; one with a required key
-        may not. Descriptions are the help lines of the keys.
+        Of JSON values. A section may be null, since YAML has nothing else for one without keys, or true; one with a
+        required key may not. Descriptions are the help lines of the keys.
     """
     return {"$schema": DIALECT, "title": "Configuration of dme", **_section(section)}
 
@@ -64,7 +64,7 @@ def _section(section: type) -> Schema:
         if isinstance(inner, type):
             schema = _section(inner)
             if "required" not in schema:
-                schema["type"] = ["object", "null"]
+                schema |= {"type": ["object", "null", "boolean"], "not": {"const": False}}
             properties[field.name] = described | schema
         else:
             default = {} if must else {"default": _default(field)}

@@ -18,7 +18,7 @@ are data, so that a schema or a manual can be printed from the same classes:
     Values that the contract knows and this version does not offer.
 
 Types may be bool, int, float, str, None, object (any value), `Literal`, unions, ``tuple[X, ...]`` (no item twice),
-``tuple[X, Y]``, ``Mapping[str, X]`` and sections. A section that is present but empty takes its defaults.
+``tuple[X, Y]``, ``Mapping[str, X]`` and sections. A section that is present but empty, or true, takes its defaults.
 
 This module knows no key by name, opens no file, and follows YAML aliases but not merge keys (``<<``).
 """
@@ -301,7 +301,7 @@ class _Checker:
     def value(self, kind: Any, value: Any, path: Path, metadata: Mapping[str, Any]) -> Any:
         section, members = _section_in(kind), _members(kind)
         if section is not None:
-            return self.section(section, {} if value is None else value, path)
+            return self.section(section, {} if value is None or value is True else value, path)
         if value is None and types.NoneType in members:
             return None
         for member in members:

@@ -48,6 +48,7 @@ TIERS = (
     "beside inspection recorder ours",
     "media",
     "previews",
+    "outputs",
     "export",
     "work",
     "plan",
