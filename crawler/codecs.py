@@ -16,6 +16,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from pydicom import uid
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 
 from crawler.codestream import (
@@ -66,6 +67,8 @@ FAULTS = (
     EOFError,
     struct.error,
     zlib.error,
+    BytesLengthException,
+    InvalidDicomError,
 )
 
 # Plug-ins in the order in which they are tried: the fastest exact one first. Milliseconds a frame on one core,
