@@ -23,10 +23,8 @@ from crawler.config import Config, load_config  # noqa: E402
 from crawler.earlier import convert  # noqa: E402
 from crawler.errors import ConfigError, StopError  # noqa: E402
 from crawler.paths import portable  # noqa: E402
-from crawler.preview.preflight import preflight  # noqa: E402
 from crawler.progress import make_progress  # noqa: E402
 from crawler.runner import run  # noqa: E402
-from crawler.sample import write_sample  # noqa: E402
 from crawler.schema import config_schema  # noqa: E402
 from crawler.status import read_status  # noqa: E402
 from crawler.summary import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, Summary  # noqa: E402
@@ -156,6 +154,8 @@ def count(text: str) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
+    from crawler.sample import write_sample  # slow to load, as `preflight` is
+
     try:
         files = write_sample(Path(options.dir), broken=options.broken)
     except OSError as error:
@@ -199,6 +199,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _dry_run(config: Config, config_name: str) -> int:
     """Print the table; the trial run has no log, since it is no run of the user's."""
+    from crawler.preview.preflight import preflight
+
     warnings.simplefilter("ignore")
     silence = logging.NullHandler()
     log.addHandler(silence)  # without any handler, logging prints warnings itself

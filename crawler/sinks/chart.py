@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
 from crawler.waveforms import Group
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _MM = 6  # pixels
 DPI = _MM * 25.4  # at which a page prints in its true size
@@ -44,6 +46,8 @@ class _Page:
     """A picture in the making: grid and text first, traces on a mask that is laid over them at the end."""
 
     def __init__(self, width: int, height: int) -> None:
+        from PIL import Image, ImageDraw  # slow to load: most runs draw nothing
+
         self.image = Image.new("RGB", (width, height), _PAPER)
         self.draw = ImageDraw.Draw(self.image)
         self._mask = Image.new("L", (width * _SMOOTH, height * _SMOOTH))
@@ -60,6 +64,8 @@ class _Page:
 
     def text(self, place: tuple[float, float], text: str, size: int, colour: tuple[int, ...] = _INK) -> None:
         """Text with its top left corner at a place."""
+        from PIL import ImageFont
+
         self.draw.text(place, text, colour, ImageFont.load_default(size))
 
     def finish(self) -> Image.Image:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
 from crawler.sketches.planes import Letters
 
@@ -26,6 +25,8 @@ def resized(picture: Array, rows: int, columns: int) -> Array:
     """Return a picture at another size, cubic; what shrinks is averaged over what each pixel covers."""
     if picture.shape[:2] == (rows, columns):
         return picture
+    from PIL import Image  # slow to load: most runs draw nothing
+
     return np.asarray(Image.fromarray(picture).resize((columns, rows), Image.Resampling.BICUBIC))
 
 
@@ -56,6 +57,8 @@ class Canvas:
     """
 
     def __init__(self, width: int, height: int, colour: bool, letters: int = 12) -> None:
+        from PIL import Image, ImageDraw, ImageFont
+
         self.size = (width, height)
         self._sheet = Image.new("RGB" if colour else "L", self.size)
         self._draw = ImageDraw.Draw(self._sheet)
@@ -63,6 +66,8 @@ class Canvas:
 
     def paste(self, picture: Array, left: int, top: int) -> None:
         """Lay a picture down: uint8, shape (rows, columns) or (rows, columns, 3)."""
+        from PIL import Image
+
         self._sheet.paste(Image.fromarray(np.ascontiguousarray(picture)).convert(self._sheet.mode), (left, top))
 
     def text(self, words: str, left: float, top: float, anchor: str = "la") -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import h5py
-
 from crawler.config import Config
 from crawler.store import output_root
 from crawler.views.base import Context, View
@@ -21,6 +19,8 @@ def path(config: Config) -> str | None:
 
 def build(context: Context, target: str) -> None:
     """Write external links, relative to the index: the outputs may be moved together."""
+    import h5py  # slow to load, and needed here only
+
     root = output_root(context.config, "volume")
     base = os.path.relpath(root, os.path.dirname(target))
     with h5py.File(target, "w", libver="latest") as index:
