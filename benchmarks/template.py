@@ -74,8 +74,15 @@ class Template:
 
 
 def ct(side: int = 512) -> Template:
-    """A CT slice (pydicom-data's 693_UNCI, 512 x 512 x 16 bit, explicit VR), cut to `side` x `side`."""
-    dataset = _read("data_store", "data/693_UNCI.dcm")
+    """A CT slice as a scanner writes it, cut to `side` x `side`.
+
+    The header of pydicom's CT_small (GE, explicit VR, 265 elements with private ones; its picture is small) with the
+    picture of pydicom-data's 693_UNCI (512 x 512 x 16 bit; its header was stripped to 53 elements).
+    """
+    dataset, picture = _read("pydicom", "data/test_files/CT_small.dcm"), _read("data_store", "data/693_UNCI.dcm")
+    for element in picture.group_dataset(0x0028):
+        dataset.add(element)
+    dataset.PixelData = picture.PixelData
     _cut(dataset, side)
     _mark_plane(dataset)
     return _template(dataset)
