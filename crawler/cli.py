@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 # read their limits when they are first imported.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+gc.disable()  # modules that load make no garbage, and looking for some costs a tenth of the start
 
 from crawler import __version__  # noqa: E402
 from crawler.config import Config, load_config  # noqa: E402
@@ -29,6 +31,9 @@ from crawler.schema import config_schema  # noqa: E402
 from crawler.status import read_status  # noqa: E402
 from crawler.summary import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, Summary  # noqa: E402
 from crawler.tables import preflight_table, reasons, size_text, status_table  # noqa: E402
+
+gc.freeze()  # nor will they ever be garbage: workers that are forked share them
+gc.enable()
 
 log = logging.getLogger("dme")
 

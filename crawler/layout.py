@@ -15,11 +15,11 @@ import numpy as np
 from crawler import geometry
 from crawler.dataset.mosaic import is_montage
 from crawler.geometry import Floats, Integers
-from crawler.model import Affine, Instance, Layout, Pixels, Place, Plane, Scan, Verdict
+from crawler.model import Affine, Coordinates, Instance, Layout, Pixels, Place, Plane, Scan, Verdict
 from crawler.placing.axes import Stack, stacks
 from crawler.placing.parts import part_of_series
 from crawler.placing.planes import OWN_KIND, Planes, image, planes_of
-from crawler.placing.repeats import BY_ORDER, Separation, separate, trait_key
+from crawler.placing.repeats import BY_ORDER, Separation, number_of, separate, trait_key
 from crawler.placing.verdict import (
     ASSUMED_STEP,
     IN_ORDER,
@@ -263,7 +263,19 @@ def _loose(scan: Scan, planes: Planes, common: Verdict) -> Iterator[_Draft]:
         verdict = replace(common, reason=SHARED_PLANE if shared else _missing(instance))
         axis = "frame" if len(frames) > 1 else "slice"
         layout = _array(image(instance) or Pixels(), (axis,), (len(frames),), placement, verdict)
+        layout = replace(layout, coordinates=_frame_times(instance, frames))
         yield _Draft((int(planes.rank[index]), frames[0], 0, 0), layout)
+
+
+def _frame_times(instance: Instance, frames: Sequence[int]) -> tuple[Coordinates, ...]:
+    """When the frames of a cine were made, where the header says it."""
+    if len(frames) < 2 or len(instance.planes) <= max(frames):
+        return ()
+    times = [number_of(instance.planes[frame].trait("FrameReferenceTime")) for frame in frames]
+    known = tuple(round(time * 1e-3, 6) for time in times if time is not None)
+    if len(known) < len(times):
+        return ()
+    return (Coordinates("frame", known, "FrameReferenceTime", "s"),)
 
 
 def _missing(instance: Instance) -> str:

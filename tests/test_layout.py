@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.layout import layouts
-from crawler.model import TRAITS, File, Instance, Layout, Pixels, Plane, Scan, Verdict
+from crawler.model import TRAITS, Coordinates, File, Instance, Layout, Pixels, Plane, Scan, Verdict
 from crawler.placing import planes
 from crawler.placing.verdict import scan_verdict
 
@@ -302,6 +302,15 @@ def test_a_cine_is_a_layout_of_frames() -> None:
     assert (layout.shape, layout.axes) == ((4, 16, 12, 3), ("frame", "row", "column", "sample"))
     assert layout.affine is None
     assert layout.verdict.reason == "frames without positions of their own"
+
+
+def test_a_cine_knows_its_times() -> None:
+    times = [
+        Plane(traits=tuple(40.0 * number if name == "FrameReferenceTime" else None for name in TRAITS))
+        for number in range(3)
+    ]
+    layout = only(layouts(scan(instance("c", *times))))
+    assert layout.coordinates == (Coordinates("frame", (0.0, 0.04, 0.08), "FrameReferenceTime", "s"),)
 
 
 def test_files_without_geometry_stay_alone() -> None:

@@ -58,6 +58,14 @@ def test_outputs_do_not_depend_on_the_number_of_workers(sample, tmp_path, worker
     assert content(tmp_path / "some") == content(tmp_path / "none")
 
 
+def test_outputs_do_not_depend_on_how_workers_start(sample, tmp_path, monkeypatch):
+    """Windows and macOS start them by spawn."""
+    export(sample, tmp_path / "forked", 2)
+    monkeypatch.setattr("crawler.pool.start_method", lambda: "spawn")
+    export(sample, tmp_path / "spawned", 2)
+    assert content(tmp_path / "spawned") == content(tmp_path / "forked")
+
+
 def test_slices_land_where_their_positions_say(tmp_path):
     ct_series(tmp_path / "in", n=7, orientation="oblique", shuffle=True)
     export(tmp_path / "in", tmp_path / "out")
