@@ -117,7 +117,7 @@ def markdown(results: Results) -> str:
         for pair, mine, its in results.micro
     ]
     if own:
-        parts.append("## Own pieces beside the libraries that they replace, one core")
+        parts.append("## Own pieces beside the libraries that they replace, one core (the pool: two workers)")
         parts.append(_table(("piece", "library", "ratio", "rate", "size"), own))
     return "\n\n".join(parts) + "\n"
 
