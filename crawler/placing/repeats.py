@@ -264,4 +264,4 @@ def _joined(columns: Sequence[Integers]) -> Integers:
     codes = columns[0]
     for column in columns[1:]:
         codes = np.unique(codes * (int(column.max()) + 1) + column, return_inverse=True)[1].reshape(-1)
-    return np.unique(codes, return_inverse=True)[1].reshape(-1)
+    return codes
