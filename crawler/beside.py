@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import orjson
-
 from crawler.border import Border
 from crawler.errors import SinkError
 from crawler.model import Instance, Outcome, Product
 from crawler.paths import portable
-from crawler.result import Header, Setup, State
+from crawler.result import Header, Setup, State, relative
 from crawler.sinks.base import Target, discard
 from crawler.sinks.document import is_document, write_document
 from crawler.sinks.text import EXTENSION, write_text
@@ -97,13 +95,13 @@ class Beside:
                 except Exists as error:
                     state.media.append(portable(path + error.detail))
                     state.settle(EXISTS)
-            state.media += [portable(os.path.relpath(product.path, root)) for product in products]
+            state.media += [relative(product, root) for product in products]
         if self._setup.text:
             with Border("write", state.settle):
                 if taken(EXTENSION):
                     state.settle(EXISTS)
                 else:
-                    products += write_text(orjson.loads(header.text() or b"{}"), self._setup.keys, target)
+                    products += write_text(header.record(), self._setup.keys, target)
         return products
 
     def _taken(self, path: str, extension: str) -> bool:

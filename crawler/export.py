@@ -25,9 +25,9 @@ from crawler.layout import layouts, scan_verdict
 from crawler.media import Gallery, Medium, Member
 from crawler.model import Frame, Layout, Outcome, Product, Scan
 from crawler.naming import scan_digest
-from crawler.outputs import LayoutOutputs, Wanted, relative
+from crawler.outputs import LayoutOutputs, Wanted
 from crawler.pixels import frames
-from crawler.result import Header, ScanResult, Setup, State, write_rows
+from crawler.result import Header, ScanResult, Setup, State, relative, write_rows
 from crawler.volumes import sharing
 from crawler.worker import Watch
 
@@ -182,7 +182,7 @@ class ScanExport:
         if medium is None and not measured and not any(taker.sinks for some in wanted.values() for taker, _ in some):
             return state.usable or not wanted
         self.watch.note(item, "pixels")
-        shown = 0
+        shown, table = 0, self.outputs.tables.get(number)
         with Border("pixels", state.bar) as decoding:
             # All tiles lie in the only frame; the quality is that of all frames.
             numbers = None if measured else [0] if instance.mosaic is not None else sorted(wanted)
@@ -194,8 +194,9 @@ class ScanExport:
                 if medium is not None:
                     medium.put((frame.number,), frame)
                     shown += 1
+                if table is not None:
+                    frame = replace(frame, table=table)
                 for part in tiles_of(instance, frame) if wanted else ():
-                    part = replace(part, table=self.outputs.tables.get(number))
                     for taker, index in wanted.get(part.number, ()):
                         taker.put(index, part)
                 self.watch.note(item, "pixels")

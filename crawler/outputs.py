@@ -22,7 +22,7 @@ from crawler.media import Gallery, Medium, is_stack
 from crawler.model import Layout, Outcome, Product, Scan
 from crawler.paths import portable
 from crawler.previews import Previews
-from crawler.result import Header, Setup, State
+from crawler.result import Header, Setup, State, relative
 from crawler.shown.lut import Lut, modality_lut
 from crawler.shown.tables import Tables
 from crawler.sinks import LAYOUT_SINKS, NOTED, LayoutSubject, Target
@@ -209,12 +209,18 @@ class LayoutOutputs:
         return f"{self.base}-{layout.name}" if layout.name else self.base
 
     def _tables(self, layout: Layout, members: Sequence[int]) -> list[Lut]:
-        """Read the Modality LUTs of a layout's files, which their frames will need too."""
+        """Read the Modality LUTs of a layout's files, which their frames will need too.
+
+        A table that cannot be read bars its own file, and the layouts are planned again without it.
+        """
         numbers = sorted({members[place.instance] for place in layout.placement})
+        key = key_for("ModalityLUTSequence", self.setup.keys)
         for number in numbers:
-            instance = self.headers[number].instance
-            if instance.pixels is not None and instance.pixels.has_luts and number not in self.tables:
-                self.tables[number] = modality_lut(Tables(instance))
+            header = self.headers[number]
+            pixels = header.instance.pixels
+            if number not in self.tables and pixels is not None and pixels.has_luts and key in header.record():
+                with Border("pixels", self.states[number].bar):
+                    self.tables[number] = modality_lut(Tables(header.instance))
         return [table for number in numbers if (table := self.tables.get(number)) is not None]
 
     def _noted(self, numbers: Sequence[int]) -> dict[str, Any]:
@@ -231,8 +237,3 @@ class LayoutOutputs:
         """An output that cannot be written fails all of its files; their rows, media and other outputs stay."""
         for number in numbers:
             self.states[number].settle(outcome)
-
-
-def relative(product: Product, root: str | None) -> str:
-    """Path of a product as rows give it."""
-    return portable(os.path.relpath(product.path, root))

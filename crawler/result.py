@@ -12,6 +12,7 @@ import orjson
 
 from crawler.dataset.dictionary import KeyStyle, key_for
 from crawler.model import File, Instance, Outcome, Product
+from crawler.paths import portable
 from crawler.sections import ImageSection, PreviewSection, QualitySection, SelectSection, VideoSection, VolumeSection
 
 INLINE = 4 << 20  # bytes of rows that a result carries itself; more go through a file
@@ -150,6 +151,11 @@ class State:
         """Keep the instance out of volumes."""
         self.usable = False
         self.settle(outcome)
+
+
+def relative(product: Product, root: str | None) -> str:
+    """Path of a product below its output folder, as rows give it."""
+    return portable(os.path.relpath(product.path, root))
 
 
 def write_rows(setup: Setup, scan_id: str, headers: Sequence[Header], states: Sequence[State]) -> bytes | str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from engine import export, failures, rows
-from factories import ct_series, multiframe, quick_dataset, save
+from factories import ct_series, multiframe, quick_dataset, save, slice_pixels
 from PIL import Image
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 MEDIA: dict[str, Any] = {"metadata": {}, "media": {}, "image": {}}
 
@@ -79,3 +80,25 @@ def test_overlays_are_drawn_on_request(tmp_path: Path) -> None:
         out = tmp_path / str(drawn)
         export(tmp_path / "in", out, **(MEDIA | {"image": {"overlays": drawn, "bits": 8}}))
         assert int(np.asarray(Image.open(out / "media" / "one.png")).sum(dtype=int)) == total
+
+
+def test_a_modality_lut_that_cannot_be_read_costs_its_own_file(tmp_path: Path) -> None:
+    """Of five slices with a table one says that its entries have 99 bits: four make a volume."""
+    for number, path in enumerate(ct_series(tmp_path / "in", 5)):
+        dataset = dcmread(path)
+        item = Dataset()
+        item.LUTDescriptor = [4096, 0, 99 if number == 2 else 16]
+        item["LUTDescriptor"].VR = "US"
+        item.ModalityLUTType = "US"
+        entries = np.arange(4096, dtype=np.uint16)
+        item.add_new("LUTData", "OW", (entries * 2).tobytes())
+        dataset.ModalityLUTSequence = [item]
+        del dataset.RescaleSlope, dataset.RescaleIntercept
+        dataset.save_as(path)
+    summary = export(tmp_path / "in", tmp_path / "out", metadata={}, volume={"irregular": "keep"})
+    assert (summary.exported, sum(summary.failed.values())) == (4, 1)
+    assert [row["stage"] for row in failures(tmp_path / "out").values()] == ["pixels"]
+    (path,) = (path for path in (tmp_path / "out" / "volumes").rglob("s*.h5"))
+    with h5py.File(path) as file:
+        assert file["image"].shape == (4, 16, 12)
+        assert file["image"][0, 1, 1] == 2 * slice_pixels(0)[1, 1]
