@@ -101,7 +101,7 @@ def quick_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance | N
     if header is None:
         return None
     csa = read_csa(stream, header.kept)
-    return describe(Source(file, header.record, keys, header.transfer_syntax, csa), pixel=header.pixel)
+    return describe(Source(file, header.record, keys, header.transfer_syntax, csa, header.memory), pixel=header.pixel)
 
 
 def careful_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance:

@@ -14,6 +14,7 @@ from crawler.dataset.dictionary import KeyStyle
 from crawler.dataset.elements import PIXEL_TAGS, Element
 from crawler.dataset.fields import Fields
 from crawler.dataset.functional import planes_of, voi_fields
+from crawler.dataset.memory import Memory, Recalling
 from crawler.dataset.mosaic import is_montage, mosaic_of, tile_planes
 from crawler.dataset.vendor import with_diffusion
 from crawler.model import File, Instance, Mosaic, Pixels, Plane
@@ -53,13 +54,14 @@ _PIXEL_VRS = {"PixelData": "OW", "FloatPixelData": "OF", "DoubleFloatPixelData":
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A record and where it came from."""
+    """A record and where it came from; `memory` knows what headers like it mean."""
 
     file: File
     record: Record
     keys: KeyStyle = "keyword"
     transfer_syntax: str = ""
     csa: Csa = NO_CSA
+    memory: Memory | None = None
 
 
 def describe(source: Source, pixel: Element | None = None, big_endian: bool = False, cut: bool = False) -> Instance:
@@ -75,6 +77,8 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
         The header breaks off: what of an image is not there may have been in the rest.
     """
     fields = Fields(source.record, source.keys)
+    if source.memory is not None:
+        fields = Recalling(source.record, source.keys, source.memory)
     sop_class = fields.text("SOPClassUID") or fields.text("MediaStorageSOPClassUID")
     pixels = None
     if pixel is not None or _is_image(fields, sop_class, cut):
@@ -95,8 +99,8 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
         instance_number=fields.integer("InstanceNumber"),
         windows=_windows(voi),
         window_function=voi.text("VOILUTFunction") or "LINEAR",
-        inverse=_inverse(fields),
-        frame_rate=_frame_rate(fields),
+        inverse=fields.recall(_inverse),
+        frame_rate=fields.recall(_frame_rate),
         pixels=pixels,
         planes=planes,
         mosaic=mosaic,
@@ -127,27 +131,37 @@ def _is_image(fields: Fields, sop_class: str, cut: bool) -> bool:
 
 def _pixels(fields: Fields, pixel: Element | None, big_endian: bool) -> Pixels:
     """Image Pixel module, PS3.3 C.7.6.3."""
-    frames = fields.integer("NumberOfFrames") or 1
     keyword = PIXEL_TAGS[pixel.tag] if pixel else ""
     vr = pixel.vr if pixel else ""
     return Pixels(
-        rows=_count(fields, "Rows"),
-        columns=_count(fields, "Columns"),
-        frames=max(frames, 1),
-        samples=_count(fields, "SamplesPerPixel") or 1,
-        photometric=fields.text("PhotometricInterpretation"),
-        bits_allocated=_count(fields, "BitsAllocated"),
-        bits_stored=_count(fields, "BitsStored"),
-        high_bit=_count(fields, "HighBit"),
-        signed=fields.integer("PixelRepresentation") == 1,
-        planar=_count(fields, "PlanarConfiguration"),
-        keyword=keyword,
-        vr=vr if vr in {"OB", "OW", "OF", "OD"} else _PIXEL_VRS.get(keyword, ""),
-        offset=pixel.offset if pixel else 0,
-        length=pixel.length if pixel else None,
-        big_endian=big_endian,
-        has_luts=any(fields.has_value(keyword) for keyword in _LUTS),
+        *fields.recall(_format),
+        keyword,
+        vr if vr in {"OB", "OW", "OF", "OD"} else _PIXEL_VRS.get(keyword, ""),
+        pixel.offset if pixel else 0,
+        pixel.length if pixel else None,
+        big_endian,
+        fields.recall(_has_luts),
     )
+
+
+def _format(fields: Fields) -> tuple[int, int, int, int, str, int, int, int, bool, int]:
+    """The first ten fields of `Pixels`, in their order."""
+    return (
+        _count(fields, "Rows"),
+        _count(fields, "Columns"),
+        max(fields.integer("NumberOfFrames") or 1, 1),
+        _count(fields, "SamplesPerPixel") or 1,
+        fields.text("PhotometricInterpretation"),
+        _count(fields, "BitsAllocated"),
+        _count(fields, "BitsStored"),
+        _count(fields, "HighBit"),
+        fields.integer("PixelRepresentation") == 1,
+        _count(fields, "PlanarConfiguration"),
+    )
+
+
+def _has_luts(fields: Fields) -> bool:
+    return any(fields.has_value(keyword) for keyword in _LUTS)
 
 
 def _count(fields: Fields, keyword: str) -> int:

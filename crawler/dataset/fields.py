@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from crawler.dataset.dictionary import KeyStyle, key_for, key_of, tag_text
 from crawler.record import Record
+
+T = TypeVar("T")
 
 Private = tuple[int, str]
 """A private element: its tag with block 0, as 0x0019000C for (0019,xx0C), and its private creator."""
@@ -78,6 +80,13 @@ class Fields:
             return None
         numbers = [number for number in map(_number, value) if number is not None]
         return tuple(numbers) if len(numbers) == size else None
+
+    def recall(self, work: Callable[[Fields], T]) -> T:
+        """Return what a function of fields gives for these; `memory.py` may know it from a header that is like this.
+
+        It must ask by this class's methods only, and not by `first_items`.
+        """
+        return work(self)
 
     def items(self, name: Name) -> Sequence[Fields]:
         """Return the items of a sequence; none when it is absent or unreadable."""

@@ -55,7 +55,7 @@ def planes_of(fields: Fields, frames: int) -> tuple[Plane, ...]:
         given a position.
     """
     context = _Context(fields.text("Modality"), Dimensions.of(fields))
-    shared = _overlaid(_plain(fields, context), fields.item("SharedFunctionalGroupsSequence"), context)
+    shared = _overlaid(_plain(fields), fields.item("SharedFunctionalGroupsSequence"), context)
     groups = fields.items("PerFrameFunctionalGroupsSequence")
     if not groups:
         return frame_planes(fields, shared, frames)
@@ -80,7 +80,7 @@ def voi_fields(fields: Fields) -> Fields:
     return fields
 
 
-def _plain(fields: Fields, context: _Context) -> Plane:
+def _plain(fields: Fields) -> Plane:
     """Plane of an object whose attributes stand in the data set itself.
 
     The slope of a dose is (3004,000E) *Dose Grid Scaling*, which leads to the units of (3004,0002), mostly Gy (PS3.3
@@ -88,17 +88,26 @@ def _plain(fields: Fields, context: _Context) -> Plane:
     no distances in the patient, so no volume is made of it.
     """
     position = _vector(fields, "ImagePositionPatient")
-    slope = "DoseGridScaling" if fields.has_value("DoseGridScaling") else "RescaleSlope"
-    return Plane(
-        position=position,
-        orientation=fields.vector("ImageOrientationPatient", 6),
-        spacing=_spacing(fields) or (_spacing(fields, "ImagerPixelSpacing") if position is None else None),
-        thickness=fields.number("SliceThickness"),
-        slope=_number_or(fields, slope, 1.0),
-        intercept=_number_or(fields, "RescaleIntercept", 0.0),
-        traits=traits_of(fields),
-        component=component_of(fields, context.modality),
+    orientation, spacing, thickness, component = fields.recall(_lie)
+    slope, intercept = fields.recall(_rescale)
+    if spacing is None and position is None:
+        spacing = _spacing(fields, "ImagerPixelSpacing")
+    return Plane(position, orientation, spacing, thickness, slope, intercept, traits_of(fields), component)
+
+
+def _lie(fields: Fields) -> tuple[tuple[float, ...] | None, tuple[float, float] | None, float | None, str]:
+    """Orientation, spacing, thickness and component, which mostly are those of the whole series."""
+    return (
+        fields.vector("ImageOrientationPatient", 6),
+        _spacing(fields),
+        fields.number("SliceThickness"),
+        component_of(fields, fields.text("Modality")),
     )
+
+
+def _rescale(fields: Fields) -> tuple[float, float]:
+    slope = "DoseGridScaling" if fields.has_value("DoseGridScaling") else "RescaleSlope"
+    return _number_or(fields, slope, 1.0), _number_or(fields, "RescaleIntercept", 0.0)
 
 
 def _overlaid(plane: Plane, group: Fields | None, context: _Context) -> Plane:

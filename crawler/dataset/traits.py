@@ -104,13 +104,19 @@ def traits_of(fields: Fields) -> Traits:
     tuple
         In the order of `model.TRAITS`. (0008,0032) *Acquisition Time*, or the time of (0008,002A), in s since midnight.
     """
+    steady = fields.recall(_without_time)
+    time = seconds(fields.text("AcquisitionTime"))
+    time = seconds(fields.text("AcquisitionDateTime"), dated=True) if time is None else time
+    return steady if time is None else with_traits(steady, {"AcquisitionTime": time})
+
+
+def _without_time(fields: Fields) -> Traits:
+    """Traits but the time, which differs most often."""
     found: dict[str, Any] = {keyword: _number(fields, keyword) for keyword in _NUMBERS}
     found["DiffusionGradientOrientation"] = fields.vector("DiffusionGradientOrientation", 3)
     found["ImageType"] = _texts(fields.value("ImageType"))
     if found["NominalPercentageOfCardiacPhase"] is None and fields.text("Manufacturer").startswith("Philips"):
         found["NominalPercentageOfCardiacPhase"] = _philips_percentage(fields)
-    time = seconds(fields.text("AcquisitionTime"))
-    found["AcquisitionTime"] = seconds(fields.text("AcquisitionDateTime"), dated=True) if time is None else time
     return tuple(found.get(keyword) for keyword in TRAITS)
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from crawler.dataset.csa import Csa
+from crawler.dataset.csa import NO_CSA, Csa
 from crawler.dataset.fields import Fields
 from crawler.dataset.traits import with_traits
 from crawler.geometry import Floats, normal
@@ -115,7 +115,8 @@ def _settled(plane: Plane, fields: Fields, csa: Csa) -> Plane:
     if kind == "NONE":
         b = 0.0 if b is None else b  # the b-value may be left out then, PS3.3 C.8.13.5.9
     if b is None or direction is None or _UNITED_DIRECTION in fields:
-        private = diffusion_of(fields, plane.orientation, csa)
+        silent = csa is NO_CSA and fields.recall(_is_silent)
+        private = Diffusion() if silent else diffusion_of(fields, plane.orientation, csa)
         b = private.b if b is None else b
         if direction is None or _UNITED_DIRECTION in fields:
             direction = private.direction
@@ -125,6 +126,11 @@ def _settled(plane: Plane, fields: Fields, csa: Csa) -> Plane:
     if b == plane.trait(B_VALUE) and unit == plane.trait(DIRECTION):
         return plane
     return replace(plane, traits=with_traits(plane.traits, {B_VALUE: b, DIRECTION: unit}))
+
+
+def _is_silent(fields: Fields) -> bool:
+    """Whether private elements tell nothing, whatever the orientation."""
+    return _UNITED_DIRECTION not in fields and diffusion_of(fields, None, NO_CSA) == Diffusion()
 
 
 def _siemens(fields: Fields, orientation: Sequence[float] | None) -> Diffusion:
