@@ -7,7 +7,6 @@ and no more. Members of archives come as `sources.archive` listed them; nothing 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import os
 import tempfile
@@ -191,15 +190,3 @@ def size_of(stream: BinaryIO) -> int:
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     return size
-
-
-def digest(path: str | os.PathLike[str]) -> str:
-    """Return the BLAKE2b-128 checksum of a file's bytes as 32 hexadecimal digits.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
-    """
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

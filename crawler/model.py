@@ -370,7 +370,7 @@ class Product:
     """A finished output file.
 
     ``path`` is absolute and native. ``kind`` is "image", "video", "document", "waveform" or "text" in the folder of
-    media, "volume" or "sidecar" in that of volumes, "preview" in its own. ``checksum`` is BLAKE2b-128 of the bytes.
+    media, "volume" or "sidecar" in that of volumes, "preview" in its own. ``checksum`` is XXH3-128 of the bytes.
     ``layout`` names the layout of a volume or a preview.
     """
 

@@ -159,9 +159,11 @@ def modality(frame: Frame, dtype: np.dtype[Any], table: Table | None = None) -> 
         raise PixelError("damaged pixel data", "values exceed Bits Stored: their rescaled values do not fit the volume")
     # Arithmetic modulo 2**n is exact for results that fit n bits, whatever happens on the way; no wider copy is made.
     modulus = np.dtype(f"u{dtype.itemsize}")
-    result = values.astype(modulus)
-    result *= modulus.type(factor % (1 << 8 * modulus.itemsize))
-    result += modulus.type(term % (1 << 8 * modulus.itemsize))
+    result = values.view(modulus) if values.dtype.itemsize == modulus.itemsize else values.astype(modulus)
+    if factor != 1:
+        result = result * modulus.type(factor % (1 << 8 * modulus.itemsize))
+    if term:
+        result = result + modulus.type(term % (1 << 8 * modulus.itemsize))
     return result.view(dtype)
 
 

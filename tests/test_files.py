@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import random
@@ -15,7 +14,7 @@ from pydicom.data import get_testdata_file
 
 from crawler import files
 from crawler.errors import HeaderError, NotDicom
-from crawler.files import digest, inflate, open_dataset, open_file, size_of
+from crawler.files import inflate, open_dataset, open_file, size_of
 from crawler.header import read_instance
 from crawler.model import File
 
@@ -111,11 +110,3 @@ def test_damaged_deflate_keeps_what_comes_before_the_damage() -> None:
 def test_nothing_to_inflate_is_an_empty_stream() -> None:
     with inflate(io.BytesIO(b"\xff\xff\xff")) as stream:
         assert stream.read() == b""
-
-
-def test_digest_is_blake2b_of_the_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    data = random.Random(4).randbytes(1_000_003)
-    path.write_bytes(data)
-    assert digest(path) == hashlib.blake2b(data, digest_size=16).hexdigest()
-    assert len(digest(str(path))) == 32

@@ -18,6 +18,7 @@ from crawler.errors import ConfigError, OutputError, SinkError
 from crawler.model import Coordinates, File, Frame, Instance, Layout, Place, Plane, Scan, Verdict
 from crawler.sinks import hdf5
 from crawler.sinks.base import LayoutSubject, Target
+from crawler.sinks.deflate import shuffled
 
 AFFINE = ((0.0, 0.0, 0.5, -10.0), (0.0, 0.75, 0.0, -20.0), (2.5, 0.0, 0.0, 30.0), (0.0, 0.0, 0.0, 1.0))
 
@@ -424,3 +425,10 @@ def test_a_full_disk_ends_the_run(target):
         sink.put((0,), Frame(0, voxels(stack(), (0,)), "MONOCHROME2"))
     sink.abort()
     assert os.listdir(target.temp) == []
+
+
+@pytest.mark.parametrize("kind", ["u1", "<u2", ">u2", "<i2", "<i4", ">f4", "<f8", "c16"])
+def test_shuffled_bytes_are_those_of_a_transposed_copy(kind: str) -> None:
+    values = np.random.default_rng(1).integers(0, 200, (7, 31)).astype(kind)
+    bytes_of = np.frombuffer(values.tobytes(), np.uint8).reshape(-1, values.itemsize)
+    assert shuffled(values).tobytes() == bytes_of.T.tobytes()

@@ -7,7 +7,6 @@ ledger has settled that before a sink is opened.
 from __future__ import annotations
 
 import errno
-import hashlib
 import importlib.util
 import os
 import secrets
@@ -18,6 +17,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from crawler.errors import CrawlerError, OutputError, SinkError, StopError
 from crawler.model import Frame, Instance, Layout, Product, Scan
@@ -37,6 +37,7 @@ REASONS = {
     errno.EPERM: "no permission",
     errno.EROFS: "no permission",
 }
+_BLOCK = 1 << 20
 # Packages whose module is not called like what pip installs.
 MODULES = {"pillow": "PIL"}
 
@@ -134,10 +135,16 @@ class Target:
 
 
 def fingerprint(path: str) -> tuple[int, str]:
-    """Size in bytes and BLAKE2b-128 (hexadecimal) of a file, read in blocks."""
-    with open(path, "rb") as source:
-        checksum = hashlib.file_digest(source, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-        return source.tell(), checksum
+    """Size in bytes and XXH3-128 (hexadecimal) of a file, read in blocks.
+
+    It tells whether a file is still what was written, and is no defence against forgery: 20 GB/s, where BLAKE2b makes
+    0.8, which was a seventh of the time of CT to HDF5.
+    """
+    checksum = xxhash.xxh3_128()
+    with open(path, "rb", buffering=0) as source:
+        while block := source.read(_BLOCK):
+            checksum.update(block)
+        return source.tell(), checksum.hexdigest()
 
 
 class Renderer(Protocol):

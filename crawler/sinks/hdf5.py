@@ -165,6 +165,8 @@ class Hdf5Sink:
             shuffle=True,
             track_times=False,  # equal volumes, equal bytes
         )
+        # Kept, because h5py asks the file for them each time.
+        self._dtype, self._tail = self._image.dtype, (0,) * (self._image.ndim - leading)
         for axis, label in zip(self._image.dims, layout.axes, strict=True):
             axis.label = label
         self._attach_scales()
@@ -181,13 +183,12 @@ class Hdf5Sink:
         """Write a frame as the chunk that it is, through the two filters that the dataset names."""
         from isal import isal_zlib
 
-        image = self._image
         # In the file's type: its byte order, too, is not looked at again.
-        source = shuffled(np.ascontiguousarray(values, dtype=image.dtype))
+        source = shuffled(np.ascontiguousarray(values, dtype=self._dtype))
         chunk = isal_zlib.compress(source, self._options.level)
         # As HDF5 does it: what deflate does not make smaller is kept as it is.
         data, mask = (chunk, 0) if len(chunk) < source.nbytes else (source, NOT_DEFLATED)
-        image.id.write_direct_chunk((*index, *(0,) * (image.ndim - len(index))), data, mask)
+        self._image.id.write_direct_chunk((*index, *self._tail), data, mask)
 
     def _attach_scales(self) -> None:
         """Say where the steps of further axes lie in HDF5's own way ("HDF5 Dimension Scale Specification")."""
