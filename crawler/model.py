@@ -79,7 +79,8 @@ class File:
     @property
     def mirror(self) -> str:
         """Native relative path that outputs mirror: prefix, path, member."""
-        return os.path.join(self.prefix, self.path, *(self.member.split("/") if self.member else ()))
+        path = f"{self.prefix}{os.sep}{self.path}" if self.prefix else self.path
+        return path if self.member is None else os.path.join(path, *self.member.split("/"))
 
     @property
     def key(self) -> str:

@@ -54,9 +54,12 @@ def planes_of(fields: Fields, frames: int) -> tuple[Plane, ...]:
         where that sequence has fewer items than there are frames: which frame lacks its item cannot be told, so none is
         given a position.
     """
-    context = _Context(fields.text("Modality"), Dimensions.of(fields))
-    shared = _overlaid(_plain(fields), fields.item("SharedFunctionalGroupsSequence"), context)
+    plain, common = _plain(fields), fields.item("SharedFunctionalGroupsSequence")
     groups = fields.items("PerFrameFunctionalGroupsSequence")
+    if common is None and not groups:
+        return frame_planes(fields, plain, frames)
+    context = _Context(fields.text("Modality"), Dimensions.of(fields))
+    shared = _overlaid(plain, common, context)
     if not groups:
         return frame_planes(fields, shared, frames)
     if len(groups) < frames:

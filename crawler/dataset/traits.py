@@ -52,6 +52,7 @@ _SEGMENT = "(0062,000B)"  # Referenced Segment Number
 _PHILIPS_PHASE: Private = (0x20011008, "Philips Imaging DD 001")
 _PHILIPS_PHASES: Private = (0x20011017, "Philips Imaging DD 001")
 
+_TIME_AT = TRAITS.index("AcquisitionTime")
 # PS3.5 6.2: TM from its second part on may be missing; the colons are those of ACR-NEMA. A leap second is 60.
 _CLOCK = r"([01][0-9]|2[0-3])(?::?([0-5][0-9])(?::?([0-5][0-9]|60)(?:\.([0-9]{0,9}))?)?)?"
 _TIME = re.compile(_CLOCK)
@@ -107,7 +108,7 @@ def traits_of(fields: Fields) -> Traits:
     steady = fields.recall(_without_time)
     time = seconds(fields.text("AcquisitionTime"))
     time = seconds(fields.text("AcquisitionDateTime"), dated=True) if time is None else time
-    return steady if time is None else with_traits(steady, {"AcquisitionTime": time})
+    return steady if time is None else (*steady[:_TIME_AT], time, *steady[_TIME_AT + 1 :])
 
 
 def _without_time(fields: Fields) -> Traits:
