@@ -16,7 +16,17 @@ ROOT = "1.2.826.0.1.3680043.8.498.1"
 """Under pydicom's root, which it gives to all for made-up UIDs. What follows is of fixed width, as are all fields."""
 SERIES, INSTANCE, NUMBER, HEIGHT = ROOT + ".1000000", ROOT + ".2000000.20000000", "00900900", "0090090.00"
 STEP = 5.0  # mm from slice to slice
+VARYING = 16
+"""Elements in which the files of a series differ: as in series of GE (350 elements) and Siemens (146) that were counted
+(dcm_qa_nih, dcm_qa_me); the least that made-up files could have is five."""
+MARKS = tuple(f"07{number:02d}0900" for number in range(VARYING - 5))
+TIME_MARKS = tuple(f"07{number:02d}09.0" for number in range(VARYING - 5))
 SHIFT = 2 * (7 * 512 + 13)  # bytes; even, so 16-bit pixels stay whole
+KEPT = (
+    0x00080030, 0x00080031, 0x00180050, 0x00180088, 0x0019100C, 0x00200011, 0x00200013, 0x00281050, 0x00281051,
+    0x00281052, 0x00281053, 0x00400245,
+)  # fmt: skip
+"""Those of the whole series, and those that decide on the array (Siemens' b-value among them)."""
 MULTIFRAME = "1.2.840.10008.5.1.4.1.1.7.3"  # Multi-frame Grayscale Word Secondary Capture, PS3.4 B.5
 
 
@@ -56,6 +66,8 @@ class Template:
             (SERIES, f"{ROOT}.1{series:06d}"),
             (NUMBER, f"{instance + 1:08d}"),
             (HEIGHT, f"{STEP * instance:010.2f}"),
+            *((mark, f"{mark[:4]}{instance % 10_000:04d}") for mark in MARKS),
+            *((mark, f"{mark[:4]}{instance % 60:02d}.{instance // 60 % 10}") for mark in TIME_MARKS),
         ):
             head = head.replace(old.encode(), new.encode())
         if not self.native:
@@ -137,6 +149,11 @@ def _mark_plane(dataset: Any) -> None:
     x, y, _ = dataset.ImagePositionPatient
     dataset.ImagePositionPatient = [str(x), str(y), HEIGHT]
     dataset.InstanceNumber = NUMBER
+    texts = [one for one in dataset if one.VR in ("DS", "IS", "LO", "SH", "TM") and one.VM == 1 and one.tag not in KEPT]
+    texts.sort(key=lambda one: (one.VR != "TM", not one.tag.is_private, one.tag))  # times and makers' own vary most
+    chosen = [one for one in texts if not one.tag.is_private_creator]
+    for one, mark, time in zip(chosen, MARKS, TIME_MARKS, strict=False):
+        one.value = time if one.VR == "TM" else mark
 
 
 def _template(dataset: Any) -> Template:
