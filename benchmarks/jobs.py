@@ -16,6 +16,7 @@ CT, MR, US, MANY, HUGE = 4000, 1000, 6, 200_000, 8000  # files; HUGE: frames, 4.
 CINE = 120  # frames of the ultrasound source
 ONE = "dme, 1 worker"
 PYDICOM, SEED_SCANS, SEED_MEDIA, WALK = "pydicom, 1 process", "seeds/004", "seeds/003", "scandir + stat"
+NATIVE = "fastdicom (Rust), parsing alone, 1 process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,16 @@ def plan(scale: float = 1.0, large: bool = False, imgtools_path: str = "") -> li
     volume = {"volume": {"formats": ["hdf5"]}}
     nifti = {"volume": {"formats": ["nifti"]}}
     bare, fast, usual = dcm2niix(), dcm2niix("-z", "y", "-1"), dcm2niix("-z", "y")
-    headers = (Bar(PYDICOM, 12), Bar(index.name, 6))
+    native = loop("native_headers", NATIVE, "headers.txt", ("fastdicom",))
+    headers = (Bar(PYDICOM, 12), Bar(index.name, 6), Bar(NATIVE, 1))
     jobs = [
-        Job("headers-ct", "CT headers to JSONL", ct, (ours({}, "metadata.jsonl"), pydicom, index), headers),
+        Job("headers-ct", "CT headers to JSONL", ct, (ours({}, "metadata.jsonl"), pydicom, index, native), headers),
         Job(
             "headers-mr",
             "MR headers with CSA to JSONL",
             mr,
-            (ours({}, "metadata.jsonl"), pydicom, index),
-            (Bar(PYDICOM, 4), Bar(index.name, 6)),
+            (ours({}, "metadata.jsonl"), pydicom, index, native),
+            (Bar(PYDICOM, 4), Bar(index.name, 6), Bar(NATIVE, 0)),
         ),
         Job(
             "hdf5-ct",

@@ -2,7 +2,8 @@
 
     python -m benchmarks.loops NAME TREE OUT
 
-`pydicom_json`: one process, every element of every header as JSON. `scan_hdf5`: seeds/004 (DICOMDataExtractor), one
+`pydicom_json`: one process, every element of every header as JSON. `native_headers`: one process, headers parsed by a
+native reader, and no more. `scan_hdf5`: seeds/004 (DICOMDataExtractor), one
 header a series and an uncompressed dataset. `media`: seeds/003 (dicom-media-exporter), PNG or MP4 of every file and
 its header as text. `walk`: listing alone. POSIX only, for its locks.
 
@@ -73,6 +74,18 @@ def pydicom_json(tree: Path, out: Path) -> None:
             if path.is_file():
                 dataset = dcmread(path, stop_before_pixels=True)
                 rows.write(json.dumps(json_record(dataset.file_meta) | json_record(dataset)) + "\n")
+
+
+def native_headers(tree: Path, out: Path) -> None:
+    """Headers parsed by a reader written in Rust, and counted; what is in them is not looked at."""
+    from fastdicom import dcmread
+
+    count = 0
+    for folder, _, names in os.walk(tree):
+        for name in names:
+            dcmread(os.path.join(folder, name), stop_before_pixels=True)
+            count += 1
+    (out / "headers.txt").write_text(f"{count}\n")
 
 
 def scan_hdf5(tree: Path, out: Path) -> None:
@@ -156,7 +169,7 @@ def _write_cine(pixels: Any, target: Path) -> None:
         container.mux(stream.encode())
 
 
-LOOPS = {one.__name__: one for one in (walk, pydicom_json, scan_hdf5, media)}
+LOOPS = {one.__name__: one for one in (walk, pydicom_json, native_headers, scan_hdf5, media)}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
