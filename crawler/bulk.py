@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
-
 from crawler.dataset.dictionary import tag_text
 from crawler.dataset.elements import (
     EXPLICIT_BIG,
@@ -30,8 +28,9 @@ from crawler.dataset.sniff import dataset_start
 from crawler.errors import HeaderError, PixelError
 from crawler.files import not_meta, open_dataset, size_of
 from crawler.model import Instance
+from crawler.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-_CODINGS = {str(ImplicitVRLittleEndian): IMPLICIT_LITTLE, str(ExplicitVRBigEndian): EXPLICIT_BIG}
+_CODINGS = {ImplicitVRLittleEndian: IMPLICIT_LITTLE, ExplicitVRBigEndian: EXPLICIT_BIG}
 _UNDEFINED = 0xFFFFFFFF
 _BLOCK = 1 << 20  # bytes copied at a time
 

@@ -13,13 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
-
 from crawler.dataset.csa import NO_CSA, Csa, read_csa
 from crawler.dataset.custom import with_custom
 from crawler.dataset.describe import Source, describe
@@ -42,6 +35,12 @@ from crawler.errors import HeaderError
 from crawler.files import inflate, not_meta, open_file, size_of
 from crawler.model import File, Instance
 from crawler.record import make_record
+from crawler.uids import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 _TRANSFER_SYNTAX = 0x00020010
 # One of these makes a damaged header worth its row: what the object is, or that it is an image.
@@ -175,8 +174,8 @@ def _transfer_syntax(stream: BinaryIO, meta: list[Element]) -> tuple[str, Coding
         position = stream.tell()
         coding = guess_coding(stream.read(6))
         stream.seek(position)
-        return str(_ASSUMED[coding]), coding
-    codings = {str(uid): coding for coding, uid in _ASSUMED.items()}
+        return _ASSUMED[coding], coding
+    codings = {uid: coding for coding, uid in _ASSUMED.items()}
     return declared, codings.get(declared, EXPLICIT_LITTLE)  # PS3.5 A.4: all others are explicit little endian
 
 

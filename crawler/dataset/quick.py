@@ -12,15 +12,14 @@ import struct
 from collections.abc import Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from pydicom.charset import default_encoding
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
-
 from crawler.archives.streams import BLOCK
+from crawler.dataset.charsets import DEFAULT_ENCODING
 from crawler.dataset.csa import MAX_BYTES
 from crawler.dataset.dictionary import BINARY_VRS, KeyStyle, is_private, key_for
 from crawler.dataset.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, UNDEFINED, Element
 from crawler.dataset.plans import Doubt, Kind, Plan, Plans, known_encodings, plans_of
 from crawler.record import PIXEL_REPRESENTATION, Record, next_key, numbers_of
+from crawler.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 _PLAIN, _BINARY, _SEQUENCE, _PRIVATE = Kind.PLAIN, Kind.BINARY, Kind.SEQUENCE, Kind.PRIVATE
 
@@ -92,7 +91,7 @@ class _Level:
     def __init__(self, record: Record, counts: dict[str, int]) -> None:
         self.record, self.counts = record, counts
         self.creators: dict[int, Plans] = {}  # of the elements in the block of each, by tag
-        self.encodings: Sequence[str] = (default_encoding,)
+        self.encodings: Sequence[str] = (DEFAULT_ENCODING,)
         self.signed = False
         self.settled = True  # the sign that the levels around give is known: their elements are past it
         self.delimited = False  # ends in a delimiter, not at a length

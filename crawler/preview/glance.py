@@ -14,6 +14,7 @@ from pydicom.uid import UID
 
 from crawler.border import Border
 from crawler.codecs import register, require_decoder
+from crawler.codestream import NATIVE_FRAMES
 from crawler.config import Config
 from crawler.errors import NotDicom, PixelError
 from crawler.header import read_instance
@@ -25,7 +26,6 @@ from crawler.sections import VolumeSection
 
 FOLDER_FILES = 1000  # a larger folder is not read whole: at some 1 ms a header this keeps a pre-flight within seconds
 ALL_FILES = 2000  # headers read for whole folders, in total
-NATIVE = "1.2.840.10008.1.2.1.98"  # uncompressed frames in items (PS3.5 A.4.11): needs no decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _count(seen: Glance, answer: Instance | Outcome) -> None:
     seen.modalities[answer.modality or "none given"] += 1
     seen.syntaxes[answer.transfer_syntax] += 1
     encapsulated = answer.pixels is not None and answer.pixels.keyword and answer.pixels.length is None
-    if encapsulated and answer.transfer_syntax not in (NATIVE, *seen.undecodable):
+    if encapsulated and answer.transfer_syntax not in (*NATIVE_FRAMES, *seen.undecodable):
         try:
             require_decoder(answer.transfer_syntax)
         except PixelError as error:
