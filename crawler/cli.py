@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import logging
 import os
 import sys
@@ -22,13 +21,10 @@ gc.disable()  # modules that load make no garbage, and looking for some costs a 
 
 from crawler import __version__  # noqa: E402
 from crawler.config import Config, load_config  # noqa: E402
-from crawler.earlier import convert  # noqa: E402
 from crawler.errors import ConfigError, StopError  # noqa: E402
 from crawler.paths import portable  # noqa: E402
 from crawler.progress import make_progress  # noqa: E402
 from crawler.runner import run  # noqa: E402
-from crawler.schema import config_schema  # noqa: E402
-from crawler.status import read_status  # noqa: E402
 from crawler.summary import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, Summary  # noqa: E402
 from crawler.tables import preflight_table, reasons, size_text, status_table  # noqa: E402
 
@@ -96,6 +92,8 @@ def build_schema_parser() -> argparse.ArgumentParser:
 
 def build_convert_parser() -> argparse.ArgumentParser:
     """The parser of `dme.py convert PATH`."""
+    from crawler.earlier import convert
+
     parser = convert.build_parser()
     parser.add_argument("--workers", type=count, metavar="N", help="worker processes (default: 4)")
     add_common(parser)
@@ -136,6 +134,10 @@ def _command(given: list[str]) -> int:
     if given[:1] == ["status"]:
         return _status(build_status_parser().parse_args(given[1:]))
     if given[:1] == ["schema"]:
+        import json
+
+        from crawler.schema import config_schema
+
         build_schema_parser().parse_args(given[1:])
         print(json.dumps(config_schema(), indent=2))
         return EXIT_OK
@@ -172,6 +174,8 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
+    from crawler.earlier import convert
+
     request = convert.request_of(options)
     config = request.config()
     if options.workers is not None:
@@ -217,6 +221,8 @@ def _dry_run(config: Config, config_name: str) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
+    from crawler.status import read_status
+
     print(status_table(read_status(load_config(options.config)), options.config))
     return EXIT_OK
 
