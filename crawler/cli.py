@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 # One thread a process: the workers are the parallelism, and a process without threads forks safely. These libraries
 # read their limits when they are first imported.
@@ -161,6 +160,8 @@ def count(text: str) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
     from crawler.sample import write_sample  # slow to load, as `preflight` is
 
     try:

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, replace
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -174,7 +173,8 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     native = os.fsdecode(path)
     name = portable(native)
     try:
-        raw = Path(native).read_bytes()
+        with open(native, "rb") as file:
+            raw = file.read()
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from crawler import uids
 from crawler.errors import PixelError
@@ -63,7 +62,7 @@ def copy_stream(instance: Instance, path: str, advance: Callable[[], None] = lam
         fragments = [fragment for frame in frame_table(stream, replace(pixels, frames=1), size) for fragment in frame]
         if not fragments:
             raise PixelError("truncated pixel data", "holds no byte of it")
-        with Path(path).open("xb") as copy:
+        with open(path, "xb") as copy:
             for fragment in fragments:
                 held = size - fragment.offset
                 if fragment.length > held:

@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -38,8 +37,6 @@ from crawler.pool import Done, Inline, Limits, Lost, Pool
 from crawler.progress import Progress
 from crawler.recorder import Recorder
 from crawler.result import TEMP, ScanResult, Setup
-from crawler.sinks import LAYOUT_SINKS, media_sinks, require
-from crawler.sinks.preview import PreviewSink
 from crawler.sources.archive import Expanded
 from crawler.sources.directory import Folder, Root, walk
 from crawler.store import SHARD, Store, disk_error
@@ -151,7 +148,7 @@ class Engine:
         files, size = self.ledger.totals()
         self.ledger.touch()
         self.progress.start(files, size)
-        token = os.path.join(SHARD, uuid.uuid4().hex[:8])
+        token = os.path.join(SHARD, os.urandom(4).hex())
         spool = os.path.join(config.output_dir, TEMP, token)
         try:
             os.makedirs(spool, exist_ok=True)
@@ -222,7 +219,7 @@ class Engine:
     def _prepare(self, bundle: list[FolderPlan] | ArchivePlan) -> list[Ticket]:
         """The tasks of folders, or of an archive, taken in work."""
         if isinstance(bundle, ArchivePlan):
-            bundle.spool = os.path.join(bundle.spool, uuid.uuid4().hex)
+            bundle.spool = os.path.join(bundle.spool, os.urandom(16).hex())
             try:
                 os.mkdir(bundle.spool)
             except OSError as error:
@@ -338,12 +335,18 @@ def _name(task: Task, item: int | None) -> str:
 
 def _require_packages(config: Config) -> None:
     """Stop before any work when an output needs a package that is not installed."""
+    if not (config.volume or config.image or config.video or config.preview):
+        return
+    from crawler.sinks import LAYOUT_SINKS, media_sinks, require
+
     for name in config.volume.formats if config.volume else ():
         require(LAYOUT_SINKS[name])
     for section in (config.image, config.video):
         for sink in media_sinks(section) if section is not None else ():
             require(sink)
     if config.preview is not None:
+        from crawler.sinks.preview import PreviewSink
+
         require(PreviewSink)
 
 
