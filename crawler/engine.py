@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -148,7 +149,7 @@ class Engine:
         files, size = self.ledger.totals()
         self.ledger.touch()
         self.progress.start(files, size)
-        token = os.path.join(SHARD, os.urandom(4).hex())
+        token = os.path.join(SHARD, uuid.uuid4().hex[:8])
         spool = os.path.join(config.output_dir, TEMP, token)
         try:
             os.makedirs(spool, exist_ok=True)
@@ -219,7 +220,7 @@ class Engine:
     def _prepare(self, bundle: list[FolderPlan] | ArchivePlan) -> list[Ticket]:
         """The tasks of folders, or of an archive, taken in work."""
         if isinstance(bundle, ArchivePlan):
-            bundle.spool = os.path.join(bundle.spool, os.urandom(16).hex())
+            bundle.spool = os.path.join(bundle.spool, uuid.uuid4().hex)
             try:
                 os.mkdir(bundle.spool)
             except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -168,7 +169,7 @@ def write_rows(setup: Setup, scan_id: str, headers: Sequence[Header], states: Se
         lines.append(_line(scan_id, header, state, syntax))
         size += len(lines[-1])
         if size > INLINE:
-            path = path or os.path.join(setup.spool, f"{os.urandom(16).hex()}.rows")
+            path = path or os.path.join(setup.spool, f"{uuid.uuid4().hex}.rows")
             _append(path, lines)
             lines, size = [], 0
     if not path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -215,7 +216,7 @@ class Worker:
         return None
 
     def _index(self, task: IndexTask, watch: Watch) -> IndexResult:
-        path = os.path.join(self.setup.spool, f"{os.urandom(16).hex()}.spool")
+        path = os.path.join(self.setup.spool, f"{uuid.uuid4().hex}.spool")
         entries: list[tuple[SeriesKey, Spooled] | Outcome] = []
         with open(path, "wb") as spool:
             for item, file in enumerate(task.files):
