@@ -5,13 +5,12 @@ help of every key stand in `sections.py` and nowhere else; `typed.py` checks a d
 this module adds the rules that join several keys. It creates no folder and does not look whether the input exists.
 """
 
-# ruff: noqa: RUF009 - `key` makes a dataclasses.field, not a value that instances would share.
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, field, replace
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +19,7 @@ import yaml
 from crawler import typed
 from crawler.dataset.dictionary import unknown_keyword
 from crawler.errors import ConfigError
+from crawler.frozen import dataclass
 from crawler.paths import portable
 from crawler.sections import (
     ConditionSection,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
+from crawler.frozen import dataclass
 from crawler.paths import portable
 
 if TYPE_CHECKING:

@@ -35,12 +35,12 @@ import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
 
 from crawler.errors import ConfigError
+from crawler.frozen import dataclass
 
 T = TypeVar("T")
 Path = tuple[str | int, ...]
