@@ -35,7 +35,8 @@ from crawler.plan import (
     split,
     without_archives,
 )
-from crawler.pool import Done, Inline, Limits, Lost, Pool
+from crawler.pool import Done, Inline, Limits, Lost, Pool, start_method
+from crawler.preload import preload
 from crawler.progress import Progress
 from crawler.recorder import Recorder
 from crawler.result import TEMP, ScanResult, Setup
@@ -158,6 +159,8 @@ class Engine:
             raise disk_error(error, spool) from None
         worker, workers = Worker(setup_of(config, spool, token)), config.num_workers
         limits = Limits(config.limits.seconds, config.limits.memory)
+        if workers and start_method() == "fork":
+            preload(config)
         self.pool: Pool | Inline = Pool(workers, worker, limits) if workers else Inline(worker)
         self.depth = DEPTH * max(1, workers)
         self.planner = Planner(self.store, self.roots, self.outputs, spool, files // (max(1, workers) * 8))

@@ -39,7 +39,7 @@ TIERS = (
     "mr.attributes mr.dynamics",
     "mr_clean",
     "sources.* sinks.*",
-    "accounts rows crop footage",
+    "accounts rows crop footage preload",
     "ledger",
     "result volumes choice templates",
     "store summary tabular tabular.grid earlier.catalogue",
