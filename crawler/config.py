@@ -20,6 +20,7 @@ from crawler import typed
 from crawler.dataset.dictionary import unknown_keyword
 from crawler.errors import ConfigError
 from crawler.frozen import dataclass
+from crawler.nodes import Problem
 from crawler.paths import portable
 from crawler.sections import (
     ConditionSection,
@@ -39,7 +40,6 @@ from crawler.sections import (
     VolumeSection,
     key,
 )
-from crawler.typed import Problem
 
 LARGEST_PREVIEW = 4096  # pixels: three planes side by side stay an ordinary picture
 

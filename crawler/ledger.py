@@ -147,8 +147,9 @@ class Ledger(Accounts):
         return default if row is None else json.loads(row[0])
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a JSON value by name."""
-        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+        """Keep a JSON value by name; one that is there already costs no write."""
+        sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+        self.execute(f"{sql} WHERE value IS NOT excluded.value", (key, json.dumps(value)))
 
     def touch(self) -> None:
         """Note that something changed: views made before are stale."""

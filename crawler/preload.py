@@ -24,7 +24,9 @@ _BY_FORMAT = {
 def preload(config: Config) -> None:
     """Load the dictionary of elements, and the packages of the outputs that are on."""
     vocabulary.keywords()
-    wanted = [module for name in (config.volume.formats if config.volume else ()) for module in _BY_FORMAT.get(name, ())]
+    wanted = [
+        module for name in (config.volume.formats if config.volume else ()) for module in _BY_FORMAT.get(name, ())
+    ]
     if config.image or config.video or config.preview:
         wanted += ["crawler.display", "isal.isal_zlib"]
     if config.preview or (config.image and config.image.extension != ".png"):

@@ -15,7 +15,7 @@ import pytest
 CRAWLER = Path(__file__).parents[1] / "crawler"
 TIERS = (
     "errors faults frozen paths uids dataset.charsets dataset.vocabulary",
-    "model",
+    "model nodes",
     "typed dataset.dictionary border archives archives.members archives.quota archives.streams",
     "sections dataset dataset.elements geometry naming worker interrupts earlier earlier.folders placing preview",
     "config record dataset.csa dataset.sniff placing.planes archives.zips",

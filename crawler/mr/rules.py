@@ -17,7 +17,8 @@ from typing import Any, Literal
 from crawler.errors import ConfigError
 from crawler.frozen import dataclass
 from crawler.mr.words import Matcher
-from crawler.typed import Problem, check, parse
+from crawler.nodes import Problem
+from crawler.typed import check, parse
 
 # Beside the package, in a checkout and when installed (pyproject.toml packs dicom_tags/ with crawler/).
 RULES_FILE = Path(__file__).parents[2] / "dicom_tags" / "mr_clean.json"
