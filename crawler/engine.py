@@ -75,6 +75,7 @@ class Engine:
         self.recorder = Recorder(store, progress)
         self.tree = store.config.dicom.group == "tree"
         self.listed = 0
+        self._archives = False  # some are to be opened
         self._tickets: dict[int, Ticket] = {}
         self._ready: deque[Ticket] = deque()
         self._committed = time.monotonic()
@@ -129,6 +130,7 @@ class Engine:
                         archives.append((row, file.key))
                     else:
                         todo.append(row)
+                        self._archives = True
                 if folders % 1000 == 0:
                     self.ledger.add_todo(todo)
                     todo = []
@@ -158,6 +160,8 @@ class Engine:
         except OSError as error:
             raise disk_error(error, spool) from None
         worker, workers = Worker(setup_of(config, spool, token)), config.num_workers
+        if not (self.tree or self._archives):  # it is known how many files there are
+            workers = min(workers, max(1, files))
         limits = Limits(config.limits.seconds, config.limits.memory)
         if workers and start_method() == "fork":
             preload(config)
