@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """python dme.py config.yml: see README.md, or --help."""
 
-import sys
-
-from crawler.cli import main
+from crawler.cli import leave, main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

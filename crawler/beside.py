@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from crawler.border import Border
 from crawler.errors import SinkError
+from crawler.frozen import dataclass
 from crawler.model import Instance, Outcome, Product
 from crawler.paths import portable
 from crawler.result import Header, Setup, State, relative
 from crawler.sinks.base import Target, discard
-from crawler.sinks.document import is_document, write_document
-from crawler.sinks.text import EXTENSION, write_text
-from crawler.sinks.waveform import write_waveform
-from crawler.waveforms import is_waveform
 
 EXISTS = Outcome("skipped", "", "exists", "media.overwrite is false and the file is not ours")
 
@@ -47,6 +43,9 @@ def media_type_of(instance: Instance, setup: Setup) -> str | None:
     """Kind of the medium, "document" or "waveform"; None where there is none, or the configuration wants none."""
     if setup.media_dir is None:
         return None
+    from crawler.sinks.document import is_document
+    from crawler.waveforms import is_waveform
+
     if setup.documents and is_document(instance.sop_class):
         return "document"
     return "waveform" if setup.waveforms and is_waveform(instance.sop_class) else None
@@ -97,6 +96,8 @@ class Beside:
                     state.settle(EXISTS)
             state.media += [relative(product, root) for product in products]
         if self._setup.text:
+            from crawler.sinks.text import EXTENSION, write_text
+
             with Border("write", state.settle):
                 if taken(EXTENSION):
                     state.settle(EXISTS)
@@ -110,5 +111,9 @@ class Beside:
 
 def _medium(media_type: str, instance: Instance, target: Target, advance: Callable[[], None]) -> list[Product]:
     if media_type == "document":
+        from crawler.sinks.document import write_document
+
         return write_document(instance, target)
+    from crawler.sinks.waveform import write_waveform
+
     return write_waveform(instance, target, advance)

@@ -9,10 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import BinaryIO
-
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from crawler.dataset.dictionary import tag_text
 from crawler.dataset.elements import (
@@ -29,9 +26,11 @@ from crawler.dataset.elements import (
 from crawler.dataset.sniff import dataset_start
 from crawler.errors import HeaderError, PixelError
 from crawler.files import not_meta, open_dataset, size_of
+from crawler.frozen import dataclass
 from crawler.model import Instance
+from crawler.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-_CODINGS = {str(ImplicitVRLittleEndian): IMPLICIT_LITTLE, str(ExplicitVRBigEndian): EXPLICIT_BIG}
+_CODINGS = {ImplicitVRLittleEndian: IMPLICIT_LITTLE, ExplicitVRBigEndian: EXPLICIT_BIG}
 _UNDEFINED = 0xFFFFFFFF
 _BLOCK = 1 << 20  # bytes copied at a time
 

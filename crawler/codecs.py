@@ -8,17 +8,16 @@ interpretation says what that is.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
-from pydicom import uid
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
+from pydicom.uid import UID
 
+from crawler import uids
 from crawler.codestream import (
     HTJ2K_LOSSLESS,
     J2K,
@@ -27,7 +26,9 @@ from crawler.codestream import (
     JPEG_LIKE,
     JPEG_LOSSLESS,
     JPEG_LS,
+    NATIVE_FRAMES,
     PROGRESSIVE,
+    Decoded,
     adobe_transform,
     by,
     require_end,
@@ -36,53 +37,26 @@ from crawler.codestream import (
 )
 from crawler.dataset.elements import quiet_pydicom
 from crawler.errors import PixelError
+from crawler.faults import faults
 
 Array = npt.NDArray[Any]
 
 # JPEG XL, which pydicom 3.0 has no decoder for: PS3.5 8.2.15.
 _JPEG_XL = {
-    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
-    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
-    "1.2.840.10008.1.2.4.112": "JPEG XL",
+    uids.JPEGXLLossless: "JPEG XL Lossless",
+    uids.JPEGXLJPEGRecompression: "JPEG XL JPEG Recompression",
+    uids.JPEGXL: "JPEG XL",
 }
-# Frames in items that hold the bytes of native ones (PS3.5 A.4), as they are or each deflated by itself (PS3.5 8.2.16,
-# A.4.13): `pixels.py` reads them.
-ENCAPSULATED_NATIVE, DEFLATED_FRAMES = "1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.8.1"
 # Codestreams that say their process themselves go to the decoders of a syntax that pydicom knows.
-_DECODED_AS = dict.fromkeys(PROGRESSIVE, uid.JPEGExtended12Bit)
+_DECODED_AS = dict.fromkeys(PROGRESSIVE, uids.JPEGExtended12Bit)
 
 # MPEG-2, MPEG-4 and HEVC (.4.100 to .4.108), SMPTE ST 2110 (.7.1 to .7.3): PS3.6 table A-1.
 _VIDEO = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7.")
-
-# What any of the decoders may raise on damaged input. pydicom turns most of it into RuntimeError; the rest comes from
-# the step between the decoder's bytes and the array.
-FAULTS = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    OSError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    BytesLengthException,
-    InvalidDicomError,
-)
 
 # Plug-ins in the order in which they are tried: the fastest exact one first. Milliseconds a frame on one core,
 # imagecodecs / the next one: JPEG 0.7 / 0.9 Pillow (640 x 480 colour), RLE 0.2 / 1.7 pydicom (800 x 600), JPEG 2000
 # 92 / 101 Pillow (1955 x 1841), lossless JPEG 2.9 / 5.9 jpegsof3 (1024 x 768).
 PREFERENCE = ("imagecodecs", "jpegsof3", "pylibjpeg", "pyjpegls", "gdcm", "pillow", "pydicom")
-
-
-class Decoded(NamedTuple):
-    """A frame as it comes out of a decoder: (rows, columns[, samples]), what its samples mean, and who decoded it."""
-
-    values: Array
-    photometric: str
-    decoder: str
 
 
 def _jpeg(source: bytes) -> Array:
@@ -123,12 +97,12 @@ _CODECS: dict[str, Callable[[bytes], Array]] = {
     **dict.fromkeys(J2K, _jpeg2k),
     **dict.fromkeys(HTJ2K_LOSSLESS, _htj2k),
     # OpenJPH rounds the irreversible transform otherwise (by 1 in 8-bit colour) than OpenJPEG, pydicom's decoder.
-    uid.HTJ2K: _jpeg2k,
+    uids.HTJ2K: _jpeg2k,
 }
 
 DECODER_DEPENDENCIES = {
     syntax: ("imagecodecs>=2024.6",)
-    for syntax in (*JPEG_LIKE, *J2K_LIKE, uid.RLELossless)  # named so by pydicom's plug-in interface
+    for syntax in (*JPEG_LIKE, *J2K_LIKE, uids.RLELossless)  # named so by pydicom's plug-in interface
     if syntax not in PROGRESSIVE
 }
 
@@ -163,7 +137,7 @@ def decode_with_imagecodecs(source: bytes, runner: DecodeRunner) -> bytes:
         Describes the image; learns here what the decoder made of bits, planes and colours.
     """
     syntax = runner.transfer_syntax
-    if syntax == uid.RLELossless:
+    if syntax == uids.RLELossless:
         return _decode_rle(source, runner)
     codec = _CODECS[syntax]
     if codec is _jpeg:
@@ -243,7 +217,7 @@ def decode(source: bytes, syntax: str, options: dict[str, Any]) -> Decoded:
                 values, properties = decoder.as_array(
                     encapsulated, index=0, raw=True, validate=False, decoding_plugin=name, **options
                 )
-        except FAULTS as error:
+        except faults() as error:
             words = words or f"{name}: {_last_line(error)}"
         else:
             return Decoded(values, str(properties["photometric_interpretation"]), name)
@@ -256,7 +230,7 @@ def _decode_jpegxl(source: bytes, options: dict[str, Any]) -> Decoded:
     expected = shape if samples == 1 else (*shape, samples)
     try:
         values = _array(imagecodecs.jpegxl_decode(source))
-    except FAULTS as error:
+    except faults() as error:
         raise PixelError("damaged pixel data", f"imagecodecs: {_last_line(error)}") from error
     if values.shape != expected:
         raise PixelError("damaged pixel data", f"the codestream is {by(values.shape)}, the header says {by(expected)}")
@@ -274,9 +248,9 @@ def require_decoder(syntax: str) -> None:
     PixelError
         "unknown transfer syntax", "video transfer syntax" or "missing decoder".
     """
-    if syntax in (ENCAPSULATED_NATIVE, DEFLATED_FRAMES) or (syntax in _JPEG_XL and imagecodecs.JPEGXL.available):
+    if syntax in NATIVE_FRAMES or (syntax in _JPEG_XL and imagecodecs.JPEGXL.available):
         return
-    known = uid.UID(syntax)
+    known = UID(syntax)
     if known.type != "Transfer Syntax":
         raise PixelError("unknown transfer syntax", syntax or "the header names none")
     if syntax.startswith(_VIDEO):

@@ -1,27 +1,42 @@
 """What a codestream says about itself, read before a decoder sees it: size, end, segments, colour transform.
 
 Decoders allocate for what a damaged stream claims, fill up what is not there, or follow its offsets out of memory; so
-claims are checked here first. Nothing is decoded (`codecs.py`).
+claims are checked here first. Nothing is decoded: `codecs.py` does that, which is loaded when it is needed.
 """
 
 from __future__ import annotations
 
 import itertools
 import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydicom import uid
-
+from crawler import uids
 from crawler.errors import PixelError
 
-PROGRESSIVE = ("1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55")  # retired: PS3.6 table A-1
-JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, *PROGRESSIVE)
-JPEG_LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1)
-JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
-J2K = (uid.JPEG2000Lossless, uid.JPEG2000)
-HTJ2K_LOSSLESS = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL)
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+# Retired: PS3.6 table A-1.
+PROGRESSIVE = (uids.JPEGSpectralSelectionNonHierarchical68, uids.JPEGFullProgressionNonHierarchical1012)
+JPEG = (uids.JPEGBaseline8Bit, uids.JPEGExtended12Bit, *PROGRESSIVE)
+JPEG_LOSSLESS = (uids.JPEGLossless, uids.JPEGLosslessSV1)
+JPEG_LS = (uids.JPEGLSLossless, uids.JPEGLSNearLossless)
+J2K = (uids.JPEG2000Lossless, uids.JPEG2000)
+HTJ2K_LOSSLESS = (uids.HTJ2KLossless, uids.HTJ2KLosslessRPCL)
 # The families whose codestream begins with SOI and holds a frame header (ISO/IEC 10918-1, 14495-1).
 JPEG_LIKE = (*JPEG, *JPEG_LOSSLESS, *JPEG_LS)
-J2K_LIKE = (*J2K, *HTJ2K_LOSSLESS, uid.HTJ2K)
+J2K_LIKE = (*J2K, *HTJ2K_LOSSLESS, uids.HTJ2K)
+# Frames in items that hold the bytes of native ones (PS3.5 A.4), as they are or each deflated by itself (PS3.5 8.2.16,
+# A.4.13): `pixels.py` reads them.
+NATIVE_FRAMES = (uids.EncapsulatedUncompressedExplicitVRLittleEndian, uids.DeflatedImageFrameCompression)
+
+
+class Decoded(NamedTuple):
+    """A frame as it comes out of a decoder: (rows, columns[, samples]), what its samples mean, and who decoded it."""
+
+    values: npt.NDArray[Any]
+    photometric: str
+    decoder: str
 
 
 def require_end(source: bytes) -> None:

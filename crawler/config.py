@@ -5,15 +5,13 @@ help of every key stand in `sections.py` and nowhere else; `typed.py` checks a d
 this module adds the rules that join several keys. It creates no folder and does not look whether the input exists.
 """
 
-# ruff: noqa: RUF009 - `key` makes a dataclasses.field, not a value that instances would share.
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, field, replace
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -21,6 +19,8 @@ import yaml
 from crawler import typed
 from crawler.dataset.dictionary import unknown_keyword
 from crawler.errors import ConfigError
+from crawler.frozen import dataclass
+from crawler.nodes import Problem
 from crawler.paths import portable
 from crawler.sections import (
     ConditionSection,
@@ -40,7 +40,6 @@ from crawler.sections import (
     VolumeSection,
     key,
 )
-from crawler.typed import Problem
 
 LARGEST_PREVIEW = 4096  # pixels: three planes side by side stay an ordinary picture
 
@@ -174,7 +173,8 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     native = os.fsdecode(path)
     name = portable(native)
     try:
-        raw = Path(native).read_bytes()
+        with open(native, "rb") as file:
+            raw = file.read()
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None

@@ -5,16 +5,15 @@ The rectangle is the header's word. Whether something is burnt in inside of it i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.tag import Tag
 
-from crawler.codecs import FAULTS
 from crawler.dataset.elements import quiet_pydicom
 from crawler.errors import PixelError
+from crawler.faults import faults
+from crawler.frozen import dataclass
 from crawler.model import Frame, Instance
 from crawler.shown.tables import read_elements
 from crawler.sinks.base import Renderer
@@ -64,6 +63,8 @@ def us_region(instance: Instance) -> Box | None:
     pixels = instance.pixels
     if pixels is None:
         return None
+    from pydicom.tag import Tag
+
     try:
         with quiet_pydicom():
             dataset = read_elements(instance, [Tag(REGIONS)])
@@ -71,7 +72,7 @@ def us_region(instance: Instance) -> Box | None:
                 [int(region[f"RegionLocation{side}"].value) for side in ("MinY0", "MaxY1", "MinX0", "MaxX1")]
                 for region in dataset.get(REGIONS) or ()
             ]
-    except FAULTS as error:
+    except faults() as error:
         raise PixelError("unusable ultrasound regions", "they cannot be read") from error
     if not regions:
         return None

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-from pydicom import uid
-
+from crawler import uids
 from crawler.errors import PixelError
 from crawler.files import open_file, size_of
 from crawler.fragments import frame_table
@@ -22,11 +20,11 @@ _BLOCK = 1 << 20  # bytes copied at a time
 # PS3.6 table A-1; the forms that may be cut into several fragments end in ".1" (HEVC has no such form).
 SYNTAXES = frozenset(
     {
-        *(uid.MPEG2MPML, uid.MPEG2MPMLF, uid.MPEG2MPHL, uid.MPEG2MPHLF),
-        *(uid.MPEG4HP41, uid.MPEG4HP41F, uid.MPEG4HP41BD, uid.MPEG4HP41BDF),
-        *(uid.MPEG4HP422D, uid.MPEG4HP422DF, uid.MPEG4HP423D, uid.MPEG4HP423DF),
-        *(uid.MPEG4HP42STEREO, uid.MPEG4HP42STEREOF),
-        *(uid.HEVCMP51, uid.HEVCM10P51),
+        *(uids.MPEG2MPML, uids.MPEG2MPMLF, uids.MPEG2MPHL, uids.MPEG2MPHLF),
+        *(uids.MPEG4HP41, uids.MPEG4HP41F, uids.MPEG4HP41BD, uids.MPEG4HP41BDF),
+        *(uids.MPEG4HP422D, uids.MPEG4HP422DF, uids.MPEG4HP423D, uids.MPEG4HP423DF),
+        *(uids.MPEG4HP42STEREO, uids.MPEG4HP42STEREOF),
+        *(uids.HEVCMP51, uids.HEVCM10P51),
     }
 )
 
@@ -64,7 +62,7 @@ def copy_stream(instance: Instance, path: str, advance: Callable[[], None] = lam
         fragments = [fragment for frame in frame_table(stream, replace(pixels, frames=1), size) for fragment in frame]
         if not fragments:
             raise PixelError("truncated pixel data", "holds no byte of it")
-        with Path(path).open("xb") as copy:
+        with open(path, "xb") as copy:
             for fragment in fragments:
                 held = size - fragment.offset
                 if fragment.length > held:

@@ -13,11 +13,12 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from crawler.config import Config
 from crawler.errors import OutputError
+from crawler.frozen import dataclass
 from crawler.ledger import FileRow, TodoRow
 from crawler.model import File, Outcome
 from crawler.ours import own_outputs
@@ -34,12 +35,11 @@ from crawler.plan import (
     split,
     without_archives,
 )
-from crawler.pool import Done, Inline, Limits, Lost, Pool
+from crawler.pool import Done, Inline, Limits, Lost, Pool, start_method
+from crawler.preload import preload
 from crawler.progress import Progress
 from crawler.recorder import Recorder
 from crawler.result import TEMP, ScanResult, Setup
-from crawler.sinks import LAYOUT_SINKS, media_sinks, require
-from crawler.sinks.preview import PreviewSink
 from crawler.sources.archive import Expanded
 from crawler.sources.directory import Folder, Root, walk
 from crawler.store import SHARD, Store, disk_error
@@ -75,6 +75,7 @@ class Engine:
         self.recorder = Recorder(store, progress)
         self.tree = store.config.dicom.group == "tree"
         self.listed = 0
+        self._archives = False  # some are to be opened
         self._tickets: dict[int, Ticket] = {}
         self._ready: deque[Ticket] = deque()
         self._committed = time.monotonic()
@@ -129,6 +130,7 @@ class Engine:
                         archives.append((row, file.key))
                     else:
                         todo.append(row)
+                        self._archives = True
                 if folders % 1000 == 0:
                     self.ledger.add_todo(todo)
                     todo = []
@@ -158,7 +160,11 @@ class Engine:
         except OSError as error:
             raise disk_error(error, spool) from None
         worker, workers = Worker(setup_of(config, spool, token)), config.num_workers
+        if not (self.tree or self._archives):  # it is known how many files there are
+            workers = min(workers, max(1, files))
         limits = Limits(config.limits.seconds, config.limits.memory)
+        if workers and start_method() == "fork":
+            preload(config)
         self.pool: Pool | Inline = Pool(workers, worker, limits) if workers else Inline(worker)
         self.depth = DEPTH * max(1, workers)
         self.planner = Planner(self.store, self.roots, self.outputs, spool, files // (max(1, workers) * 8))
@@ -338,12 +344,18 @@ def _name(task: Task, item: int | None) -> str:
 
 def _require_packages(config: Config) -> None:
     """Stop before any work when an output needs a package that is not installed."""
+    if not (config.volume or config.image or config.video or config.preview):
+        return
+    from crawler.sinks import LAYOUT_SINKS, media_sinks, require
+
     for name in config.volume.formats if config.volume else ():
         require(LAYOUT_SINKS[name])
     for section in (config.image, config.video):
         for sink in media_sinks(section) if section is not None else ():
             require(sink)
     if config.preview is not None:
+        from crawler.sinks.preview import PreviewSink
+
         require(PreviewSink)
 
 

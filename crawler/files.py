@@ -6,7 +6,6 @@ and no more. Members of archives come as `sources.archive` listed them; nothing 
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import tempfile
@@ -17,7 +16,6 @@ from typing import BinaryIO, cast
 from crawler.archives.members import archive_format
 from crawler.archives.quota import DEFLATE_MOST, QUOTA
 from crawler.archives.streams import BLOCK, Growing, Window, ZlibSource, buffered
-from crawler.archives.zips import DAMAGE, shelf
 from crawler.dataset.elements import EXPLICIT_LITTLE, quiet_pydicom, walk
 from crawler.dataset.sniff import PREFIX, dataset_start
 from crawler.errors import HeaderError
@@ -64,7 +62,11 @@ def _open(file: File) -> BinaryIO:
     if file.start >= 0:
         return buffered(Window(file.native, file.start, file.size))
     if archive_format(file.native) == ("gz", "gz"):
+        import gzip
+
         return buffered(Growing(gzip.open(file.native), file.size))
+    from crawler.archives.zips import DAMAGE, shelf
+
     try:
         return buffered(shelf.take(file.native).open(file.member))
     except DAMAGE as error:

@@ -10,15 +10,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import BinaryIO
-
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
 
 from crawler.dataset.csa import NO_CSA, Csa, read_csa
 from crawler.dataset.custom import with_custom
@@ -40,8 +33,15 @@ from crawler.dataset.quick import read_quickly
 from crawler.dataset.sniff import dataset_start, guess_coding
 from crawler.errors import HeaderError
 from crawler.files import inflate, not_meta, open_file, size_of
+from crawler.frozen import dataclass
 from crawler.model import File, Instance
 from crawler.record import make_record
+from crawler.uids import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 _TRANSFER_SYNTAX = 0x00020010
 # One of these makes a damaged header worth its row: what the object is, or that it is an image.
@@ -175,8 +175,8 @@ def _transfer_syntax(stream: BinaryIO, meta: list[Element]) -> tuple[str, Coding
         position = stream.tell()
         coding = guess_coding(stream.read(6))
         stream.seek(position)
-        return str(_ASSUMED[coding]), coding
-    codings = {str(uid): coding for coding, uid in _ASSUMED.items()}
+        return _ASSUMED[coding], coding
+    codings = {uid: coding for coding, uid in _ASSUMED.items()}
     return declared, codings.get(declared, EXPLICIT_LITTLE)  # PS3.5 A.4: all others are explicit little endian
 
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crawler.dataset.dictionary import key_for
 from crawler.encoded import is_encoded
 from crawler.errors import PixelError
 from crawler.model import Frame, Instance
-from crawler.quality import Tally, Thresholds, grey_of, judge, measure, thresholds_for
 from crawler.result import Header, Setup, State
-from crawler.shown.lut import modality_lut
-from crawler.shown.palette import palette_of
-from crawler.shown.spread import padding
-from crawler.shown.tables import Tables
+
+if TYPE_CHECKING:  # loaded when quality is asked for
+    from crawler.quality import Tally, Thresholds
 
 _PADDING = tuple(f"{kind}PixelPaddingValue" for kind in ("", "Float", "DoubleFloat"))
 
@@ -49,6 +47,8 @@ class Inspection:
         """Begin a file, which then waits no longer; the answer takes its frames, and does nothing when it is done."""
         if self._section is None or number not in self.waiting:
             return lambda frame: None
+        from crawler.quality import Tally, thresholds_for
+
         self.waiting.discard(number)
         tally = self._tallies[number] = Tally(self._section.share)
         instance = self._headers[number].instance
@@ -63,6 +63,8 @@ class Inspection:
         """Tell every file its cells; return those of the series. Nothing of either without a section `quality`."""
         if self._section is None:
             return {}
+        from crawler.quality import Tally
+
         series = Tally(self._section.share)
         for number, state in enumerate(self._states):
             tally = self._tallies.get(number, Tally(self._section.share))
@@ -73,6 +75,12 @@ class Inspection:
         return cells | {"quality_reasons": "|".join(cells["quality_reasons"])}
 
     def _taker(self, number: int, tally: Tally, thresholds: Thresholds) -> Callable[[Frame], None]:
+        from crawler.quality import grey_of, judge, measure
+        from crawler.shown.lut import modality_lut
+        from crawler.shown.palette import palette_of
+        from crawler.shown.spread import padding
+        from crawler.shown.tables import Tables
+
         header = self._headers[number]
         instance, tables = header.instance, Tables(header.instance)
         pixels, text = instance.pixels, header.text()

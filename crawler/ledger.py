@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from crawler.accounts import Accounts
 from crawler.errors import LedgerError, OutputError
+from crawler.frozen import dataclass
 from crawler.model import Outcome
 from crawler.paths import portable
 
@@ -147,8 +147,9 @@ class Ledger(Accounts):
         return default if row is None else json.loads(row[0])
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a JSON value by name."""
-        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+        """Keep a JSON value by name; one that is there already costs no write."""
+        sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+        self.execute(f"{sql} WHERE value IS NOT excluded.value", (key, json.dumps(value)))
 
     def touch(self) -> None:
         """Note that something changed: views made before are stale."""

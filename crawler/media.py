@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any
+from dataclasses import field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 from crawler.beside import EXISTS
 from crawler.border import Border
-from crawler.crop import Box, Cropped, us_region
-from crawler.display import Display, ScanDisplay
 from crawler.encoded import is_encoded
-from crawler.footage import decoded
+from crawler.frozen import dataclass
 from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.paths import portable
 from crawler.pixels import frames
 from crawler.result import Setup, State
 from crawler.sections import ImageSection, VideoSection
-from crawler.shown.voi import Window
-from crawler.sinks import FileSubject, Renderer, Sink, Target, media_sinks
-from crawler.sinks.remux import RemuxOptions, RemuxSink
 from crawler.worker import Watch
+
+if TYPE_CHECKING:  # a run for headers or volumes makes no picture: what does is loaded by who needs it
+    from crawler.crop import Box
+    from crawler.display import Display, ScanDisplay
+    from crawler.shown.voi import Window
+    from crawler.sinks import Renderer, Sink, Target
 
 # Slices a second of a stack whose files name no rate: as seeds/001 shows every video.
 STACK_RATE = 10.0
@@ -106,8 +107,14 @@ class Gallery:
         found: frozenset[str],
     ) -> None:
         self.setup, self.watch, self.members, self.decode, self.found = setup, watch, members, decode, found
-        instances = [member.instance for member in members]
-        self.shown = ScanDisplay(instances, decode, setup.window, setup.overlays)
+
+    @cached_property
+    def _shown(self) -> ScanDisplay:
+        """How the files are shown, by themselves and by what they share."""
+        from crawler.display import ScanDisplay
+
+        instances = [member.instance for member in self.members]
+        return ScanDisplay(instances, self.decode, self.setup.window, self.setup.overlays)
 
     def section(self, instance: Instance) -> ImageSection | VideoSection | None:
         """The section of the configuration that a file's pixels fall under; None when nothing is made of them."""
@@ -123,6 +130,11 @@ class Gallery:
         section = self.section(instance)
         if section is None or root is None or state.outcome.outcome == "failed":
             return None
+        from crawler.crop import us_region
+        from crawler.display import Display
+        from crawler.sinks import FileSubject, Target
+        from crawler.sinks.remux import RemuxSink
+
         state.media_type = "video" if isinstance(section, VideoSection) else "image"
         path = os.path.join(os.path.dirname(instance.file.mirror), member.stem)
         medium = Medium(state.settle)
@@ -150,6 +162,8 @@ class Gallery:
         settle
             Told of what fails.
         """
+        from crawler.sinks import FileSubject, Target, media_sinks
+
         medium, section, root = Medium(settle), self.setup.video, self.setup.media_dir
         assert section is not None
         assert root is not None
@@ -169,6 +183,9 @@ class Gallery:
 
     def _sinks(self, section: ImageSection | VideoSection, member: Member, box: Box | None) -> list[Sink]:
         """What a section asks for; the MP4 of an encoded video is its own stream, unless a part is to be cut off."""
+        from crawler.sinks import media_sinks
+        from crawler.sinks.remux import RemuxOptions, RemuxSink
+
         sinks = media_sinks(section, self.setup.bits)
         if isinstance(section, VideoSection) and is_encoded(member.instance) and box is None:
             options = RemuxOptions(section.fps, partial(self.watch.note, member.item, "pixels"))
@@ -192,6 +209,9 @@ class Gallery:
         return free
 
     def _display(self, number: int, box: Box | None) -> Renderer:
+        from crawler.crop import Cropped
+        from crawler.display import Display
+
         member = self.members[number]
 
         def sample(numbers: Iterable[int]) -> Iterator[Frame]:
@@ -200,11 +220,13 @@ class Gallery:
                 yield frame
 
         # What ffmpeg decodes is RGB of 8 bits, whatever the header says.
-        display: Renderer = Display() if is_encoded(member.instance) else self.shown.of(number, sample)
+        display: Renderer = Display() if is_encoded(member.instance) else self._shown.of(number, sample)
         return Cropped(display, box) if box is not None else display
 
     def stack_display(self, numbers: Sequence[int]) -> Display:
         """One window for all slices: the one that they share, else the range of all. Overlays are a slice's own."""
+        from crawler.display import ScanDisplay
+
         instances = [self.members[number].instance for number in numbers]
         alike = len({_levels(instance) for instance in instances}) == 1
         window: Window = self.setup.window if alike or isinstance(self.setup.window, tuple) else "series"
@@ -216,6 +238,8 @@ class Gallery:
             return frames(member.instance, None, self.setup.pixels)
         if copies:
             return iter(())
+        from crawler.footage import decoded
+
         folder = self.setup.temp(self.setup.media_dir or "")
         return decoded(member.instance, folder, self.setup.pixels, partial(self.watch.note, member.item, "pixels"))
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from crawler.frozen import dataclass
 from crawler.paths import portable
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Vector = tuple[float, float, float]
 Affine = tuple[tuple[float, ...], ...]
@@ -363,7 +364,7 @@ class Frame:
     @property
     def nbytes(self) -> int:
         """Size of `values` in memory."""
-        return int(np.asarray(self.values).nbytes)
+        return int(self.values.nbytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from crawler.model import File
 
+FRAMES = ".frames"  # ends the name of a cine's folder of pictures: no file of the input has its still in such a folder
+
 
 def _stripped(name: str) -> str:
     return name[:-4] if len(name) > 4 and name[-4:].lower() == ".dcm" else name

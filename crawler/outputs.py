@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crawler.beside import EXISTS
 from crawler.border import Border
 from crawler.dataset.dictionary import key_for
+from crawler.frozen import dataclass
 from crawler.media import Gallery, Medium, is_stack
 from crawler.model import Layout, Outcome, Product, Scan
 from crawler.paths import portable
-from crawler.previews import Previews
 from crawler.result import Header, Setup, State, relative
-from crawler.shown.lut import Lut, modality_lut
-from crawler.shown.tables import Tables
-from crawler.sinks import LAYOUT_SINKS, NOTED, LayoutSubject, Target
-from crawler.values import value_type
 from crawler.volumes import Identity, Volume, files_of, identity_of, photometric_of
 from crawler.worker import Watch
+
+if TYPE_CHECKING:  # loaded by who needs it: many runs make nothing of layouts
+    from crawler.shown.lut import Lut
 
 Wanted = dict[int, list[tuple[Volume | Medium, tuple[int, ...]]]]
 """Frame number -> the volumes and pictures that want it, and where it lands in each."""
@@ -169,6 +168,9 @@ class LayoutOutputs:
                 self.states[number].media.extend(relative(product, self.setup.media_dir) for product in products)
 
     def _volume(self, layout: Layout, members: Sequence[int], part: Scan) -> Volume:
+        from crawler.sinks import LAYOUT_SINKS, LayoutSubject, Target
+        from crawler.values import value_type
+
         section, root = self.setup.volume, self.setup.volume_dir
         placed = [part.instances[number] for number in sorted({place.instance for place in layout.placement})]
         planes = [part.instances[place.instance].plane(place.frame) for place in layout.placement]
@@ -201,6 +203,8 @@ class LayoutOutputs:
 
     def _preview(self, layout: Layout, members: Sequence[int]) -> tuple[Medium, frozenset[tuple[int, ...]]]:
         files = sorted({members[place.instance] for place in layout.placement})
+        from crawler.previews import Previews
+
         previews = Previews(self.setup, self.gallery, self.states, self.found)
         return previews.open(self._name(layout), layout, members, partial(self._fail, files))
 
@@ -219,12 +223,17 @@ class LayoutOutputs:
             header = self.headers[number]
             pixels = header.instance.pixels
             if number not in self.tables and pixels is not None and pixels.has_luts and key in header.record():
+                from crawler.shown.lut import modality_lut
+                from crawler.shown.tables import Tables
+
                 with Border("pixels", self.states[number].bar):
                     self.tables[number] = modality_lut(Tables(header.instance))
         return [table for number in numbers if (table := self.tables.get(number)) is not None]
 
     def _noted(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Elements that volumes note, by keyword, where all of their files agree."""
+        from crawler.sinks.bids import NOTED
+
         keys = {keyword: key_for(keyword, self.setup.keys) for keyword in NOTED}
         common: dict[str, Any] = {}
         for place, number in enumerate(numbers):

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import uid
 
-from crawler.codecs import DEFLATED_FRAMES, ENCAPSULATED_NATIVE, Decoded, decode, register, require_decoder
+from crawler import uids
+from crawler.codestream import NATIVE_FRAMES, Decoded
 from crawler.errors import PixelError
 from crawler.files import open_dataset
 from crawler.fragments import frame_table, read_fragment
@@ -43,10 +43,10 @@ Reason = Literal[
 ]
 
 _NATIVE = (
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
+    uids.ImplicitVRLittleEndian,
+    uids.ExplicitVRLittleEndian,
+    uids.ExplicitVRBigEndian,
+    uids.DeflatedExplicitVRLittleEndian,
 )
 # Both planes of chroma for two pixels: Y Y Cb Cr (PS3.3 C.7.6.3.1.2).
 _SUBSAMPLED = {"YBR_FULL_422": "YBR_FULL", "YBR_PARTIAL_422": "YBR_PARTIAL_422"}
@@ -80,7 +80,7 @@ def frames(instance: Instance, numbers: Sequence[int] | None = None, limit: int 
         A deflated file cannot be inflated.
     """
     try:
-        with open_dataset(instance.file, instance.transfer_syntax == uid.DeflatedExplicitVRLittleEndian) as stream:
+        with open_dataset(instance.file, instance.transfer_syntax == uids.DeflatedExplicitVRLittleEndian) as stream:
             size = stream.seek(0, io.SEEK_END)
             pixels = check(instance, limit, _available(instance.pixels, size))
             decoded = _source(stream, instance.transfer_syntax, pixels, size)
@@ -132,6 +132,8 @@ def check(instance: Instance, limit: int, available: int) -> Pixels:
             raise PixelError(f"missing {keyword}")
     native = instance.transfer_syntax in _NATIVE
     if not native:
+        from crawler.codecs import register, require_decoder  # slow to load, as the decoders are
+
         register()
         require_decoder(instance.transfer_syntax)
     if native == (pixels.length is None):
@@ -185,6 +187,8 @@ def _source(stream: BinaryIO, syntax: str, pixels: Pixels, size: int) -> Callabl
     """Return the function that decodes the frame of a number."""
     if syntax in _NATIVE:
         return lambda number: _native(_read_native(stream, pixels, number, _available(pixels, size)), pixels)
+    from crawler.codecs import decode
+
     table = frame_table(stream, pixels, size)
     options = {
         "rows": pixels.rows,
@@ -202,9 +206,9 @@ def _source(stream: BinaryIO, syntax: str, pixels: Pixels, size: int) -> Callabl
         if number >= len(table):
             raise PixelError("frame missing", f"holds {len(table)} of {pixels.frames} frames")
         source = b"".join(read_fragment(stream, fragment, size, number) for fragment in table[number])
-        if syntax == DEFLATED_FRAMES:
+        if syntax == uids.DeflatedImageFrameCompression:
             source = _inflated(source, -(-_frame_bits(pixels) // 8), number)
-        if syntax in (ENCAPSULATED_NATIVE, DEFLATED_FRAMES):
+        if syntax in NATIVE_FRAMES:
             if 8 * len(source) < _frame_bits(pixels):
                 raise PixelError("truncated pixel data", f"frame {number + 1} holds {len(source):,} bytes")
             return _native(np.array(np.frombuffer(source, np.uint8)), pixels)

@@ -10,15 +10,15 @@ import hashlib
 import os
 import posixpath
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from crawler.frozen import dataclass
 from crawler.ledger import FileRow
 from crawler.model import File, Outcome
-from crawler.naming import media_stems, scan_digest
+from crawler.naming import FRAMES, media_stems, scan_digest
 from crawler.paths import portable
 from crawler.result import Spooled
 from crawler.scan import SeriesKey, scan_members
-from crawler.sinks.frames import FOLDER
 from crawler.sources.archive import Expanded, is_archive
 from crawler.sources.directory import Folder, Outputs, Root, listing
 from crawler.store import Store, output_root
@@ -241,7 +241,7 @@ class Planner:
 
 def _with_frames(folder: str, name: str) -> list[str]:
     """A name, or what lies in the folder of that name when it is made for the frames of a cine."""
-    if not name.endswith(FOLDER):
+    if not name.endswith(FRAMES):
         return [name]
     try:
         return [os.path.join(name, inner) for inner in os.listdir(os.path.join(folder, name))]

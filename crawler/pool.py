@@ -18,14 +18,12 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
-import psutil
-
 from crawler.border import describe
 from crawler.errors import StopError
+from crawler.frozen import dataclass
 from crawler.worker import SLOT, Watch, Work, serve
 
 TICK = 0.25  # seconds between two looks at time and memory
@@ -114,11 +112,14 @@ class _Worker:
         )
         self.process.start()
         there.close()
-        self._usage = psutil.Process(self.process.pid)
+        self._usage: Any = None
 
     def resident(self) -> int:
         """Bytes of memory in use, 0 if the process is gone."""
+        import psutil  # slow to load, and a short run is over before anyone asks
+
         try:
+            self._usage = self._usage or psutil.Process(self.process.pid)
             return int(self._usage.memory_info().rss)
         except psutil.Error:
             return 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import NoReturn, Protocol, TextIO
+from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 LINE_SECONDS = 10.0  # between two plain lines: enough for a batch log, little enough to see that it lives
 
@@ -54,7 +55,10 @@ class Bar:
     """A tqdm bar with files, bytes, rate, failures and time left."""
 
     def __init__(self, stream: TextIO) -> None:
+        from tqdm import tqdm  # slow to load, and of no use where there is no terminal
+
         self._stream = stream
+        self._make = tqdm
         self._bar: tqdm[NoReturn] | None = None
         self._size = self._of = self._failed = 0
         tqdm.monitor_interval = 0  # no thread: a process without threads forks safely
@@ -69,7 +73,7 @@ class Bar:
         self._stream.write("\n")
         self._of = size
         wide = os.get_terminal_size(self._stream.fileno()).columns > 0  # some terminals say 0: then 80 is assumed
-        self._bar = tqdm(
+        self._bar = self._make(
             total=files,
             unit=" files",
             file=self._stream,

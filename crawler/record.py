@@ -11,12 +11,10 @@ import math
 import re
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
-from pydicom.charset import convert_encodings, decode_bytes, default_encoding
-from pydicom.valuerep import TEXT_VR_DELIMS
-
+from crawler.dataset.charsets import DEFAULT_ENCODING, DELIMITERS, names_of, standard_codecs
 from crawler.dataset.dictionary import (
     BINARY_VRS,
     VRS,
@@ -30,6 +28,7 @@ from crawler.dataset.dictionary import (
 )
 from crawler.dataset.elements import MAX_DEPTH, SPECIFIC_CHARACTER_SET, Element, items_of
 from crawler.errors import HeaderError
+from crawler.frozen import dataclass
 
 Record = dict[str, Any]
 
@@ -60,7 +59,7 @@ class Level:
 
     style: KeyStyle
     depth: int = 0
-    encodings: Sequence[str] = (default_encoding,)
+    encodings: Sequence[str] = (DEFAULT_ENCODING,)
     signed: bool = False
     creators: dict[int, str] = field(default_factory=dict)
 
@@ -273,16 +272,33 @@ def decode(value: bytes, encodings: Sequence[str]) -> str:
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii")
     try:
-        text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
+        text = _decoded(value, encodings)
     except (LookupError, ValueError):  # a Python codec that is none of DICOM's, named by a damaged (0008,0005)
         return value.decode("latin-1")
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def _decoded(value: bytes, encodings: Sequence[str]) -> str:
+    """As pydicom decodes text; it is asked (and loaded) where there is more to it than one codec."""
+    if b"\x1b" not in value:
+        try:
+            return value.decode(encodings[0])
+        except (LookupError, UnicodeError):
+            pass
+    from pydicom.charset import decode_bytes
+
+    return decode_bytes(value, encodings, DELIMITERS)
+
+
 def encodings_of(value: bytes) -> Sequence[str]:
     """Python codecs of a Specific Character Set as stored."""
-    names = [name.strip("\0 ") for name in value.decode("latin-1").split("\\")]
+    names = names_of(value)
+    codecs = standard_codecs(names)
+    if codecs is not None:
+        return codecs
+    from pydicom.charset import convert_encodings
+
     try:
         return tuple(convert_encodings(names))
     except (LookupError, ValueError):  # a NUL inside, for one
-        return (default_encoding,)
+        return (DEFAULT_ENCODING,)

@@ -27,6 +27,7 @@ class Rows:
         except OSError as error:
             raise OutputError(f"{portable(path)} cannot be written: {error.strerror}") from None
         self.length = self._file.tell()
+        self._flushed = -1  # length that the disk is known to have
 
     def append(self, data: bytes | str) -> tuple[int, int]:
         """Append finished lines, given as bytes or as the path of a file that holds them; return their place."""
@@ -41,16 +42,18 @@ class Rows:
         return start, self.length
 
     def flush(self) -> None:
-        """Hand everything to the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Hand everything to the disk; costs nothing where it has everything."""
+        if self.length != self._flushed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._flushed = self.length
 
     def cut(self, length: int) -> None:
         """Cut back to a length that the ledger vouches for."""
         self._file.flush()
         self._file.truncate(length)
         self._file.seek(0, os.SEEK_END)
-        self.length = length
+        self.length, self._flushed = length, -1
 
     def whole(self, length: int) -> bool:
         """Whether a row ends at `length`."""
@@ -82,7 +85,7 @@ class Rows:
         self._file.close()
         os.replace(path, self.path)
         self._file = open(self.path, "ab")  # noqa: SIM115
-        self.length = self._file.tell()
+        self.length, self._flushed = self._file.tell(), -1
 
     def close(self) -> None:
         """Let go of the file."""

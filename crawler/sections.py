@@ -4,19 +4,18 @@ Rules that join several keys, paths and files are `config.py`'s. A key marked ``
 not what it writes.
 """
 
-# ruff: noqa: RUF009 - `key` makes a dataclasses.field, not a value that instances would share.
 from __future__ import annotations
 
-import difflib
 import io
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field
-from decimal import Decimal
+from dataclasses import MISSING, field
 from typing import Any, Literal
 
-from pydicom.datadict import keyword_dict
+from crawler.dataset.dictionary import tag_for
+from crawler.dataset.vocabulary import keywords
+from crawler.frozen import dataclass
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -35,6 +34,8 @@ def read_size(written: object) -> object:
     match = _SIZE.fullmatch(written.strip())
     if match is None or match[2].upper() not in _UNITS:
         raise ValueError(A_SIZE)
+    from decimal import Decimal
+
     return int(Decimal(match[1]) * _UNITS[match[2].upper()])
 
 
@@ -57,6 +58,8 @@ def read_image_extension(written: object) -> object:
     extension = read_extension(written)
     if not isinstance(extension, str):
         return extension
+    import difflib
+
     from PIL import Image  # slow to load, and needed by this section only
 
     formats = Image.registered_extensions()
@@ -90,9 +93,11 @@ def read_texts(written: object) -> object:
 
 def read_order(written: object) -> object:
     """An axis, or the keyword of a public element; ValueError names the nearest of both."""
-    if not isinstance(written, str) or written in ORDERS or written in keyword_dict:
+    if not isinstance(written, str) or written in ORDERS or tag_for(written) is not None:
         return written
-    near = difflib.get_close_matches(written, [*ORDERS, *keyword_dict], n=1)
+    import difflib
+
+    near = difflib.get_close_matches(written, [*ORDERS, *keywords()], n=1)
     raise ValueError(f"{', '.join(ORDERS)} or a DICOM keyword{f'; nearest: {near[0]}' if near else ''}")
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from crawler.paths import portable
-from crawler.preview.glance import Glance, syntax_name
-from crawler.preview.preflight import Preflight, Span
-from crawler.preview.survey import Archives
-from crawler.preview.trial import Trial
-from crawler.status import Status
+
+if TYPE_CHECKING:  # a run prints no such table
+    from crawler.preview.glance import Glance
+    from crawler.preview.preflight import Preflight, Span
+    from crawler.preview.survey import Archives
+    from crawler.preview.trial import Trial
+    from crawler.status import Status
 
 SHOWN = 8  # lines of one kind: a terminal shows the largest, the run itself names them all
 WIDTH = 17  # of the first column
@@ -114,6 +117,8 @@ def _headers(glance: Glance, complete: bool) -> list[str]:
         lines.append(_line("unreadable", f"{glance.failed.total():,}  ({glance.failed.total() / share:.1%})"))
         lines += _few(f"{count:>6,}  {reason}" for reason, count in by_count(glance.failed))
     if glance.modalities:
+        from crawler.preview.glance import syntax_name
+
         shown = ", ".join(f"{name} {count:,}" for name, count in by_count(glance.modalities)[: 2 * SHOWN])
         lines.append(_line("modalities", shown))
         lines.append(_line("transfer syntaxes", "").rstrip())

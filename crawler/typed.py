@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -35,33 +34,20 @@ import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
 
 from crawler.errors import ConfigError
+from crawler.frozen import dataclass
+from crawler.nodes import NOTHING, Path, Problem, Reading, compose
 
 T = TypeVar("T")
-Path = tuple[str | int, ...]
 
-# Aliases of aliases can stand for more values than memory holds; a configuration has some fifty.
-MAX_VALUES = 10_000
 SHOWN = 60  # characters of a value in a message
 
-_TAG = "tag:yaml.org,2002:"
-_NOTHING: Any = object()
 _SCALARS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", object: "any value"}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with the value at a path of keys (and list positions, from 0)."""
-
-    path: Path
-    message: str
-    value: Any = _NOTHING
-    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +83,7 @@ class Document:
 
     def _text(self, line: int, problem: Problem) -> str:
         parts = [f"{self.name}:{line}" if self.lines else self.name]
-        shown = "" if problem.value is _NOTHING else f" = {_show(problem.value)}"
+        shown = "" if problem.value is NOTHING else f" = {_show(problem.value)}"
         if problem.path:
             parts.append(dotted(problem.path) + shown)
         return ": ".join([*parts, problem.message])
@@ -114,7 +100,7 @@ class Key(NamedTuple):
 
 def keys(section: type) -> Iterator[Key]:
     """Every key of a section and of the sections in it, in order of declaration, without the sections' own names."""
-    hints = typing.get_type_hints(section)
+    hints = _hints(section)
     for name, field in _fields(section).items():
         inner = _section_in(hints[name])
         if inner is None:
@@ -134,7 +120,9 @@ def parse(text: str, name: str) -> Document:
         The text is not YAML, or is not a mapping.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = compose(text)
+        reading = Reading()
+        data = None if root is None else reading.value(root, (), ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
@@ -146,8 +134,6 @@ def parse(text: str, name: str) -> Document:
         raise ConfigError(f"{name}:1: nested too deeply for a configuration") from None
     if root is None:
         raise ConfigError(f"{name}:1: the file is empty")
-    reading = _Reading()
-    data = reading.value(root, (), ())
     if not isinstance(data, dict):
         raise ConfigError(f"{name}:{root.start_mark.line + 1}: expected sections (key: value), not {_show(data)}")
     return Document(name, data, reading.lines, tuple(reading.problems))
@@ -203,64 +189,6 @@ def describe(kind: Any, metadata: Mapping[str, Any] = types.MappingProxyType({})
     return text
 
 
-class _Reading:
-    """From composed YAML nodes to plain values and their lines."""
-
-    def __init__(self) -> None:
-        self.lines: dict[Path, int] = {(): 1}
-        self.problems: list[Problem] = []
-        self._constructor = yaml.SafeLoader("")
-
-    def value(self, node: Any, path: Path, above: tuple[Any, ...]) -> Any:
-        """Plain value of a node; `above` holds the nodes that it lies in."""
-        if len(self.lines) > MAX_VALUES:
-            return self._refuse(path, f"more than {MAX_VALUES:,} values in a configuration")
-        if any(node is outer for outer in above):
-            return self._refuse(path, "an alias of what it lies in")
-        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
-            return self._mapping(node, path, (*above, node))
-        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
-            return self._sequence(node, path, (*above, node))
-        return self._scalar(node, path)
-
-    def _mapping(self, node: Any, path: Path, above: tuple[Any, ...]) -> dict[str, Any]:
-        data: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(Problem(path, "a key must be text", line=line))
-                continue
-            # As written: YAML 1.1 would take a key such as `on` for true.
-            inner = (*path, key_node.value)
-            if key_node.value in data:
-                self.problems.append(Problem(inner, f"given twice, first on line {self.lines[inner]}", line=line))
-                continue
-            self.lines[inner] = line
-            data[key_node.value] = self.value(value_node, inner, above)
-        return data
-
-    def _sequence(self, node: Any, path: Path, above: tuple[Any, ...]) -> list[Any]:
-        items = []
-        for index, item in enumerate(node.value):
-            self.lines[(*path, index)] = item.start_mark.line + 1
-            items.append(self.value(item, (*path, index), above))
-        return items
-
-    def _scalar(self, node: Any, path: Path) -> Any:
-        kind = node.tag.removeprefix(_TAG)
-        if kind in ("str", "timestamp", "merge", "value"):  # 2024-01-31 is a folder here, not a date
-            return node.value
-        if kind not in ("null", "bool", "int", "float") or not isinstance(node, yaml.ScalarNode):
-            return self._refuse(path, f"the tag {node.tag!a} has no meaning here")
-        try:
-            return self._constructor.construct_object(node)
-        except (ValueError, LookupError):  # PyYAML's answers to `!!int x`, `!!bool x`
-            return self._refuse(path, f"not a value of type {kind}", node.value)
-
-    def _refuse(self, path: Path, message: str, value: Any = _NOTHING) -> None:
-        self.problems.append(Problem(path, message, value))
-
-
 class _Checker:
     """Fits plain values to types; what it returns is meaningless once it has problems."""
 
@@ -272,7 +200,7 @@ class _Checker:
         if not isinstance(data, dict):
             hint = "; to switch a section off, leave it out" if isinstance(data, bool) else ""
             return self._refuse(path, f"expected {describe(section)}{hint}", data)
-        hints, known, before = typing.get_type_hints(section), _fields(section), len(self.problems)
+        hints, known, before = _hints(section), _fields(section), len(self.problems)
         for key in [key for key in data if key not in known]:
             self._refuse((*path, key), f"unknown key; {self._nearest_key(key, path, known)}", data[key])
         kept = {}
@@ -331,6 +259,8 @@ class _Checker:
         return tuple(self.value(of[i], item, (*path, i), {}) for i, item in enumerate(items))
 
     def _nearest_key(self, key: str, path: Path, known: Mapping[str, Any]) -> str:
+        import difflib
+
         near = difflib.get_close_matches(key.lower(), known, n=1)
         if near:
             return f"nearest known key: {dotted((*path, near[0]))}"
@@ -340,8 +270,11 @@ class _Checker:
             return f"nearest known key: {_any_of(same)}"
         return f"known keys here: {', '.join(known)}"
 
-    def _refuse(self, path: Path, message: str, value: Any = _NOTHING) -> None:
+    def _refuse(self, path: Path, message: str, value: Any = NOTHING) -> None:
         self.problems.append(Problem(path, message, value))
+
+
+_hints = cache(typing.get_type_hints)  # of sections: they are looked at several times, and evaluate text
 
 
 def _fields(section: Any) -> dict[str, dataclasses.Field[Any]]:
@@ -377,6 +310,8 @@ def _hint(members: tuple[Any, ...], value: Any) -> str:
     if str in members and isinstance(value, int | float):
         return "; to be taken as text, put it in quotes"
     choices = [c for m in members if typing.get_origin(m) is Literal for c in typing.get_args(m)]
+    import difflib
+
     near = difflib.get_close_matches(str(value).lower(), map(str, choices), n=1)
     return f"; nearest: {near[0]}" if near else ""
 

@@ -6,17 +6,19 @@ It knows nothing of files' outcomes; `export.py` decides what a failure costs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from crawler.border import Border
+from crawler.frozen import dataclass
 from crawler.model import Frame, Instance, Layout, Outcome, Product
-from crawler.shown.colour import to_rgb
-from crawler.sinks import LayoutSubject, Sink, Target
 from crawler.values import modality
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from crawler.sinks import LayoutSubject, Sink, Target
 
 Identity = tuple[Any, ...]
 """Name, shape, affine, and ((instance, frame, index), ...): two plans may share a layout."""
@@ -91,6 +93,8 @@ class Volume:
         if self.values == "stored":
             return replace(frame, values=frame.values.astype(self.dtype, copy=False))
         if self.rgb:
+            from crawler.shown.colour import to_rgb
+
             return replace(frame, values=to_rgb(frame), photometric="RGB")
         return replace(frame, values=modality(frame, self.dtype, frame.table))
 

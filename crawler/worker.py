@@ -18,8 +18,6 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-import psutil
-
 from crawler.border import describe
 from crawler.errors import StopError
 
@@ -101,7 +99,9 @@ def _limit_memory(limit: int) -> None:
     if sys.platform == "linux":
         import resource
 
-        ceiling = psutil.Process().memory_info().data + limit  # a forked worker begins with its parent's memory
+        with open("/proc/self/statm", "rb") as statm:  # proc(5): the sixth number is data and stack, in pages
+            held = int(statm.read().split()[5]) * resource.getpagesize()
+        ceiling = held + limit  # a forked worker begins with its parent's memory
         with contextlib.suppress(ValueError, OSError):  # the system allows less anyway
             resource.setrlimit(resource.RLIMIT_DATA, (ceiling, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
@@ -123,6 +123,9 @@ def _leave_with(parent: int) -> None:
     """End this process when its parent is gone (killed, it could not tell us): no orphan goes on writing."""
     while sys.platform == "win32" or os.getppid() == parent:
         time.sleep(1.0)
-        if sys.platform == "win32" and not psutil.pid_exists(parent):
-            break
+        if sys.platform == "win32":
+            import psutil
+
+            if not psutil.pid_exists(parent):
+                break
     os._exit(1)

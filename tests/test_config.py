@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler import typed
+from crawler import nodes, typed
 from crawler.config import Config, load_config
 from crawler.errors import ConfigError
 from crawler.sections import ImageSection, MediaSection, VideoSection, read_size
@@ -351,9 +351,32 @@ def test_long_value_is_cut(load: Callable[[str], Config]) -> None:
     assert len(refusal(load, f"dicom: {{dir: in, recursive: {'x' * 1000}}}")) < 200
 
 
+@pytest.mark.parametrize("depth", [300, 900, 1100])
+def test_what_is_nested_too_deeply_is_refused(load: Callable[[str], Config], depth: int) -> None:
+    """libyaml takes some thousand levels, which is more than Python follows."""
+    message = refusal(load, "dicom: " + "[" * depth + "]" * depth)
+    assert "nested too deeply" in message or (depth == 300 and "dicom" in message)
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML is built without libyaml")
+@pytest.mark.parametrize(
+    "text",
+    [
+        (REPOSITORY / "config.yml").read_text(encoding="utf-8"),
+        "a: &x [1, 2.5, null, ~, yes, 0x1f, 1_000, 2024-01-31, '1', \"\\u00e9\"]\nb: *x\n? c\n: |\n  two\n  lines\n",
+        "\ufeffa: é\r\nb:\r\n- c\x85- d\r\n",
+        "a: !!str 1\n<<: {b: 1}\nc: >-\n  folded\n\n  text # no comment\n",
+    ],
+)
+def test_both_readers_of_yaml_give_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = typed.parse(text, "c.yml")
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    assert typed.parse(text, "c.yml") == fast
+
+
 def test_aliases_cannot_fill_memory(load: Callable[[str], Config]) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30))]
-    assert f"more than {typed.MAX_VALUES:,} values" in refusal(load, "\n".join(lines))
+    assert f"more than {nodes.MAX_VALUES:,} values" in refusal(load, "\n".join(lines))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 
 CRAWLER = Path(__file__).parents[1] / "crawler"
 TIERS = (
-    "errors paths",
-    "model",
+    "errors faults frozen paths uids dataset.charsets dataset.vocabulary",
+    "model nodes",
     "typed dataset.dictionary border archives archives.members archives.quota archives.streams",
     "sections dataset dataset.elements geometry naming worker interrupts earlier earlier.folders placing preview",
     "config record dataset.csa dataset.sniff placing.planes archives.zips",
@@ -39,7 +39,7 @@ TIERS = (
     "mr.attributes mr.dynamics",
     "mr_clean",
     "sources.* sinks.*",
-    "accounts rows crop footage",
+    "accounts rows crop footage preload",
     "ledger",
     "result volumes choice templates",
     "store summary tabular tabular.grid earlier.catalogue",

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import errno
 import io
-import lzma
 import tempfile
 import zlib
+from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
-from zipfile import BadZipFile
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -21,7 +20,15 @@ if TYPE_CHECKING:
 BLOCK = 16 * 1024
 _CHUNK = 1 << 20  # bytes inflated at a time
 _IN_MEMORY = 64 << 20  # what was inflated goes to disk above this size
-_DAMAGE = (BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+
+
+@cache
+def _damage() -> tuple[type[Exception], ...]:
+    """What damaged streams raise; asked for when something is raised, since most inputs hold no archive."""
+    from lzma import LZMAError
+    from zipfile import BadZipFile
+
+    return BadZipFile, zlib.error, LZMAError, EOFError
 
 
 class Source(Protocol):
@@ -139,7 +146,7 @@ class Growing(_Sized):
                 data = self._source.read(min(_CHUNK, end - self._have))
                 at_end = self._have + len(data) == self._size
                 longer = at_end and self._source.read(1)  # also makes gzip look at its checksum
-            except _DAMAGE as error:
+            except _damage() as error:
                 self._fault = _described(error)
             except OSError as error:
                 if error.errno is not None:

@@ -1,18 +1,15 @@
 """The data dictionary (PS3.6): what a tag is called and how its value is represented.
 
-Looks tags up in pydicom's public, repeating-group and private dictionaries, and names them for a record. It knows
-nothing of values and nothing of files.
+Looks tags up in pydicom's public, repeating-group and private dictionaries (`vocabulary.py`), and names them for a
+record. It knows nothing of values and nothing of files.
 """
 
 from __future__ import annotations
 
-import difflib
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 
-from pydicom._dicom_dict import DicomDictionary
-from pydicom.datadict import get_entry, keyword_dict, mask_match, private_dictionary_VR, tag_for_keyword
-from pydicom.tag import BaseTag
+from crawler.dataset.vocabulary import Entry, PrivateEntry, keywords, private, public, repeating
 
 KeyStyle = Literal["keyword", "name", "tag"]
 
@@ -48,13 +45,47 @@ def creator_tag(tag: int) -> int:
     return tag & 0xFFFF0000 | tag >> 8 & 0xFF
 
 
+def public_entry(tag: int) -> Entry | None:
+    """Return what the public dictionary says of a tag, repeating groups included; None when it holds none."""
+    entry = public().get(tag)
+    if entry is None and not is_private(tag) and (mask := mask_of(tag)):
+        entry = repeating()[mask]
+    return entry
+
+
+def private_entry(tag: int, creator: str) -> PrivateEntry | None:
+    """Return what the private dictionary says of a tag in a block of a creator; None when it holds none."""
+    entries = private().get(creator, {})
+    digits = f"{tag:08X}"
+    # Elements are agnostic of their block; some are listed under it all the same, or for all groups of a kind.
+    for mask in (digits, f"{digits[:4]}xx{digits[6:]}", f"{digits[:2]}xxxx{digits[6:]}"):
+        if mask in entries:
+            return entries[mask]
+    return None
+
+
+def mask_of(tag: int) -> str | None:
+    """Return the first mask of a repeating group, "60xx0010", that a tag fits; None when there is none."""
+    return next((mask for mask, value, fixed in _masks() if (tag ^ value) & fixed == 0), None)
+
+
+@cache
+def _masks() -> list[tuple[str, int, int]]:
+    """Masks with their digits, and with the bits that are not an x."""
+    fixed = str.maketrans("0123456789ABCDEFabcdefx", "F" * 22 + "0")
+    return [(mask, int(mask.replace("x", "0"), 16), int(mask.translate(fixed), 16)) for mask in repeating()]
+
+
+def tag_for(keyword: str) -> int | None:
+    """Return the tag of the public element with this keyword; None when there is none."""
+    return keywords().get(keyword)
+
+
 @lru_cache(_CACHED)
 def is_known(tag: int) -> bool:
     """Whether the public dictionary holds the tag, repeating groups included."""
-    try:
-        return get_entry(BaseTag(tag))[4] != ""
-    except KeyError:
-        return False
+    entry = public_entry(tag)
+    return entry is not None and entry[4] != ""
 
 
 @lru_cache(_CACHED)
@@ -76,14 +107,10 @@ def dictionary_vr(tag: int, creator: str = "") -> str:
     if is_private(tag):
         if is_private_creator(tag):
             return "LO"
-        try:
-            return str(private_dictionary_VR(BaseTag(tag), creator)).replace("OB_OW", "OB or OW")
-        except KeyError:
-            return "UN"
-    try:
-        return str(get_entry(BaseTag(tag))[0])
-    except KeyError:
-        return "UN"
+        found = private_entry(tag, creator)
+        return found[0].replace("OB_OW", "OB or OW") if found else "UN"
+    entry = public_entry(tag)
+    return entry[0] if entry else "UN"
 
 
 @lru_cache(_CACHED)
@@ -110,10 +137,10 @@ def key_of(tag: int, creator: str = "", style: KeyStyle = "keyword") -> str:
         if not creator or is_private_creator(tag):
             return tag_text(tag)
         return f"({tag >> 16:04X},xx{tag & 0xFF:02X}) {creator}"
-    try:
-        _, _, name, _, keyword = get_entry(BaseTag(tag))
-    except KeyError:
+    entry = public_entry(tag)
+    if entry is None:
         return tag_text(tag)
+    _, _, name, _, keyword = entry
     if not keyword:  # PS3.6 keeps the tags of a few retired elements without their names
         return tag_text(tag)
     return (keyword if style == "keyword" else name) + _repeat(tag)
@@ -121,7 +148,7 @@ def key_of(tag: int, creator: str = "", style: KeyStyle = "keyword") -> str:
 
 def _repeat(tag: int) -> str:
     """Suffix of an element in a repeating group: none for its first group."""
-    mask = None if tag in DicomDictionary else mask_match(tag)  # 7Fxx would claim Pixel Data
+    mask = None if tag in public() else mask_of(tag)  # 7Fxx would claim Pixel Data
     if mask is None or int(mask.replace("x", "0"), 16) == tag:
         return ""
     number = tag >> 16 if "x" in mask[:4] else tag & 0xFFFF
@@ -137,7 +164,7 @@ def key_for(keyword: str, style: KeyStyle = "keyword") -> str:
     KeyError
         The dictionary has no such keyword: a slip in the program, not in a file.
     """
-    tag = tag_for_keyword(keyword)
+    tag = tag_for(keyword)
     if tag is None:
         raise KeyError(keyword)
     return key_of(tag, "", style)
@@ -145,7 +172,9 @@ def key_for(keyword: str, style: KeyStyle = "keyword") -> str:
 
 def unknown_keyword(word: str) -> str:
     """Return what is wrong with a word that should be a keyword, with the nearest one; empty for a keyword."""
-    if tag_for_keyword(word) is not None:
+    if tag_for(word) is not None:
         return ""
-    near = difflib.get_close_matches(word, keyword_dict, n=1)
+    import difflib
+
+    near = difflib.get_close_matches(word, keywords(), n=1)
     return f"no DICOM keyword{f'; nearest: {near[0]}' if near else ''}"

@@ -16,13 +16,13 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple, cast
-
-from pydicom.dataelem import RawDataElement
-from pydicom.filereader import data_element_generator
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from crawler.dataset.dictionary import BINARY_VRS, VRS, dictionary_vr, tag_text
 from crawler.errors import HeaderError
+
+if TYPE_CHECKING:
+    from pydicom.dataelem import RawDataElement
 
 PIXEL_TAGS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 SPECIFIC_CHARACTER_SET = 0x00080005
@@ -82,6 +82,8 @@ class Element(NamedTuple):
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
     """Keep pydicom's remarks on damaged files to itself: they name no file, and may quote values."""
+    import pydicom.config  # noqa: F401 - sets the level when it is loaded, which must not happen inside
+
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -184,6 +186,8 @@ def walk(
 
 def _generator(stream: BinaryIO, coding: Coding, gate: _Gate, defer: int) -> Iterator[RawDataElement]:
     """Pydicom's generator, narrowed to what it yields when it never meets a value of undefined length."""
+    from pydicom.filereader import data_element_generator  # slow to load, and most headers need no walk
+
     elements = data_element_generator(stream, coding.implicit, coding.little, stop_when=gate, defer_size=defer)
     return cast("Iterator[RawDataElement]", elements)
 

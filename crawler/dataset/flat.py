@@ -12,11 +12,18 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
-from pydicom.datadict import dictionary_description, private_dictionary_description, tag_for_keyword
-
-from crawler.dataset.dictionary import KeyStyle, creator_tag, is_private, is_private_creator, tag_text
+from crawler.dataset.dictionary import (
+    KeyStyle,
+    creator_tag,
+    is_private,
+    is_private_creator,
+    private_entry,
+    public_entry,
+    tag_for,
+    tag_text,
+)
 from crawler.dataset.elements import PIXEL_TAGS
+from crawler.dataset.vocabulary import public, repeating
 
 DUPLICATE = "DUPLICATE TAGS IN DICOM:"
 _TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
@@ -58,7 +65,7 @@ def tag_of(key: str, style: KeyStyle) -> int | None:
         return int(match[1] + match[2], 16)
     if match := _PRIVATE.fullmatch(key):
         return int(f"{match[1]}10{match[2]}", 16)
-    tag = tag_for_keyword(key) if style == "keyword" else _tags_by_name().get(key)
+    tag = tag_for(key) if style == "keyword" else _tags_by_name().get(key)
     return _repeating(key) if tag is None else tag
 
 
@@ -67,14 +74,12 @@ def element_name(tag: int, creator: str) -> str:
     if is_private(tag):
         if is_private_creator(tag):
             return "Private Creator"
-        try:
-            return f"[{private_dictionary_description(tag, creator)}]"
-        except KeyError:
-            return "Private tag data"
-    try:
-        return dictionary_description(tag) or "Unknown"
-    except KeyError:
+        found = private_entry(tag, creator)
+        return f"[{found[2]}]" if found else "Private tag data"
+    entry = public_entry(tag)
+    if entry is None:
         return "Unknown" if tag & 0xFFFF else "Group Length"
+    return entry[2] or "Unknown"
 
 
 def _elements(record: Mapping[str, Any], above: str, style: KeyStyle) -> Iterator[tuple[str, Any]]:
@@ -111,13 +116,13 @@ def _text(value: Any) -> str:
 
 @lru_cache(1)
 def _tags_by_name() -> dict[str, int]:
-    return {entry[2]: tag for tag, entry in DicomDictionary.items() if entry[2]}
+    return {entry[2]: tag for tag, entry in public().items() if entry[2]}
 
 
 @lru_cache(1)
 def _masks() -> dict[str, str]:
     """Names and keywords of repeating groups -> their first mask, "60xx0010"."""
-    words = ((word, mask) for mask, entry in RepeatersDictionary.items() for word in (entry[2], entry[4]) if word)
+    words = ((word, mask) for mask, entry in repeating().items() for word in (entry[2], entry[4]) if word)
     return dict(reversed(list(words)))
 
 

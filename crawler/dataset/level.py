@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydicom.charset import default_encoding
-
+from crawler.dataset.charsets import DEFAULT_ENCODING
 from crawler.dataset.plans import Plans
 from crawler.record import PIXEL_REPRESENTATION, Record
 
@@ -18,7 +17,7 @@ class Level:
     def __init__(self, record: Record, counts: dict[str, int]) -> None:
         self.record, self.counts = record, counts
         self.creators: dict[int, Plans] = {}  # of the elements in the block of each, by tag
-        self.encodings: Sequence[str] = (default_encoding,)
+        self.encodings: Sequence[str] = (DEFAULT_ENCODING,)
         self.signed = False
         self.settled = True  # the sign that the levels around give is known: their elements are past it
         self.delimited = False  # ends in a delimiter, not at a length

@@ -12,8 +12,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from pydicom.charset import STAND_ALONE_ENCODINGS, python_encoding
-
+from crawler.dataset.charsets import names_of, standard_codecs
 from crawler.dataset.dictionary import (
     BINARY_VRS,
     VRS,
@@ -31,7 +30,6 @@ from crawler.record import (
     PADDED_BEFORE,
     PIXEL_REPRESENTATION,
     SINGLE_VALUED,
-    encodings_of,
     numbers_of,
     tags_of,
     text_of,
@@ -135,12 +133,10 @@ def known_encodings(value: bytes) -> Sequence[str]:
     Doubt
         A name is none of the standard's, or does not stand alone as it must.
     """
-    names = [name.strip("\0 ") for name in value.decode("latin-1").split("\\")]
-    if any(name not in python_encoding for name in names):
+    codecs = standard_codecs(names_of(value))
+    if codecs is None:
         raise Doubt
-    if len(names) > 1 and any(name in STAND_ALONE_ENCODINGS for name in names):
-        raise Doubt
-    return encodings_of(value)
+    return codecs
 
 
 def _plan(head: bytes, style: KeyStyle) -> Plan:

@@ -11,8 +11,6 @@ import struct
 from collections.abc import Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
-
 from crawler.archives.streams import BLOCK
 from crawler.dataset.csa import MAX_BYTES, is_looked_at
 from crawler.dataset.dictionary import BINARY_VRS, KeyStyle, is_private, key_for
@@ -21,6 +19,7 @@ from crawler.dataset.level import Level
 from crawler.dataset.memory import Memory
 from crawler.dataset.plans import Doubt, Kind, Plan, known_encodings, plans_of
 from crawler.record import PIXEL_REPRESENTATION, Record, next_key, numbers_of
+from crawler.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 _PLAIN, _BINARY, _SEQUENCE, _PRIVATE = Kind.PLAIN, Kind.BINARY, Kind.SEQUENCE, Kind.PRIVATE
 

@@ -4,20 +4,21 @@ A rule gives a value when one of its words is found. Needs are physics: a rule w
 fire; a header that is silent refutes nothing. Thresholds are in ms, tesla, degrees and s/mm^2.
 """
 
-# ruff: noqa: RUF009 - `key` makes a dataclasses.field, not a value that instances would share.
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal
 
 from crawler.errors import ConfigError
+from crawler.frozen import dataclass
 from crawler.mr.words import Matcher
-from crawler.typed import Problem, check, parse
+from crawler.nodes import Problem
+from crawler.typed import check, parse
 
 # Beside the package, in a checkout and when installed (pyproject.toml packs dicom_tags/ with crawler/).
 RULES_FILE = Path(__file__).parents[2] / "dicom_tags" / "mr_clean.json"

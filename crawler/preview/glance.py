@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from pydicom.uid import UID
 
 from crawler.border import Border
 from crawler.codecs import register, require_decoder
+from crawler.codestream import NATIVE_FRAMES
 from crawler.config import Config
 from crawler.errors import NotDicom, PixelError
+from crawler.frozen import dataclass
 from crawler.header import read_instance
 from crawler.layout import layouts
 from crawler.model import File, Instance, Outcome
@@ -25,7 +27,6 @@ from crawler.sections import VolumeSection
 
 FOLDER_FILES = 1000  # a larger folder is not read whole: at some 1 ms a header this keeps a pre-flight within seconds
 ALL_FILES = 2000  # headers read for whole folders, in total
-NATIVE = "1.2.840.10008.1.2.1.98"  # uncompressed frames in items (PS3.5 A.4.11): needs no decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def _count(seen: Glance, answer: Instance | Outcome) -> None:
     seen.modalities[answer.modality or "none given"] += 1
     seen.syntaxes[answer.transfer_syntax] += 1
     encapsulated = answer.pixels is not None and answer.pixels.keyword and answer.pixels.length is None
-    if encapsulated and answer.transfer_syntax not in (NATIVE, *seen.undecodable):
+    if encapsulated and answer.transfer_syntax not in (*NATIVE_FRAMES, *seen.undecodable):
         try:
             require_decoder(answer.transfer_syntax)
         except PixelError as error:

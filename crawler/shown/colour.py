@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.pixels.processing import convert_color_space
 
 from crawler.errors import PixelError
 from crawler.model import Frame
@@ -37,6 +36,8 @@ def to_rgb(frame: Frame) -> Array:
         if frame.photometric == "RGB":
             return values
         if frame.photometric in ("YBR_FULL", "YBR_FULL_422") and values.dtype == np.uint8:
+            from pydicom.pixels.processing import convert_color_space  # slow to load
+
             return np.asarray(convert_color_space(values, "YBR_FULL", "RGB"))
         if frame.photometric == "YBR_PARTIAL_422" and values.dtype == np.uint8:
             colours = ((values - _PARTIAL_ZERO) * _PARTIAL_SCALE) @ _PARTIAL.T

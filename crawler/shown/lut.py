@@ -6,16 +6,18 @@ descriptor and data. No file is opened.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
 
 from crawler.errors import PixelError
+from crawler.frozen import dataclass
 from crawler.shown.tables import Tables
+
+if TYPE_CHECKING:
+    from pydicom.dataelem import DataElement
+    from pydicom.dataset import Dataset
 
 Array = npt.NDArray[Any]
 

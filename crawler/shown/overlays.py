@@ -6,16 +6,18 @@ retired in 2004, are not drawn: `pixels.py` has removed those bits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataset import Dataset
 
-from crawler.codecs import FAULTS
 from crawler.errors import PixelError
+from crawler.faults import faults
+from crawler.frozen import dataclass
 from crawler.shown.tables import OVERLAY_GROUPS, Tables
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 Array = npt.NDArray[Any]
 
@@ -78,7 +80,7 @@ def _overlay(tables: Tables, group: int) -> Overlay | None:
             data = np.frombuffer(data, "u2").byteswap().tobytes()
         bits = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little")  # first pixel lowest (PS3.5 8.1.2)
         plane = bits[: frames * rows * columns].reshape(frames, rows, columns).astype(bool)
-    except FAULTS as error:
+    except faults() as error:
         raise PixelError("damaged pixel data", f"the overlay of group {group:04X} cannot be read") from error
     # One frame without an origin is meant for all frames of the image it lies on, as for a single image.
     return Overlay(plane, row, column, None if frames == 1 and first is None else int(first or 1) - 1)

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.pixels.processing import apply_color_lut
 
-from crawler.codecs import FAULTS
 from crawler.errors import PixelError
+from crawler.faults import faults
 from crawler.shown.lut import Lut, read_entries
 from crawler.shown.tables import COLOURS, Tables
 
@@ -44,10 +43,12 @@ def palette_of(tables: Tables) -> Lut | None:
         return Lut(first, _eight_bits(np.stack([column.table for column in columns], axis=1), bits))
     if "SegmentedRedPaletteColorLookupTableData" not in dataset:
         return None
+    from pydicom.pixels.processing import apply_color_lut
+
     try:
         count, first, bits = (int(number) for number in descriptor)
         table = apply_color_lut(first + np.arange(count or 1 << 16), dataset)[:, :3]
-    except FAULTS as error:
+    except faults() as error:
         raise PixelError("damaged pixel data", "the segmented palette cannot be expanded") from error
     return Lut(first, _eight_bits(table, bits))
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag, Tag
-from pydicom.uid import DeflatedExplicitVRLittleEndian
-
-from crawler.codecs import FAULTS
 from crawler.dataset.elements import quiet_pydicom
 from crawler.errors import PixelError
+from crawler.faults import faults
 from crawler.files import open_dataset
 from crawler.model import Instance
+from crawler.uids import DeflatedExplicitVRLittleEndian
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 COLOURS = ("Red", "Green", "Blue")
 # The last two of the first group tell pydicom the VR of the others.
@@ -38,6 +39,8 @@ _OVERLAY_ELEMENTS = (0x0010, 0x0011, 0x0015, 0x0050, 0x0051, 0x0100, 0x3000)
 
 def read_elements(instance: Instance, wanted: list[BaseTag]) -> Dataset:
     """Some elements of a file, by pydicom, their values not yet converted. Raises what pydicom raises."""
+    from pydicom import dcmread  # slow to load, and few files have such elements
+
     # pydicom would inflate a deflated data set whatever its size.
     deflated = instance.transfer_syntax == DeflatedExplicitVRLittleEndian
     with open_dataset(instance.file, deflated) as stream:
@@ -66,6 +69,8 @@ class Tables:
         PixelError
             "damaged pixel data": they cannot be read.
         """
+        from pydicom.tag import Tag
+
         wanted: list[BaseTag] = [Tag(keyword) for keyword in _KEYWORDS]
         if len(self.instance.planes) > 1:
             wanted += [Tag(keyword) for keyword in _GROUPS]
@@ -78,7 +83,7 @@ class Tables:
                     if element.keyword in ("ModalityLUTSequence", "VOILUTSequence"):
                         list(dataset[element.tag].value[0].iterall() if element.value else ())
                 return dataset
-        except FAULTS as error:
+        except faults() as error:
             raise PixelError("damaged pixel data", "the lookup tables cannot be read") from error
 
     @property
@@ -91,7 +96,7 @@ class Tables:
         for groups in _GROUPS:
             try:
                 items = [group.get(keyword) for group in self.dataset.get(groups) or ()]
-            except FAULTS as error:
+            except faults() as error:
                 raise PixelError("damaged pixel data", f"{groups} cannot be read") from error
             if items and all(items):
                 yield from (item[0] for item in items)

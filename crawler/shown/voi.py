@@ -7,18 +7,20 @@ A range that is worked out from pixels comes from `spread.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataset import Dataset
 
-from crawler.codecs import FAULTS
 from crawler.errors import PixelError
+from crawler.faults import faults
+from crawler.frozen import dataclass
 from crawler.model import Instance
 from crawler.shown.lut import Lut, voi_luts
 from crawler.shown.tables import Tables
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 Array = npt.NDArray[Any]
 Window = Literal["auto", "dicom", "full", "series"] | int | tuple[float, float]
@@ -120,7 +122,7 @@ def _of_frame(item: Dataset, tables: Tables) -> list[Voi]:
         function = str(item.get("VOILUTFunction") or "LINEAR")
         windows = [window_voi(*pair, function) for pair in zip(centers, widths, strict=False) if pair[1] > 0]
         return [*voi_luts(tables, item), *windows]
-    except FAULTS as error:
+    except faults() as error:
         raise PixelError("damaged pixel data", "FrameVOILUTSequence cannot be read") from error
 
 

@@ -1,27 +1,19 @@
 """The table of sinks: what frames can be turned into, and how a section of the configuration chooses one.
 
-A new format is one module here and one row below. Importing this imports none of the packages that formats need
-(`base.require` looks for them).
+A new format is one module here and one row below. A module is loaded when its sink is first asked for, and the packages
+that a format needs when it first writes (`base.require` looks for them).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 from crawler.sections import ImageSection, VideoFormat, VideoSection
 from crawler.sinks.base import FileSubject, LayoutSubject, Renderer, Sink, Target, require
-from crawler.sinks.bids import FIELDS
-from crawler.sinks.frames import FramesOptions, FramesSink
-from crawler.sinks.gif import GifOptions, GifSink
-from crawler.sinks.hdf5 import Hdf5Sink
-from crawler.sinks.image import ImageOptions, ImageSink
-from crawler.sinks.mat import MatSink
-from crawler.sinks.metaimage import DetachedMetaImageSink, MetaImageSink
-from crawler.sinks.nifti import NiftiSink, PlainNiftiSink
-from crawler.sinks.npz import NpzSink
-from crawler.sinks.video import VideoOptions, VideoSink
 
 __all__ = [
     "LAYOUT_SINKS",
-    "NOTED",
     "SINKS",
     "FileSubject",
     "LayoutSubject",
@@ -32,23 +24,44 @@ __all__ = [
     "require",
 ]
 
-SINKS: dict[str, type[Sink]] = {
-    "image": ImageSink,
-    "video": VideoSink,
-    "gif": GifSink,
-    "frames": FramesSink,
-    "hdf5": Hdf5Sink,
-    "nifti": NiftiSink,
-    "nii": PlainNiftiSink,
-    "npz": NpzSink,
-    "metaimage": MetaImageSink,
-    "mhd": DetachedMetaImageSink,
-    "mat": MatSink,
+
+class Table(Mapping[str, type[Sink]]):
+    """Sinks by name, given by module and class."""
+
+    def __init__(self, homes: Mapping[str, tuple[str, str]]) -> None:
+        self._homes = dict(homes)
+
+    def __getitem__(self, name: str) -> type[Sink]:
+        """Load a sink."""
+        module, kind = self._homes[name]
+        sink: type[Sink] = getattr(import_module(f"crawler.sinks.{module}"), kind)
+        return sink
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+
+_MEDIA = {
+    "image": ("image", "ImageSink"),
+    "video": ("video", "VideoSink"),
+    "gif": ("gif", "GifSink"),
+    "frames": ("frames", "FramesSink"),
 }
-# Elements, by keyword, that volumes note where all of their files agree.
-NOTED = tuple(dict.fromkeys(keyword for keyword, _ in FIELDS.values()))
+_LAYOUTS = {
+    "hdf5": ("hdf5", "Hdf5Sink"),
+    "nifti": ("nifti", "NiftiSink"),
+    "nii": ("nifti", "PlainNiftiSink"),
+    "npz": ("npz", "NpzSink"),
+    "metaimage": ("metaimage", "MetaImageSink"),
+    "mhd": ("metaimage", "DetachedMetaImageSink"),
+    "mat": ("mat", "MatSink"),
+}
+SINKS = Table(_MEDIA | _LAYOUTS)
 # By the names of `volume.formats`.
-LAYOUT_SINKS = {name: sink for name, sink in SINKS.items() if sink.per == "layout"}
+LAYOUT_SINKS = Table(_LAYOUTS)
 
 
 def media_sinks(section: ImageSection | VideoSection, bits: int = 16) -> list[Sink]:
@@ -65,6 +78,8 @@ def media_sinks(section: ImageSection | VideoSection, bits: int = 16) -> list[Si
         A value is out of range.
     """
     if isinstance(section, ImageSection):
+        from crawler.sinks.image import ImageOptions, ImageSink
+
         parameters = section.save_method_kwargs.pil_writer_params
         return [ImageSink(ImageOptions(section.extension, section.bits, parameters))]
     return [_video_sink(section, name, bits) for name in section.formats]
@@ -72,9 +87,15 @@ def media_sinks(section: ImageSection | VideoSection, bits: int = 16) -> list[Si
 
 def _video_sink(section: VideoSection, name: VideoFormat, bits: int) -> Sink:
     if name == ".gif":
+        from crawler.sinks.gif import GifOptions, GifSink
+
         return GifSink(GifOptions(section.fps))
     if name == "frames":
+        from crawler.sinks.frames import FramesOptions, FramesSink
+
         return FramesSink(FramesOptions(bits))
+    from crawler.sinks.video import VideoOptions, VideoSink
+
     encoding = section.save_method_kwargs.encoding_args
     return VideoSink(
         VideoOptions(

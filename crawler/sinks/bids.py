@@ -47,6 +47,8 @@ FIELDS: dict[str, tuple[str, float | None]] = {
     "Units": ("Units", None),
     "DecayCorrection": ("DecayCorrection", None),
 }
+# Elements, by keyword, that volumes note where all of their files agree.
+NOTED = tuple(dict.fromkeys(keyword for keyword, _ in FIELDS.values()))
 
 BY_VOLUME = ("EchoTime", "FlipAngle")
 """Fields that BIDS also takes as a list, one value a volume of a 4-D image ("Magnetic Resonance Imaging", glossary)."""

@@ -5,16 +5,15 @@ All frames share one display, so that levels compare from frame to frame. They a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from crawler.errors import ConfigError, SinkError
+from crawler.frozen import dataclass
 from crawler.model import Frame, Product
+from crawler.naming import FRAMES
 from crawler.sinks.base import FileSubject, Order, Per, Target, discard, writing
 from crawler.sinks.picture import encode
 
-FOLDER = ".frames"
-"""Ending of the folder's name: no file of the input has its still in a folder of that name."""
 DIGITS = 4
 
 
@@ -108,4 +107,4 @@ class FramesSink:
 
     def _name(self, number: int) -> str:
         digits = max(DIGITS, len(str(len(self._scratches))))  # so that names sort like numbers
-        return f"{FOLDER}/{number + 1:0{digits}}.png"
+        return f"{FRAMES}/{number + 1:0{digits}}.png"

@@ -17,8 +17,6 @@ from crawler.archives.quota import DEFLATE_MOST, QUOTA, Quota
 from crawler.errors import FileError
 from crawler.model import File
 from crawler.sources.expanded import Expanded, Gathering, failed
-from crawler.sources.tarred import expand_tar
-from crawler.sources.zipped import expand_zip
 
 __all__ = ["Expanded", "expand", "is_archive"]
 
@@ -59,9 +57,13 @@ def expand(file: File, spool: str, quota: Quota = QUOTA, advance: Callable[[], o
     kind, compression = found
     try:
         if kind == "zip":
+            from crawler.sources.zipped import expand_zip
+
             return expand_zip(file, quota)
         if kind == "gz":
             return _expand_gzip(file, quota)
+        from crawler.sources.tarred import expand_tar
+
         return expand_tar(file, compression, spool, quota, advance)
     except FileError as error:
         return Gathering().end(failed(error))

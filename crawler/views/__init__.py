@@ -9,7 +9,7 @@ from crawler.config import Config
 from crawler.errors import StopError
 from crawler.ledger import Ledger
 from crawler.summary import Summary
-from crawler.views import excel, failures, index, metadata, missing, mr_cleaned, report, series, totals
+from crawler.views import failures, index, missing, report, series, totals
 from crawler.views.base import Context, View, whole
 
 INSTALL = "python -m pip install -r requirements-tables.txt"
@@ -17,8 +17,12 @@ INSTALL = "python -m pip install -r requirements-tables.txt"
 
 def views(config: Config) -> tuple[View, ...]:
     """Every view that a configuration may have."""
-    of_rows = metadata.views(config)
-    return (failures.VIEW, missing.VIEW, series.VIEW, *of_rows, excel.VIEW, index.VIEW, totals.VIEW, report.VIEW)
+    of_rows: list[View] = []
+    if config.metadata is not None and config.metadata.tables:
+        from crawler.views import excel, metadata  # slow to load, and many runs make no table
+
+        of_rows = [*metadata.views(config), excel.VIEW]
+    return (failures.VIEW, missing.VIEW, series.VIEW, *of_rows, index.VIEW, totals.VIEW, report.VIEW)
 
 
 def paths(config: Config) -> list[str]:
@@ -36,6 +40,10 @@ def check(config: Config) -> None:
     StopError
         A package is not installed.
     """
+    if config.metadata is None or not (config.metadata.tables or config.metadata.mr_clean):
+        return
+    from crawler.views import metadata, mr_cleaned
+
     for wanted, packages in metadata.needs(config).items():
         missing_ones = [name for name in packages if importlib.util.find_spec(name) is None]
         if missing_ones:

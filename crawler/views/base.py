@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crawler.config import Config
+from crawler.frozen import dataclass
 from crawler.ledger import Ledger
 from crawler.store import disk_error
 from crawler.summary import Summary
-from crawler.tabular.grid import Lines
+
+if TYPE_CHECKING:
+    from crawler.tabular.grid import Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ def lines_of(config: Config) -> Lines:
     """The JSONL of a configuration that has one."""
     if config.metadata is None or config.metadata_path is None:
         raise ValueError("the configuration has no metadata")
+    from crawler.tabular.grid import Lines
+
     return Lines(config.metadata_path, config.metadata.keys)
 
 

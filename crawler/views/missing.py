@@ -11,13 +11,16 @@ import logging
 import os
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import orjson
 
 from crawler.config import Config
-from crawler.dataset.fields import Fields
 from crawler.ledger import Ledger
 from crawler.views.base import Context, View
+
+if TYPE_CHECKING:
+    from crawler.dataset.fields import Fields
 
 log = logging.getLogger("dme")
 
@@ -61,6 +64,8 @@ def _indexes(context: Context) -> Iterator[tuple[str, Iterator[tuple[str, str]]]
     metadata, source = context.config.metadata, context.config.metadata_path
     if metadata is None or source is None or not _has_index(context.ledger):
         return
+    from crawler.dataset.fields import Fields
+
     with open(source, "rb") as rows:
         for line in rows:
             if _INDEX_ROW not in line:

@@ -11,16 +11,15 @@ import html
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from importlib import resources
+from dataclasses import field
 from itertools import islice
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from crawler.config import Config
+from crawler.frozen import dataclass
 from crawler.store import output_root
 from crawler.views.base import Context, View
 
@@ -195,6 +194,8 @@ def _relative(place: str, config: Config) -> str:
     try:
         return _url(os.fsencode(os.path.relpath(place, config.output_dir)))
     except ValueError:
+        from pathlib import Path
+
         return Path(place).as_uri()
 
 
@@ -224,7 +225,8 @@ def _filled(page: str, parts: dict[str, str]) -> str:
 
 
 def _asset(name: str) -> str:
-    return resources.files("crawler.views").joinpath(name).read_text("utf-8")
+    with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8") as file:
+        return file.read()
 
 
 VIEW = View("report", path, build, shape)

@@ -1,0 +1,48 @@
+"""Transfer syntaxes by the keywords of the standard (PS3.6 table A-1): those that the code names.
+
+Literal, since pydicom's module of them imports all of pydicom; a test compares them.
+"""
+
+ImplicitVRLittleEndian = "1.2.840.10008.1.2"
+ExplicitVRLittleEndian = "1.2.840.10008.1.2.1"
+EncapsulatedUncompressedExplicitVRLittleEndian = "1.2.840.10008.1.2.1.98"
+DeflatedExplicitVRLittleEndian = "1.2.840.10008.1.2.1.99"
+ExplicitVRBigEndian = "1.2.840.10008.1.2.2"
+
+JPEGBaseline8Bit = "1.2.840.10008.1.2.4.50"
+JPEGExtended12Bit = "1.2.840.10008.1.2.4.51"
+JPEGSpectralSelectionNonHierarchical68 = "1.2.840.10008.1.2.4.53"
+JPEGFullProgressionNonHierarchical1012 = "1.2.840.10008.1.2.4.55"
+JPEGLossless = "1.2.840.10008.1.2.4.57"
+JPEGLosslessSV1 = "1.2.840.10008.1.2.4.70"
+JPEGLSLossless = "1.2.840.10008.1.2.4.80"
+JPEGLSNearLossless = "1.2.840.10008.1.2.4.81"
+JPEG2000Lossless = "1.2.840.10008.1.2.4.90"
+JPEG2000 = "1.2.840.10008.1.2.4.91"
+HTJ2KLossless = "1.2.840.10008.1.2.4.201"
+HTJ2KLosslessRPCL = "1.2.840.10008.1.2.4.202"
+HTJ2K = "1.2.840.10008.1.2.4.203"
+RLELossless = "1.2.840.10008.1.2.5"
+
+MPEG2MPML = "1.2.840.10008.1.2.4.100"
+MPEG2MPMLF = "1.2.840.10008.1.2.4.100.1"
+MPEG2MPHL = "1.2.840.10008.1.2.4.101"
+MPEG2MPHLF = "1.2.840.10008.1.2.4.101.1"
+MPEG4HP41 = "1.2.840.10008.1.2.4.102"
+MPEG4HP41F = "1.2.840.10008.1.2.4.102.1"
+MPEG4HP41BD = "1.2.840.10008.1.2.4.103"
+MPEG4HP41BDF = "1.2.840.10008.1.2.4.103.1"
+MPEG4HP422D = "1.2.840.10008.1.2.4.104"
+MPEG4HP422DF = "1.2.840.10008.1.2.4.104.1"
+MPEG4HP423D = "1.2.840.10008.1.2.4.105"
+MPEG4HP423DF = "1.2.840.10008.1.2.4.105.1"
+MPEG4HP42STEREO = "1.2.840.10008.1.2.4.106"
+MPEG4HP42STEREOF = "1.2.840.10008.1.2.4.106.1"
+HEVCMP51 = "1.2.840.10008.1.2.4.107"
+HEVCM10P51 = "1.2.840.10008.1.2.4.108"
+
+# Newer than pydicom 3.0.
+JPEGXLLossless = "1.2.840.10008.1.2.4.110"
+JPEGXLJPEGRecompression = "1.2.840.10008.1.2.4.111"
+JPEGXL = "1.2.840.10008.1.2.4.112"
+DeflatedImageFrameCompression = "1.2.840.10008.1.2.8.1"
