@@ -246,7 +246,24 @@ def test_deep_colour_is_shown_with_eight_bits(by_name: dict[str, Path]) -> None:
 def test_to_rgb_is_pydicoms_conversion() -> None:
     values = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     np.testing.assert_array_equal(to_rgb(Frame(0, values, "YBR_FULL")), convert_color_space(values, "YBR_FULL", "RGB"))
+    part = values[::2, ::3]
+    np.testing.assert_array_equal(to_rgb(Frame(0, part, "YBR_FULL")), to_rgb(Frame(0, values, "YBR_FULL"))[::2, ::3])
     assert to_rgb(Frame(0, values, "RGB")) is values
+
+
+def test_to_rgb_of_every_colour_there_is() -> None:
+    factors = np.array([[1, 0, 1.402], [1, -0.114 * 1.772 / 0.587, -0.299 * 1.402 / 0.587], [1, 1.772, 0]])
+    triples, of_pydicom = np.empty((256, 256, 3), np.uint8), 0
+    triples[..., 1:] = np.moveaxis(np.indices((256, 256)), 0, -1)
+    for luma in range(256):
+        triples[..., 0] = luma
+        found = to_rgb(Frame(0, triples, "YBR_FULL")).astype(int)
+        exact = np.clip((triples - np.array([0.0, 128, 128])) @ factors.T, 0, 255)
+        assert abs(found - exact).max() < 0.502  # to the nearest level, but for what lies in the middle
+        differences = abs(found - convert_color_space(triples, "YBR_FULL", "RGB"))
+        assert differences.max() <= 1
+        of_pydicom += np.count_nonzero(differences)
+    assert of_pydicom < 2**24 * 3 / 2000
 
 
 @pytest.mark.parametrize("photometric", ["ARGB", "CMYK", "HSV", "YBR_PARTIAL_420", "MONOCHROME2"])
