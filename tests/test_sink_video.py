@@ -144,9 +144,10 @@ def test_options_reach_the_encoder(target):
 def test_a_preset_of_the_user_goes_before_ours():
     def preset(**options):
         arguments = video.VideoOptions(**options).arguments()
-        return [value for name, value in pairwise(arguments) if name == "-preset"]
+        return [value for name, value in pairwise(arguments) if name in ("-preset", "-partitions")]
 
-    assert preset() == preset(options={}) == ["veryfast"]
+    assert preset() == preset(options={}) == ["veryfast", "i4x4,i8x8"]
+    assert preset(options={"partitions": "all"}) == ["veryfast", "all"]
     assert preset(options={"preset": "slow"}) == preset(options={"-preset": "slow"}) == ["slow"]
     assert preset(encoding_format="hevc") == []
 
