@@ -14,13 +14,13 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing, convert_color_space
 from pydicom.sequence import Sequence
 
-from crawler.display import ScanDisplay, display_for
+from crawler.display import Display, ScanDisplay, display_for
 from crawler.errors import PixelError
 from crawler.header import read_instance
 from crawler.model import File, Frame, Instance
 from crawler.pixels import frames
 from crawler.shown.colour import to_rgb
-from crawler.shown.voi import Window
+from crawler.shown.voi import Ramp, Window
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
@@ -225,6 +225,19 @@ def test_palette_of_bytes_with_many_entries(written: Callable[..., Path]) -> Non
 def test_palette_that_is_absent(written: Callable[..., Path]) -> None:
     with pytest.raises(PixelError, match="missing palette"):
         shown(written(RAMP, PhotometricInterpretation="PALETTE COLOR"))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f4"])
+def test_every_kind_of_values_is_looked_up(dtype: str) -> None:
+    values = np.random.default_rng(0).integers(-120 if "i" in dtype else 3, 120, (300, 700)).astype(dtype)
+    if dtype[1] < "4":
+        values[0, :2] = np.iinfo(dtype).min, np.iinfo(dtype).max
+    expected = np.rint(np.clip((values.astype(float) * 0.5 - 1 + 40) / 90, 0, 1) * 65535)
+    display = Display(vois=(Ramp(-40, 50),))
+    for part in (np.s_[:], np.s_[::2, ::3], np.s_[:1, :1]):
+        found = display.render(Frame(0, values[part], "MONOCHROME2", 0.5, -1.0), 16)
+        np.testing.assert_array_equal(found, expected[part])
+        assert found.dtype == np.uint16
 
 
 # -- colour
