@@ -90,14 +90,28 @@ def _segments(source: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def _jpeg_size(source: bytes) -> tuple[int, int] | None:
-    """Rows and columns from the frame header, SOF0 to SOF15 or SOF55."""
+def _frame_header(source: bytes) -> int | None:
+    """Position of the frame header, SOF0 to SOF15 or SOF55; None without one."""
     for code, at in _segments(source):
         # C4, C8 and CC lie among the frame headers, and are DHT, JPG and DAC.
         if (0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC)) or code == 0xF7:
-            rows, columns = struct.unpack_from(">HH", source.ljust(at + 9, b"\0"), at + 5)
-            return (rows, columns) if rows else None  # 0: a DNL segment will say (B.2.5)
+            return at
     return None
+
+
+def _jpeg_size(source: bytes) -> tuple[int, int] | None:
+    """Rows and columns from the frame header."""
+    at = _frame_header(source)
+    if at is None:
+        return None
+    rows, columns = struct.unpack(">HH", source[at + 5 : at + 9].ljust(4, b"\0"))
+    return (rows, columns) if rows else None  # 0: a DNL segment will say (B.2.5)
+
+
+def component_names(source: bytes) -> bytes:
+    """Identifiers of the components of a JPEG (ISO/IEC 10918-1 B.2.2): numbers, but for writers of b"RGB"."""
+    at = _frame_header(source)
+    return source[at + 10 : at + 10 + 3 * source[at + 9] : 3] if at is not None and len(source) > at + 9 else b""
 
 
 def adobe_transform(source: bytes) -> int | None:

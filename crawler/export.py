@@ -186,7 +186,9 @@ class ScanExport:
         with Border("pixels", state.bar) as decoding:
             # All tiles lie in the only frame; the quality is that of all frames.
             numbers = None if measured else [0] if instance.mosaic is not None else sorted(wanted)
-            source = frames(instance, numbers, self.setup.pixels) if medium is None else medium.source()
+            takers = [taker for some in wanted.values() for taker, _ in some]
+            rgb = all(isinstance(taker, Medium) or taker.rgb for taker in takers)
+            source = frames(instance, numbers, self.setup.pixels, rgb) if medium is None else medium.source(rgb)
             for frame in source:
                 state.decoder = frame.decoder
                 self.watch.note(item, "write")

@@ -51,7 +51,7 @@ class Medium:
 
     settle: Callable[[Outcome], None]
     sinks: list[Sink] = field(default_factory=list)
-    source: Callable[[], Iterator[Frame]] = lambda: iter(())
+    source: Callable[[bool], Iterator[Frame]] = lambda rgb: iter(())
 
     def open(self, sink: Sink, target: Target, subject: Any) -> None:
         """Have it written in one more format; the subject is what the sink is opened with."""
@@ -232,10 +232,10 @@ class Gallery:
         window: Window = self.setup.window if alike or isinstance(self.setup.window, tuple) else "series"
         return ScanDisplay(instances, lambda place: self.decode(numbers[place]), window).of(0)
 
-    def _source(self, member: Member, copies: bool) -> Iterator[Frame]:
-        """The frames to be shown; none for a stream that is only rewrapped."""
+    def _source(self, member: Member, copies: bool, rgb: bool) -> Iterator[Frame]:
+        """The frames to be shown, `rgb` as for `pixels.frames`; none for a stream that is only rewrapped."""
         if not is_encoded(member.instance):
-            return frames(member.instance, None, self.setup.pixels)
+            return frames(member.instance, None, self.setup.pixels, rgb)
         if copies:
             return iter(())
         from crawler.footage import decoded

@@ -53,7 +53,9 @@ _SUBSAMPLED = {"YBR_FULL_422": "YBR_FULL", "YBR_PARTIAL_422": "YBR_PARTIAL_422"}
 _FLOATS = {"FloatPixelData": "f4", "DoubleFloatPixelData": "f8"}
 
 
-def frames(instance: Instance, numbers: Sequence[int] | None = None, limit: int = 2 * 10**9) -> Iterator[Frame]:
+def frames(
+    instance: Instance, numbers: Sequence[int] | None = None, limit: int = 2 * 10**9, rgb: bool = False
+) -> Iterator[Frame]:
     """Yield frames of stored values, decoded one at a time.
 
     Parameters
@@ -64,6 +66,8 @@ def frames(instance: Instance, numbers: Sequence[int] | None = None, limit: int 
         Frames wanted (0-based), in the order wanted; None for all.
     limit
         Bytes that one decoded frame may take.
+    rgb
+        No one asks for YBR: a decoder that can convert it, to the same RGB as `to_rgb`, does so.
 
     Yields
     ------
@@ -83,7 +87,7 @@ def frames(instance: Instance, numbers: Sequence[int] | None = None, limit: int 
         with open_dataset(instance.file, instance.transfer_syntax == uids.DeflatedExplicitVRLittleEndian) as stream:
             size = stream.seek(0, io.SEEK_END)
             pixels = check(instance, limit, _available(instance.pixels, size))
-            decoded = _source(stream, instance.transfer_syntax, pixels, size)
+            decoded = _source(stream, instance.transfer_syntax, pixels, size, rgb)
             for number in range(pixels.frames) if numbers is None else numbers:
                 if not 0 <= number < pixels.frames:
                     raise PixelError("frame missing", f"frame {number + 1} of {pixels.frames}")
@@ -183,7 +187,7 @@ def _truncated(pixels: Pixels, available: int) -> PixelError:
     return PixelError("truncated pixel data", f"holds {available:,} of {whole:,} bytes")
 
 
-def _source(stream: BinaryIO, syntax: str, pixels: Pixels, size: int) -> Callable[[int], Decoded]:
+def _source(stream: BinaryIO, syntax: str, pixels: Pixels, size: int, rgb: bool) -> Callable[[int], Decoded]:
     """Return the function that decodes the frame of a number."""
     if syntax in _NATIVE:
         return lambda number: _native(_read_native(stream, pixels, number, _available(pixels, size)), pixels)
@@ -212,7 +216,7 @@ def _source(stream: BinaryIO, syntax: str, pixels: Pixels, size: int) -> Callabl
             if 8 * len(source) < _frame_bits(pixels):
                 raise PixelError("truncated pixel data", f"frame {number + 1} holds {len(source):,} bytes")
             return _native(np.array(np.frombuffer(source, np.uint8)), pixels)
-        values, photometric, decoder = decode(source, syntax, options)
+        values, photometric, decoder = decode(source, syntax, options, rgb)
         # Decoders give every pixel its chroma, so the values are no longer sub-sampled.
         return Decoded(values, _SUBSAMPLED.get(photometric, photometric), decoder)
 

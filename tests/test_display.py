@@ -14,13 +14,13 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing, convert_color_space
 from pydicom.sequence import Sequence
 
-from crawler.display import ScanDisplay, display_for
+from crawler.display import Display, ScanDisplay, display_for
 from crawler.errors import PixelError
 from crawler.header import read_instance
 from crawler.model import File, Frame, Instance
 from crawler.pixels import frames
 from crawler.shown.colour import to_rgb
-from crawler.shown.voi import Window
+from crawler.shown.voi import Ramp, Window
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
@@ -227,6 +227,19 @@ def test_palette_that_is_absent(written: Callable[..., Path]) -> None:
         shown(written(RAMP, PhotometricInterpretation="PALETTE COLOR"))
 
 
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f4"])
+def test_every_kind_of_values_is_looked_up(dtype: str) -> None:
+    values = np.random.default_rng(0).integers(-120 if "i" in dtype else 3, 120, (300, 700)).astype(dtype)
+    if dtype[1] < "4":
+        values[0, :2] = np.iinfo(dtype).min, np.iinfo(dtype).max
+    expected = np.rint(np.clip((values.astype(float) * 0.5 - 1 + 40) / 90, 0, 1) * 65535)
+    display = Display(vois=(Ramp(-40, 50),))
+    for part in (np.s_[:], np.s_[::2, ::3], np.s_[:1, :1]):
+        found = display.render(Frame(0, values[part], "MONOCHROME2", 0.5, -1.0), 16)
+        np.testing.assert_array_equal(found, expected[part])
+        assert found.dtype == np.uint16
+
+
 # -- colour
 
 
@@ -246,7 +259,24 @@ def test_deep_colour_is_shown_with_eight_bits(by_name: dict[str, Path]) -> None:
 def test_to_rgb_is_pydicoms_conversion() -> None:
     values = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     np.testing.assert_array_equal(to_rgb(Frame(0, values, "YBR_FULL")), convert_color_space(values, "YBR_FULL", "RGB"))
+    part = values[::2, ::3]
+    np.testing.assert_array_equal(to_rgb(Frame(0, part, "YBR_FULL")), to_rgb(Frame(0, values, "YBR_FULL"))[::2, ::3])
     assert to_rgb(Frame(0, values, "RGB")) is values
+
+
+def test_to_rgb_of_every_colour_there_is() -> None:
+    factors = np.array([[1, 0, 1.402], [1, -0.114 * 1.772 / 0.587, -0.299 * 1.402 / 0.587], [1, 1.772, 0]])
+    triples, of_pydicom = np.empty((256, 256, 3), np.uint8), 0
+    triples[..., 1:] = np.moveaxis(np.indices((256, 256)), 0, -1)
+    for luma in range(256):
+        triples[..., 0] = luma
+        found = to_rgb(Frame(0, triples, "YBR_FULL")).astype(int)
+        exact = np.clip((triples - np.array([0.0, 128, 128])) @ factors.T, 0, 255)
+        assert abs(found - exact).max() < 0.502  # to the nearest level, but for what lies in the middle
+        differences = abs(found - convert_color_space(triples, "YBR_FULL", "RGB"))
+        assert differences.max() <= 1
+        of_pydicom += np.count_nonzero(differences)
+    assert of_pydicom < 2**24 * 3 / 2000
 
 
 @pytest.mark.parametrize("photometric", ["ARGB", "CMYK", "HSV", "YBR_PARTIAL_420", "MONOCHROME2"])

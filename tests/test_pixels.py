@@ -27,6 +27,7 @@ from crawler.errors import FileError, PixelError
 from crawler.header import read_instance
 from crawler.model import File, Instance
 from crawler.pixels import Reason, check, frames
+from crawler.shown.colour import to_rgb
 
 JPEG, JPEG_LOSSLESS, RLE = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.5"
 JPEG_LS, J2K, J2K_LOSSY = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"
@@ -224,6 +225,53 @@ def test_adobe_mark_overrules_rgb_in_the_header(written: Callable[..., Path]) ->
     source = plain[:2] + b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x01" + plain[jfif:]
     path = written(values, [source], TransferSyntaxUID=JPEG, PhotometricInterpretation="RGB")
     assert next(frames(instance_of(path))).photometric == "YBR_FULL"
+
+
+@pytest.mark.parametrize("luma", [0, 1, 77, 128, 254, 255])
+def test_jpeg_decoded_to_rgb_is_what_to_rgb_makes_of_it(written: Callable[..., Path], luma: int) -> None:
+    values = np.empty((256, 256, 3), np.uint8)  # all pairs of chroma
+    values[..., 0] = luma
+    values[..., 1:] = np.moveaxis(np.indices((256, 256)), 0, -1)
+    # A block of one colour is its mean alone, which quality 100 keeps.
+    blocks = values.repeat(8, axis=0).repeat(8, axis=1)
+    source = imagecodecs.jpeg8_encode(
+        blocks, level=100, colorspace="ycbcr", outcolorspace="ycbcr", subsampling="444", optimize=False
+    )
+    instance = instance_of(written(blocks, [source], TransferSyntaxUID=JPEG, PhotometricInterpretation="YBR_FULL"))
+    (stored,), (shown,) = frames(instance), frames(instance, rgb=True)
+    np.testing.assert_array_equal(stored.values, blocks)
+    assert (stored.photometric, shown.photometric) == ("YBR_FULL", "RGB")
+    np.testing.assert_array_equal(shown.values, to_rgb(stored))
+
+
+def test_rgb_of_real_files_is_the_same_either_way(dicom_files: list[Path]) -> None:
+    converted = set()
+    for path in dicom_files:
+        try:
+            stored, shown = (next(frames(instance_of(path), [0], rgb=rgb)) for rgb in (False, True))
+        except FileError:
+            continue
+        if stored.photometric == shown.photometric:
+            np.testing.assert_array_equal(shown.values, stored.values, err_msg=path.name)
+            continue
+        np.testing.assert_array_equal(shown.values, to_rgb(stored), err_msg=path.name)
+        converted.add(path.name)
+    assert converted >= {"color3d_jpeg_baseline.dcm", "examples_ybr_color.dcm", "SC_rgb_jpeg_dcmtk.dcm"}
+    assert "SC_rgb_jpeg.dcm" not in converted
+
+
+def test_what_is_named_ybr_and_is_not_stays_as_it_is(written: Callable[..., Path]) -> None:
+    values = np.full((16, 16, 3), (200, 90, 160), np.uint8)
+    source = imagecodecs.jpeg8_encode(values, level=100, colorspace="rgb", outcolorspace="rgb")
+    assert codestream.component_names(source) == b"RGB"
+    path = written(values, [source], TransferSyntaxUID=JPEG, PhotometricInterpretation="YBR_FULL")
+    (frame,) = frames(instance_of(path), rgb=True)
+    assert frame.photometric == "RGB"
+    np.testing.assert_allclose(frame.values, values.astype(float), atol=1)
+    cut = source[:-40] + b"\0" * 40
+    path = written(values, [cut], TransferSyntaxUID=JPEG, PhotometricInterpretation="YBR_FULL")
+    with pytest.raises(PixelError, match="damaged pixel data"):
+        list(frames(instance_of(path), rgb=True))
 
 
 def test_lossless_jpeg_decoders_agree(by_name: dict[str, Path]) -> None:

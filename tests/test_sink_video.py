@@ -14,6 +14,7 @@ from crawler.errors import OutputError, SinkError, StopError
 from crawler.model import File, Frame, Instance
 from crawler.sinks import video
 from crawler.sinks.base import FileSubject, Target
+from crawler.sinks.gif import GifSink
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -58,7 +59,8 @@ def write(target, frames, rate=None, **options):
 
 
 def read(path, rows, columns, colour=False):
-    command = [FFMPEG, "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24" if colour else "gray", "-"]
+    command = [FFMPEG, "-v", "error", "-i", path, "-fps_mode", "passthrough", "-f", "rawvideo"]
+    command += ["-pix_fmt", "rgb24" if colour else "gray", "-"]
     data = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8)
     return data.reshape(-1, rows, columns, 3) if colour else data.reshape(-1, rows, columns)
 
@@ -76,6 +78,19 @@ def test_all_sizes(target, size, colour):
     assert len(back) == len(frames)
     # Colour is halved in both directions by 4:2:0, grey is not.
     assert np.abs(back[:, :rows, :columns].astype(int) - frames).mean() < (8 if colour else 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (7, 1), (5, 3), (47, 65), (481, 639)])
+def test_a_gif_of_few_colours_keeps_them(target, size):
+    colours = np.random.default_rng(0).integers(0, 256, (30, 3), np.uint8)
+    frames = colours[np.random.default_rng(1).integers(0, 30, (3, *size))]
+    sink = GifSink()
+    sink.open(target, FileSubject(Instance(File("/in", "a.dcm", 1, 1), {}), Plain()))
+    for number, values in enumerate(frames):
+        sink.put((number,), Frame(number, values, "RGB"))
+    (product,) = sink.close()
+    back = read(product.path, *size, colour=True)
+    np.testing.assert_allclose(back.astype(int), frames, atol=1)  # palettegen rounds in another colour space
 
 
 def test_the_edge_goes_on_in_the_padding(target):
@@ -144,9 +159,10 @@ def test_options_reach_the_encoder(target):
 def test_a_preset_of_the_user_goes_before_ours():
     def preset(**options):
         arguments = video.VideoOptions(**options).arguments()
-        return [value for name, value in pairwise(arguments) if name == "-preset"]
+        return [value for name, value in pairwise(arguments) if name in ("-preset", "-partitions")]
 
-    assert preset() == preset(options={}) == ["veryfast"]
+    assert preset() == preset(options={}) == ["veryfast", "i4x4,i8x8"]
+    assert preset(options={"partitions": "all"}) == ["veryfast", "all"]
     assert preset(options={"preset": "slow"}) == preset(options={"-preset": "slow"}) == ["slow"]
     assert preset(encoding_format="hevc") == []
 

@@ -22,6 +22,10 @@ HIGHEST_RATE = 50.0
 # and 49 dB; Sierra 816 and 690 kB at 51 and 49 dB; Bayer, scale 3, 864 and 718 kB at 41 dB. Pillow's palettes, one a
 # frame, take 832 and 755 kB for 47 and 39 dB.
 PALETTE = "paletteuse=dither=none"
+# The codec of the lossless file. On an ultrasound cine of 120 frames, 480 x 640, it takes 0.8 s both ways and 32 MB of
+# 111; ffv1 takes 1.9 s and 9 MB, and refuses pictures of a single column; utvideo cannot read back what it wrote of
+# some sizes.
+LOSSLESS = "ffvhuff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class GifSink(CineSink):
             path = target.scratch(self.extension)
             return [path], ["-pix_fmt", "gray", *PLAIN, "-fps_mode", "passthrough", "-loop", "0", local(path)]
         frames, palette = target.scratch(".nut"), target.scratch(".png")
-        lossless = ["-c:v", "ffv1", *PLAIN, "-fps_mode", "passthrough", local(frames)]
+        lossless = ["-c:v", LOSSLESS, *PLAIN, "-fps_mode", "passthrough", local(frames)]
         return [frames, palette], [*lossless, "-vf", "palettegen", *PLAIN, "-update", "1", local(palette)]
 
     def _published(self, target: Target, paths: tuple[str, ...]) -> list[Product]:

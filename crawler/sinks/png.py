@@ -6,7 +6,6 @@ Other kinds of pixels and all parameters are Pillow's business (`picture.py`). N
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,6 +65,8 @@ def encode(pixels: npt.NDArray[Any]) -> bytes:
 
 def _chunk(name: bytes, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
     """Length, name, data and checksum (ISO/IEC 15948, 5.3)."""
+    from isal import isal_zlib
+
     yield struct.pack(">I", len(data)) + name
     yield data
-    yield struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))
+    yield struct.pack(">I", isal_zlib.crc32(data, isal_zlib.crc32(name)))  # zlib's takes 0.04 ms of a CT frame
