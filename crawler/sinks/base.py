@@ -124,8 +124,11 @@ class Target:
         final = self.path + extension
         try:
             size, checksum = fingerprint(scratch)
-            os.makedirs(os.path.dirname(final), exist_ok=True)
-            os.replace(scratch, final)
+            try:
+                os.replace(scratch, final)
+            except FileNotFoundError:  # mostly the folder is there
+                os.makedirs(os.path.dirname(final), exist_ok=True)
+                os.replace(scratch, final)
         except OSError as error:
             discard(scratch)
             if os.path.isdir(final):  # Windows reports this as a lack of permission
