@@ -23,7 +23,7 @@ from crawler.errors import SinkError
 from crawler.frozen import dataclass
 from crawler.model import Frame, Product
 from crawler.sinks.base import LayoutSubject, Order, Per, Target, discard, write_error, writing
-from crawler.sinks.deflate import LEVEL, check_level, shuffled
+from crawler.sinks.deflate import LEVEL, check_level, deflated, shuffled
 from crawler.sinks.pending import Pending
 from crawler.sinks.provenance import attributes, axis_fields, columns, is_number
 
@@ -181,11 +181,9 @@ class Hdf5Sink:
 
     def _write_chunk(self, index: tuple[int, ...], values: npt.NDArray[Any]) -> None:
         """Write a frame as the chunk that it is, through the two filters that the dataset names."""
-        from isal import isal_zlib
-
         # In the file's type: its byte order, too, is not looked at again.
         source = shuffled(np.ascontiguousarray(values, dtype=self._dtype))
-        chunk = isal_zlib.compress(source, self._options.level)
+        chunk = deflated(source, self._options.level)
         # As HDF5 does it: what deflate does not make smaller is kept as it is.
         data, mask = (chunk, 0) if len(chunk) < source.nbytes else (source, NOT_DEFLATED)
         self._image.id.write_direct_chunk((*index, *self._tail), data, mask)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crawler.sinks.deflate import LEVEL
+from crawler.sinks.deflate import deflated
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 UP = 2
@@ -46,8 +46,6 @@ def encode(pixels: npt.NDArray[Any]) -> bytes:
     bytes
         A whole file. Equal pixels give equal bytes.
     """
-    from isal import isal_zlib
-
     depth = 8 * pixels.dtype.itemsize
     rows, columns = pixels.shape[:2]
     lines = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(rows, -1)
@@ -55,7 +53,7 @@ def encode(pixels: npt.NDArray[Any]) -> bytes:
     filtered[:, 0] = UP
     filtered[0, 1:] = lines[0]
     np.subtract(lines[1:], lines[:-1], out=filtered[1:, 1:])
-    data = memoryview(isal_zlib.compress(filtered, LEVEL))
+    data = memoryview(deflated(filtered))
     kind = GREY if pixels.ndim == 2 else RGB
     pieces = [SIGNATURE, *_chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, depth, kind, 0, 0, 0))]
     for start in range(0, len(data), CHUNK):
