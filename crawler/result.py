@@ -205,4 +205,4 @@ def _line(scan_id: str, header: Header, state: State, syntax: bytes) -> bytes:
             **state.quality,
         }
     )
-    return ours + b"\n" if record == b"{}" else ours[:-1] + b"," + record[1:] + b"\n"
+    return ours + b"\n" if record == b"{}" else b"".join((ours[:-1], b",", memoryview(record)[1:], b"\n"))

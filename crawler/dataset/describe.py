@@ -8,6 +8,7 @@ multi-frame objects come from `functional.py`, those of mosaics from `mosaic.py`
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from crawler.dataset.csa import NO_CSA, Csa
 from crawler.dataset.dictionary import KeyStyle
@@ -80,7 +81,8 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
     fields = Fields(source.record, source.keys)
     if source.memory is not None:
         fields = Recalling(source.record, source.keys, source.memory)
-    sop_class = fields.text("SOPClassUID") or fields.text("MediaStorageSOPClassUID")
+    series = fields.recall(_of_series)
+    sop_class = series["sop_class"]
     pixels = None
     if pixel is not None or _is_image(fields, sop_class, cut):
         pixels = _pixels(fields, pixel, big_endian)
@@ -90,23 +92,30 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
         file=source.file,
         record=source.record,
         transfer_syntax=source.transfer_syntax,
-        sop_class=sop_class,
         sop_uid=fields.text("SOPInstanceUID") or fields.text("MediaStorageSOPInstanceUID"),
-        study_uid=fields.text("StudyInstanceUID"),
-        series_uid=fields.text("SeriesInstanceUID"),
-        frame_of_reference=fields.text("FrameOfReferenceUID"),
-        modality=fields.text("Modality"),
-        series_number=fields.integer("SeriesNumber"),
         instance_number=fields.integer("InstanceNumber"),
         windows=_windows(voi),
         window_function=voi.text("VOILUTFunction") or "LINEAR",
-        inverse=fields.recall(_inverse),
-        frame_rate=fields.recall(_frame_rate),
         pixels=pixels,
         planes=planes,
         mosaic=mosaic,
         is_index=sop_class == MEDIA_STORAGE_DIRECTORY,
+        **series,
     )
+
+
+def _of_series(fields: Fields) -> dict[str, Any]:
+    """Fields of the instance that mostly are the same in a series, in one answer."""
+    return {
+        "sop_class": fields.text("SOPClassUID") or fields.text("MediaStorageSOPClassUID"),
+        "study_uid": fields.text("StudyInstanceUID"),
+        "series_uid": fields.text("SeriesInstanceUID"),
+        "frame_of_reference": fields.text("FrameOfReferenceUID"),
+        "modality": fields.text("Modality"),
+        "series_number": fields.integer("SeriesNumber"),
+        "inverse": _inverse(fields),
+        "frame_rate": _frame_rate(fields),
+    }
 
 
 def _planes(fields: Fields, pixels: Pixels | None, csa: Csa) -> tuple[Mosaic | None, tuple[Plane, ...]]:
@@ -132,22 +141,23 @@ def _is_image(fields: Fields, sop_class: str, cut: bool) -> bool:
 
 def _pixels(fields: Fields, pixel: Element | None, big_endian: bool) -> Pixels:
     """Image Pixel module, PS3.3 C.7.6.3."""
+    stored, has_luts = fields.recall(_format)
     keyword = PIXEL_TAGS[pixel.tag] if pixel else ""
     vr = pixel.vr if pixel else ""
     return Pixels(
-        *fields.recall(_format),
+        *stored,
         keyword,
         vr if vr in {"OB", "OW", "OF", "OD"} else _PIXEL_VRS.get(keyword, ""),
         pixel.offset if pixel else 0,
         pixel.length if pixel else None,
         big_endian,
-        fields.recall(_has_luts),
+        has_luts,
     )
 
 
-def _format(fields: Fields) -> tuple[int, int, int, int, str, int, int, int, bool, int]:
-    """The first ten fields of `Pixels`, in their order."""
-    return (
+def _format(fields: Fields) -> tuple[tuple[int, int, int, int, str, int, int, int, bool, int], bool]:
+    """The first ten fields of `Pixels`, in their order, and the last."""
+    stored = (
         _count(fields, "Rows"),
         _count(fields, "Columns"),
         max(fields.integer("NumberOfFrames") or 1, 1),
@@ -159,10 +169,7 @@ def _format(fields: Fields) -> tuple[int, int, int, int, str, int, int, int, boo
         fields.integer("PixelRepresentation") == 1,
         _count(fields, "PlanarConfiguration"),
     )
-
-
-def _has_luts(fields: Fields) -> bool:
-    return any(fields.has_value(keyword) for keyword in _LUTS)
+    return stored, any(fields.has_value(keyword) for keyword in _LUTS)
 
 
 def _count(fields: Fields, keyword: str) -> int:

@@ -73,15 +73,34 @@ class _Part(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """A stretch, `need` bytes that have to be at hand before it is compared, and the element behind it.
+    """A stretch and the element behind it. Flat, so that the loop over steps asks no other object.
 
-    `first` numbers the first element in the stretch. Behind the last one of the file meta information, and of the data
-    set, stands no part.
+    Attributes
+    ----------
+    stretch
+        Its bytes, and the head of the element.
+    size
+        Of the stretch without that head.
+    need
+        Bytes that have to be at hand before it is compared.
+    plain ... encodings
+        As in `part`.
+    part
+        The element; None behind the last one of the file meta information, and of the data set.
+    first
+        Number of the first element in the stretch.
     """
 
     stretch: bytes
     size: int
     need: int
+    plain: bool
+    length_at: int
+    skip: int
+    read: Callable[[bytes, int], tuple[int]]
+    key: str
+    convert: Callable[[bytes, Sequence[str]], Any]
+    encodings: Sequence[str]
     part: _Part | None
     first: int
 
@@ -130,24 +149,21 @@ class Mould:
         level = self._level.alike(record)
         position, in_meta = META_AT, True
         for step in self._steps:
-            stretch, size, need, part, _ = step
+            stretch, size, need, plain, length_at, skip, read, key, convert, encodings, part, _ = step
             if position + need > len(block):
                 block, position = walker.block_at(walker.base + position, need), 0
             if block.startswith(stretch, position):
                 position += size
-            else:
-                block, position = self._compare(walker, block, position, step, level)
-            if part is not None:
-                plain, head, length_at, skip, read, key, convert, encodings, *_ = part
                 if plain and position + _HEAD <= len(block):
-                    if not block.startswith(head, position):
-                        raise Unlike
                     start = position + skip
                     after = start + read(block, position + length_at)[0]
                     if after <= len(block):
                         record[key] = convert(block[start:after], encodings) if after > start else None
                         position = after
                         continue
+            else:
+                block, position = self._compare(walker, block, position, step, level)
+            if part is not None:
                 block, position = self._element(walker, block, position, part, level)
             elif in_meta:
                 in_meta = False
@@ -256,8 +272,17 @@ class Mould:
 
     def _add(self, first: int, end: int, part: _Part | None) -> None:
         stretch = b"".join(one.raw for one in self._parts[first:end])
+        size = len(stretch)
         ends = end == len(self._parts) and self._ending is None  # nothing follows in the file
-        self._steps.append(_Step(stretch, len(stretch), len(stretch) + (0 if ends else _HEAD), part, first))
+        need = size + (0 if ends else _HEAD)
+        of = part or self._parts[-1]
+        head = b"" if part is None else part.head
+        self._steps.append(
+            _Step(
+                stretch + head, size, need, part is not None and part.plain, of.length_at, of.skip, of.read, of.key,
+                of.convert, of.encodings, part, first,
+            )
+        )  # fmt: skip
 
 
 def _part(logged: Logged, implicit: bool, of_csa: bool) -> _Part:
