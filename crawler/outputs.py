@@ -22,7 +22,7 @@ from crawler.frozen import dataclass
 from crawler.media import Gallery, Medium, is_stack
 from crawler.model import Layout, Outcome, Product, Scan
 from crawler.paths import portable
-from crawler.result import Header, Setup, State, relative
+from crawler.result import Header, Setup, State, noted_keys, relative
 from crawler.volumes import Identity, Volume, files_of, identity_of, photometric_of
 from crawler.worker import Watch
 
@@ -232,15 +232,12 @@ class LayoutOutputs:
 
     def _noted(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Elements that volumes note, by keyword, where all of their files agree."""
-        from crawler.sinks.bids import NOTED
-
-        keys = {keyword: key_for(keyword, self.setup.keys) for keyword in NOTED}
-        common: dict[str, Any] = {}
-        for place, number in enumerate(numbers):
-            record = self.headers[number].record()
-            values = {keyword: record.get(key) for keyword, key in keys.items()}
-            common = values if not place else {k: v for k, v in common.items() if values[k] == v}
-        return {keyword: value for keyword, value in common.items() if value is not None}
+        records = [self.headers[number].instance.record for number in numbers]
+        common = dict(records[0]) if records else {}
+        for record in records:
+            common = {key: value for key, value in common.items() if record.get(key) == value}
+        keys = noted_keys(self.setup.keys).items()
+        return {keyword: common[key] for keyword, key in keys if common.get(key) is not None}
 
     def _fail(self, numbers: Sequence[int], outcome: Outcome) -> None:
         """An output that cannot be written fails all of its files; their rows, media and other outputs stay."""

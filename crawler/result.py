@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import field
+from functools import cache
 from typing import Any
 
 import orjson
@@ -93,9 +94,20 @@ class Spooled:
     sizes: tuple[int, int]
 
 
+@cache
+def noted_keys(style: KeyStyle) -> dict[str, str]:
+    """Elements that volumes note: by keyword, their keys in a record."""
+    from crawler.sinks.bids import NOTED
+
+    return {keyword: key_for(keyword, style) for keyword in NOTED}
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
-    """An instance without its record, and the record as JSON: bytes, or (spool file, start, size)."""
+    """An instance, of whose record no more is left than volumes note, and the record as JSON: bytes, or where it lies.
+
+    ``row`` in a spool file is (path, start, size).
+    """
 
     instance: Instance
     row: bytes | tuple[str, int, int]

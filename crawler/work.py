@@ -24,7 +24,7 @@ from crawler.frozen import dataclass
 from crawler.header import read_instance
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
-from crawler.result import Header, ScanResult, Setup, Spooled
+from crawler.result import Header, ScanResult, Setup, Spooled, noted_keys
 from crawler.scan import SeriesKey, scan_members, series_key
 from crawler.sources.archive import Expanded, expand
 from crawler.worker import Watch
@@ -213,7 +213,9 @@ class Worker:
             raise
         except Exception as error:
             return outcome_of(error, "header")
-        headers.append(Header(replace(instance, record={}), row))
+        noted = noted_keys(self.setup.keys).values() if self.setup.volume else ()
+        record = {key: instance.record[key] for key in noted if key in instance.record}
+        headers.append(Header(replace(instance, record=record), row))
         return None
 
     def _index(self, task: IndexTask, watch: Watch) -> IndexResult:
