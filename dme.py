@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """python dme.py config.yml: see README.md, or --help."""
 
-from crawler.cli import leave, main
+import sys
+
+from crawler.cli import main
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())

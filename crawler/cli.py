@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import gc
 import logging
 import os
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NoReturn
 
 # One thread a process: the workers are the parallelism, and a process without threads forks safely. These libraries
 # read their limits when they are first imported.
@@ -121,24 +118,6 @@ def guarded(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader of our output left
         sys.stdout = None
         return EXIT_STOPPED
-
-
-def leave(code: int) -> NoReturn:
-    """End the process as `sys.exit` does, but for its memory, which goes as a whole: piece by piece takes 10 ms.
-
-    What was registered to be done at the end is done, and what was printed is written. Where anything else is left,
-    threads or an output that nobody reads, the interpreter ends itself.
-    """
-    if threading.active_count() > 1:
-        sys.exit(code)
-    atexit._run_exitfuncs()
-    try:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
-    except (OSError, ValueError):
-        sys.exit(code)
-    os._exit(code)
 
 
 def show(text: str) -> None:
