@@ -351,6 +351,8 @@ class Frame:
         Name of the decoder used, "native" for uncompressed data.
     table
         Modality LUT (PS3.3 C.11.1), which takes the place of slope and intercept; only where volumes need it.
+    within
+        Two integers beyond which no value lies, where that is known without a look at them.
     """
 
     number: int
@@ -360,6 +362,7 @@ class Frame:
     intercept: float = 0.0
     decoder: str = "native"
     table: Any = None
+    within: tuple[int, int] | None = None
 
     @property
     def nbytes(self) -> int:

@@ -20,6 +20,7 @@ from crawler.errors import PixelError
 from crawler.files import open_dataset
 from crawler.fragments import frame_table, read_fragment
 from crawler.model import Frame, Instance, Pixels
+from crawler.values import stored_range
 
 Array = npt.NDArray[Any]
 
@@ -42,7 +43,9 @@ Reason = Literal[
     "unreadable file",
 ]
 
-_NATIVE = (
+NATIVE = "native"
+"""Stands for a decoder where there is none."""
+_UNCOMPRESSED = (
     uids.ImplicitVRLittleEndian,
     uids.ExplicitVRLittleEndian,
     uids.ExplicitVRBigEndian,
@@ -97,7 +100,9 @@ def frames(
                     )
                 plane = instance.plane(number)
                 values, photometric, decoder = decoded(number)
-                yield Frame(number, values, photometric, plane.slope, plane.intercept, decoder)
+                # Of native values the bits beyond those stored were dropped; a decoder's may hold anything.
+                within = stored_range(pixels) if decoder == NATIVE and values.dtype.kind in "iu" else None
+                yield Frame(number, values, photometric, plane.slope, plane.intercept, decoder, within=within)
     except OSError as error:
         raise PixelError("unreadable file", error.strerror or type(error).__name__) from error
 
@@ -134,7 +139,7 @@ def check(instance: Instance, limit: int, available: int) -> Pixels:
     for keyword, value in required.items():
         if not value:
             raise PixelError(f"missing {keyword}")
-    native = instance.transfer_syntax in _NATIVE
+    native = instance.transfer_syntax in _UNCOMPRESSED
     if not native:
         from crawler.codecs import register, require_decoder  # slow to load, as the decoders are
 
@@ -189,7 +194,7 @@ def _truncated(pixels: Pixels, available: int) -> PixelError:
 
 def _source(stream: BinaryIO, syntax: str, pixels: Pixels, size: int, rgb: bool) -> Callable[[int], Decoded]:
     """Return the function that decodes the frame of a number."""
-    if syntax in _NATIVE:
+    if syntax in _UNCOMPRESSED:
         return lambda number: _native(_read_native(stream, pixels, number, _available(pixels, size)), pixels)
     from crawler.codecs import decode
 
@@ -265,7 +270,7 @@ def _native(data: Array, pixels: Pixels) -> Decoded:
     count = _frame_bits(pixels) // _bits(pixels)
     if _bits(pixels) == 1:
         bits = np.unpackbits(data, count=count, bitorder="little")
-        return Decoded(bits.reshape(shape), pixels.photometric, "native")
+        return Decoded(bits.reshape(shape), pixels.photometric, NATIVE)
     kind = _FLOATS.get(pixels.keyword) or f"{'ui'[pixels.signed]}{pixels.bits_allocated // 8}"
     values: Array = np.frombuffer(data, "<>"[pixels.big_endian] + kind, count)
     if not values.dtype.isnative:
@@ -273,14 +278,14 @@ def _native(data: Array, pixels: Pixels) -> Decoded:
     if pixels.keyword not in _FLOATS:
         _drop_unused_bits(values, pixels)
     if pixels.samples <= 1:
-        return Decoded(values.reshape(shape), pixels.photometric, "native")
+        return Decoded(values.reshape(shape), pixels.photometric, NATIVE)
     if _subsampled(pixels):
-        return Decoded(_upsampled(values).reshape(*shape, 3), _SUBSAMPLED[pixels.photometric], "native")
+        return Decoded(_upsampled(values).reshape(*shape, 3), _SUBSAMPLED[pixels.photometric], NATIVE)
     photometric = _SUBSAMPLED.get(pixels.photometric, pixels.photometric)
     if pixels.planar:
         colour = values.reshape(pixels.samples, *shape).transpose(1, 2, 0)
-        return Decoded(np.ascontiguousarray(colour), photometric, "native")
-    return Decoded(values.reshape(*shape, pixels.samples), photometric, "native")
+        return Decoded(np.ascontiguousarray(colour), photometric, NATIVE)
+    return Decoded(values.reshape(*shape, pixels.samples), photometric, NATIVE)
 
 
 def _drop_unused_bits(values: Array, pixels: Pixels) -> None:

@@ -143,7 +143,8 @@ def modality(frame: Frame, dtype: np.dtype[Any], table: Table | None = None) -> 
         "damaged pixel data": a value lies beyond *Bits Stored*, so that its result does not fit the type.
     """
     if table is not None and is_grey(frame.photometric):
-        frame = replace(frame, values=_integers(table(np.asarray(frame.values))), slope=1.0, intercept=0.0)
+        values = _integers(table(np.asarray(frame.values)))
+        frame = replace(frame, values=values, slope=1.0, intercept=0.0, within=None)
     slope, intercept = (frame.slope, frame.intercept) if is_grey(frame.photometric) else (1.0, 0.0)
     values = np.asarray(frame.values)
     if dtype.kind == "f" or values.dtype.kind == "f":
@@ -154,7 +155,7 @@ def modality(frame: Frame, dtype: np.dtype[Any], table: Table | None = None) -> 
     if (slope, intercept) == (1.0, 0.0) and values.dtype == dtype:
         return values
     factor, term = int(slope), int(intercept)
-    ends = sorted(int(end) * factor + term for end in (values.min(), values.max()))
+    ends = sorted(int(end) * factor + term for end in frame.within or (values.min(), values.max()))
     if ends[0] < np.iinfo(dtype).min or ends[1] > np.iinfo(dtype).max:
         raise PixelError("damaged pixel data", "values exceed Bits Stored: their rescaled values do not fit the volume")
     # Arithmetic modulo 2**n is exact for results that fit n bits, whatever happens on the way; no wider copy is made.

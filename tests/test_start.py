@@ -68,19 +68,3 @@ def test_the_package_alone_is_cheap() -> None:
 def test_reading_one_header_loads_no_pydicom() -> None:
     code = f"import os; from crawler import find, read_instance\n[read_instance(f) for f in find({str(PLAIN)!r})]"
     assert "pydicom" not in loaded(code)
-
-
-@pytest.mark.parametrize(
-    "others", ["", "import threading, time; threading.Thread(target=time.sleep, args=(0.2,)).start()"]
-)
-def test_the_end_of_the_command_loses_nothing(others: str) -> None:
-    code = f"""
-import atexit
-from crawler.cli import leave
-atexit.register(print, "at the end", end="")
-print("written", end=", ")
-{others}
-leave(3)
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (3, "written, at the end", "")
