@@ -203,7 +203,8 @@ class Instance:
     Attributes
     ----------
     record
-        Every element as a JSON value, in file order (`record.py`).
+        Every element as a JSON value, in file order (`record.py`). To be read only: lists and objects in it may be
+        shared by the instances of a series.
     pixels
         None when the object carries no image.
     planes

@@ -37,7 +37,7 @@ REASONS = {
     errno.EPERM: "no permission",
     errno.EROFS: "no permission",
 }
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 # Packages whose module is not called like what pip installs.
 MODULES = {"pillow": "PIL"}
 
