@@ -15,13 +15,13 @@ from engine import ALL, accounts_hold, content, export, failures, rows, survives
 from factories import ct_series, quick_dataset, save
 from test_tree import TREE, bare_rows, volumes
 
-from crawler.sample import write_sample
+from tests.samples import copy_sample
 
 
 @pytest.fixture(scope="session")
 def mixed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mixed")
-    write_sample(folder, broken=True)
+    copy_sample(folder, broken=True)
     ct_series(folder / "ct" / "deep", n=9, orientation="oblique", shuffle=True)
     return folder
 

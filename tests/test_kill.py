@@ -15,7 +15,7 @@ import pytest
 from engine import content, rows
 from factories import ct_series, multiframe
 
-from crawler.sample import write_sample
+from tests.samples import copy_sample
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills process groups by POSIX signals")
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,7 @@ def tree(tmp_path_factory) -> Path:
     """More than 500 files: many scans, a large folder, cines, damaged files."""
     folder = tmp_path_factory.mktemp("tree")
     for copy in range(3):
-        write_sample(folder / f"sample{copy}", broken=True)
+        copy_sample(folder / f"sample{copy}", broken=True)
     for number in range(12):
         ct_series(folder / "ct" / f"{number:02}", n=20, uid=f"1.2.3.{number}")
     for number in range(4):

@@ -21,9 +21,9 @@ import numpy as np
 import pydicom.data
 import pytest
 
-from crawler.sample import write_sample
 from tests.engine import export
 from tests.factories import ORIENTATIONS, make_uid, quick_dataset, save, slice_pixels
+from tests.samples import copy_sample
 
 NICOM = Path(nibabel.__file__).parent / "nicom" / "tests" / "data"
 PYDICOM = Path(pydicom.data.__file__).parent / "test_files"
@@ -129,7 +129,7 @@ def stack(orientation: str, points: int = 1, **keywords: Any) -> Callable[[Path]
 
 def sample(name: str) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        write_sample(folder / "all")
+        copy_sample(folder / "all")
         for other in (folder / "all").iterdir():
             if other.name != name:
                 shutil.rmtree(other) if other.is_dir() else other.unlink()

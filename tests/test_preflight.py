@@ -21,9 +21,9 @@ from crawler.preview import trial as trial_module
 from crawler.preview.glance import Prediction
 from crawler.preview.preflight import Preflight, preflight
 from crawler.preview.survey import Spread, survey
-from crawler.sample import write_sample
 from crawler.sources.directory import roots_of
 from crawler.tables import preflight_table, size_text, time_text
+from tests.samples import copy_sample
 
 ROOT = Path(__file__).parents[1]
 HEVC, JPIP = "1.2.840.10008.1.2.4.107", "1.2.840.10008.1.2.4.94"  # video, and pixels that lie elsewhere
@@ -63,7 +63,7 @@ def look(source: Path, out: Path, **sections: Any) -> Preflight:
 def test_sample_tree_as_the_command_tells_it(
     tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_sample(tmp_path / "dicom_data", broken=True)
+    copy_sample(tmp_path / "dicom_data", broken=True)
     (tmp_path / "c.yml").write_text((ROOT / "config.yml").read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     before = state(tmp_path)
@@ -77,7 +77,7 @@ def test_sample_tree_as_the_command_tells_it(
 
 
 def test_it_predicts_what_the_run_gives(tmp_path: Path) -> None:
-    write_sample(tmp_path / "in", broken=True)
+    copy_sample(tmp_path / "in", broken=True)
     found = look(tmp_path / "in", tmp_path / "out")
     summary = export(tmp_path / "in", tmp_path / "out")
     assert found.survey.complete

@@ -16,13 +16,13 @@ from factories import ct_series, multiframe, quick_dataset, save, tiny
 
 from crawler.errors import ConfigError, LedgerError, OutputError, SourceError
 from crawler.runner import run
-from crawler.sample import write_sample
+from tests.samples import copy_sample
 
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sample")
-    write_sample(folder, broken=True)
+    copy_sample(folder, broken=True)
     return folder
 
 
@@ -47,7 +47,7 @@ def test_the_sample_with_damaged_files_is_accounted_for(sample, tmp_path):
 
 
 def test_the_sample_alone_is_all_well(tmp_path):
-    write_sample(tmp_path / "in")
+    copy_sample(tmp_path / "in")
     assert export(tmp_path / "in", tmp_path / "out").exit_code == 0
 
 

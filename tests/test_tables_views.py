@@ -27,9 +27,9 @@ from crawler import views
 from crawler.config import Config
 from crawler.errors import ConfigError, StopError
 from crawler.ledger import Ledger
-from crawler.sample import write_sample
 from crawler.store import ledger_of
 from crawler.summary import summarise
+from tests.samples import copy_sample
 
 TAGS = str(ROOT / "dicom_tags")
 ALL = {"tables": ["csv", "parquet", "xlsx"], "templates": TAGS, "mr_clean": True}
@@ -40,7 +40,7 @@ WHOLE = ("metadata.csv", "metadata.parquet", "metadata.xlsx")
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample")
-    write_sample(folder, broken=True)
+    copy_sample(folder, broken=True)
     return folder
 
 

@@ -12,7 +12,7 @@ import pytest
 from engine import ALL, accounts_hold, content, export, failures, rows, survives_kills
 from factories import ct_series, make_uid, quick_dataset, save
 
-from crawler.sample import write_sample
+from tests.samples import copy_sample
 
 TREE = {**ALL, "dicom": {"group": "tree"}}
 
@@ -44,7 +44,7 @@ def bare_rows(out: Path) -> list:
 @pytest.fixture(scope="session")
 def mixed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mixed")
-    write_sample(folder, broken=True)
+    copy_sample(folder, broken=True)
     ct_series(folder / "ct", n=9, orientation="oblique", shuffle=True)
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 
@@ -64,7 +65,8 @@ def test_keywords_are_pydicoms() -> None:
 
 def test_repeating_groups_are_pydicoms() -> None:
     found = 0
-    tags = {group << 16 | element for group in GROUPS for element in ELEMENTS}
+    everywhere = [group << 16 | element for group in GROUPS for element in ELEMENTS]
+    tags = set(random.Random(6).sample(everywhere, len(everywhere) // 8))  # pydicom's search takes its time
     tags |= {int(mask.replace("x", digit), 16) for mask in datadict.masks for digit in "0123456789ABCDEF"}
     tags |= {0x00203100 + number for number in range(0x100)}
     for tag in tags:
