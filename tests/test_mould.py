@@ -286,3 +286,13 @@ def test_what_was_worked_out_is_asked_again_only_when_it_may_differ() -> None:
     assert [Recalling({"SliceThickness": one}, "keyword", memory).recall(work) for one in given] == given
     assert str(calls[1:4]) == "[2.0, -0.0, 0.0]"
     assert Fields({"SliceThickness": 3.0}, "keyword").recall(work) == 3.0
+
+
+def test_long_headers_leave_no_mould(walks: list[int]) -> None:
+    """Those of enhanced objects, which no other file of the series is like."""
+    item = explicit(0x00204000, "LT", b"x" * 60_000)
+    data = SOP_CLASS + SERIES + explicit(0x52009230, "SQ", (head(ITEM, len(item)) + item) * 8)
+    for _ in range(3):
+        assert differs(part10(data)) is False
+    assert len(walks) == 3
+    assert not quick._moulds_of("keyword")

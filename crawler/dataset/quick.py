@@ -21,6 +21,9 @@ _SERIES = b"\x20\0\x0e\0"  # (0020,000E) Series Instance UID
 _LONGEST_UID = 64  # bytes, PS3.5 9.1
 # Series that lie mixed in one folder. A mould has some 0.1 MB.
 _MOST = 32
+# Bytes of a header that leaves a mould, without long binary values: those of enhanced objects, one a series, have some
+# megabytes, which no next file needs.
+_LARGEST = 1 << 18
 
 
 def read_quickly(stream: BinaryIO, size: int, keys: KeyStyle = "keyword") -> Header | None:
@@ -52,7 +55,7 @@ def read_quickly(stream: BinaryIO, size: int, keys: KeyStyle = "keyword") -> Hea
                 del moulds[series]
         walker = Walker(stream, size, keys)
         header = walker.walk(block)
-        if series:
+        if series and walker.held <= _LARGEST:
             if len(moulds) >= _MOST:
                 del moulds[next(iter(moulds))]  # the oldest
             moulds[series] = Mould(walker, header)

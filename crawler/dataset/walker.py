@@ -83,6 +83,8 @@ class Walker:
     ----------
     base
         Position in the stream of the block's first byte.
+    held
+        Bytes of all further blocks, which the log keeps.
     implicit
         The data set is in implicit VR.
     log
@@ -103,6 +105,7 @@ class Walker:
         "_stream",
         "base",
         "ending",
+        "held",
         "implicit",
         "level",
         "log",
@@ -114,7 +117,7 @@ class Walker:
         self._plans = plans_of(keys)
         self._read_head = EXPLICIT_HEAD
         self.implicit = False
-        self.base = 0
+        self.base = self.held = 0
         self._ended = False  # at pixel data, or at padding behind the data set
         self._kept: list[Element] = []
         self._pixel: Element | None = None
@@ -153,7 +156,9 @@ class Walker:
         """Read a block of at least so many bytes, unless the file ends before, from a position in the file."""
         self.base = offset
         self._stream.seek(offset)
-        return self._stream.read(max(BLOCK, least))
+        block = self._stream.read(max(BLOCK, least))
+        self.held += len(block)
+        return block
 
     def _meta(self, block: bytes, level: Level) -> int:
         """Read the file meta information, when its length is the declared one; return the position behind it."""
