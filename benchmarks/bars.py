@@ -61,7 +61,7 @@ def judge(bar: Bar, runs: Mapping[str, Runs]) -> Verdict | None:
         return Verdict(ratio, min(ratios), max(ratios), text, ratio >= bar.least)
     ratios = [its / my for its, my in zip(other.seconds, mine.seconds, strict=True)]
     ratio = other.middle / mine.middle
-    text, met = (f"≥ {bar.least:g}x", ratio >= bar.least) if bar.least else ("", None)
+    text, met = (f"≥ {bar.least:.2g}x", ratio >= bar.least) if bar.least else ("", None)
     return Verdict(ratio, min(ratios), max(ratios), text, met)
 
 

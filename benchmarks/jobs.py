@@ -16,6 +16,7 @@ CT, MR, US, MANY, HUGE = 4000, 1000, 6, 200_000, 8000  # files; HUGE: frames, 4.
 CINE = 120  # frames of the ultrasound source
 ONE = "dme, 1 worker"
 PYDICOM, SEED_SCANS, SEED_MEDIA, WALK = "pydicom, 1 process", "seeds/004", "seeds/003", "scandir + stat"
+BARE = "bare read and deflate, 2 processes"
 NATIVE = "fastdicom (Rust), parsing alone, 1 process"
 
 
@@ -59,6 +60,7 @@ def plan(scale: float = 1.0, large: bool = False, imgtools_path: str = "") -> li
     pydicom = loop("pydicom_json", PYDICOM, "metadata.jsonl", ("pydicom",))
     index = imgtools(imgtools_path)
     scans = loop("scan_hdf5", SEED_SCANS, "pixel_data.h5", ("pydicom", "h5py", "numpy"))
+    deflating = loop("bare_deflate", BARE, "sizes.txt", ("isal", "numpy"))
     pngs = loop("media", SEED_MEDIA, "*.png", ("pydicom", "PIL"))
     cines = loop("media", SEED_MEDIA, "*.mp4", ("pydicom", "PIL", "av"))
     # The source's own window is narrow: it would leave 100 of the 4,742 levels that seeds/003 writes, in a quarter of
@@ -81,8 +83,8 @@ def plan(scale: float = 1.0, large: bool = False, imgtools_path: str = "") -> li
             "hdf5-ct",
             "CT to gzip HDF5 + all headers",
             ct,
-            (ours(volume, "s*.h5"), ours(volume, "s*.h5", 1, ONE), bare, scans),
-            (Bar(bare.name, 1.5), Bar(SEED_SCANS, 4), Bar(ONE, 1.7)),
+            (ours(volume, "s*.h5"), ours(volume, "s*.h5", 1, ONE), bare, scans, deflating),
+            (Bar(bare.name, 1.5), Bar(SEED_SCANS, 4), Bar(ONE, 1.7), Bar(BARE, 1 / 3)),
         ),
         Job(
             "nifti-ct",

@@ -3,9 +3,9 @@
     python -m benchmarks.loops NAME TREE OUT
 
 `pydicom_json`: one process, every element of every header as JSON. `native_headers`: one process, headers parsed by a
-native reader, and no more. `scan_hdf5`: seeds/004 (DICOMDataExtractor), one
-header a series and an uncompressed dataset. `media`: seeds/003 (dicom-media-exporter), PNG or MP4 of every file and
-its header as text. `walk`: listing alone. POSIX only, for its locks.
+native reader, and no more. `bare_deflate`: what no way to gzip HDF5 can do without. `scan_hdf5`: seeds/004
+(DICOMDataExtractor), one header a series and an uncompressed dataset. `media`: seeds/003 (dicom-media-exporter), PNG or
+MP4 of every file and its header as text. `walk`: listing alone. POSIX only, for its locks.
 
 Both seeds are written after what is known of their steps, without what keeps them from finishing or makes them slower
 by mistake: grey stills fail in seeds/003, and its colours are converted twice.
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 WORKERS = 2
+SLICE = 512 * 512  # pixels of 16 bits, which end the files of the CT tree
 
 
 def walk(tree: Path, out: Path) -> None:
@@ -86,6 +87,23 @@ def native_headers(tree: Path, out: Path) -> None:
             dcmread(os.path.join(folder, name), stop_before_pixels=True)
             count += 1
     (out / "headers.txt").write_text(f"{count}\n")
+
+
+def bare_deflate(tree: Path, out: Path) -> None:
+    """Files read whole, and the chunks that HDF5 would hold of them deflated: no header, no order, no output."""
+    paths = sorted(path for path in tree.rglob("*") if path.is_file())
+    with multiprocessing.Pool(WORKERS) as pool:
+        sizes = pool.map(_deflated, paths, chunksize=50)
+    (out / "sizes.txt").write_text(f"{sum(sizes)}\n")
+
+
+def _deflated(path: Path) -> int:
+    import numpy as np
+
+    from crawler.sinks.deflate import deflated, shuffled
+
+    data = path.read_bytes()
+    return len(deflated(shuffled(np.frombuffer(data, "<u2", SLICE, len(data) - 2 * SLICE))))
 
 
 def scan_hdf5(tree: Path, out: Path) -> None:
@@ -169,7 +187,7 @@ def _write_cine(pixels: Any, target: Path) -> None:
         container.mux(stream.encode())
 
 
-LOOPS = {one.__name__: one for one in (walk, pydicom_json, native_headers, scan_hdf5, media)}
+LOOPS = {one.__name__: one for one in (walk, pydicom_json, native_headers, bare_deflate, scan_hdf5, media)}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
