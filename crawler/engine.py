@@ -201,10 +201,13 @@ class Engine:
         """Keep the pool busy until the source is dry and every answer is in."""
         dry = False
         while not self.stopped():
+            idle = not self.pool.backlog
             while not dry and len(self._ready) + self.pool.backlog < self.depth:
                 more = next(source, None)
                 dry = more is None
                 self._ready.extend(more or ())
+                if idle and len(self._ready) >= self.depth // DEPTH:
+                    break  # one for each worker: the others are prepared while these are done
             if self._ready and self.pool.backlog < self.depth // 2 + 1:
                 self._commit()  # the ledger knows the targets before anyone writes them
                 while self._ready and self.pool.backlog < self.depth:
@@ -212,6 +215,8 @@ class Engine:
                     self._tickets[self.pool.submit(ticket.task)] = ticket
             if dry and not self._tickets and not self._ready:
                 return
+            if idle and not dry:
+                continue
             for event in self.pool.events():
                 ticket = self._tickets.pop(event.ticket)
                 if isinstance(event, Done):

@@ -95,9 +95,15 @@ class Found(Mapping[str, tuple[str, ...]]):
         self._data = data
         self._second = data.startswith(_MARK)
         self._start = 16 if self._second else 8
+        self._looked: dict[str, tuple[str, ...]] = {}
 
     def __getitem__(self, name: str) -> tuple[str, ...]:
         """Values of an entry; raises KeyError."""
+        if name not in self._looked:
+            self._looked[name] = self._look(name)
+        return self._looked[name]
+
+    def _look(self, name: str) -> tuple[str, ...]:
         data, wanted = self._data, name.encode("latin-1") + b"\0"
         position = data.find(wanted, self._start)
         while position >= 0:

@@ -108,7 +108,7 @@ class _Step(NamedTuple):
 class Mould:
     """What is left of a header that `walker` has read."""
 
-    __slots__ = ("_ending", "_implicit", "_level", "_log", "_loose", "_memory", "_parts", "_record", "_steps",
+    __slots__ = ("_ending", "_implicit", "_kept", "_level", "_log", "_loose", "_memory", "_parts", "_record", "_steps",
                  "_syntax", "_varying")  # fmt: skip
 
     def __init__(self, walker: Walker, header: Header) -> None:
@@ -118,6 +118,8 @@ class Mould:
         if header.pixel is not None:
             self._varying.add(self._record.popitem()[0])  # the last; the end of another header adds its own
         self._memory = Memory(self._varying)
+        # Elements on which others depend are the same in all files, so what was kept of them serves again.
+        self._kept = [element for element in header.kept if element.value is not None]
         self._level, self._implicit, self._ending = walker.level, walker.implicit, walker.ending
         self._log: list[Logged] = walker.log
         self._parts: list[_Part] = []
@@ -147,6 +149,7 @@ class Mould:
             raise Unlike
         record = self._record.copy()
         level = self._level.alike(record)
+        walker.kept.extend(self._kept)
         position, in_meta = META_AT, True
         for step in self._steps:
             stretch, size, need, plain, length_at, skip, read, key, convert, encodings, part, _ = step
@@ -216,7 +219,7 @@ class Mould:
             block, position = walker.block_at(walker.base + position, _HEAD), 0
             if len(block) < _HEAD:
                 raise Unlike
-        if not block.startswith(part.head, position):
+        if part.fixed or not block.startswith(part.head, position):
             raise Unlike
         start = position + part.skip
         length = part.read(block, position + part.length_at)[0]
@@ -233,12 +236,10 @@ class Mould:
                 start, after, position = part.skip, part.skip + length, 0
             if not open_end and after > len(block):
                 raise Unlike
-        if part.fixed and not block.startswith(part.raw, position):
-            raise Unlike
         value: Any
         if passed:
             value = {"vr": vr, "length": length} if length else None
-        elif kind in _DECIDING or kind is Kind.PLAIN:
+        elif kind is Kind.PLAIN:
             value = convert(block[start:after], part.encodings) if length else None
         elif kind is Kind.AMBIGUOUS:
             value = walker.ambiguous(part.plan, block[start:after], level)
@@ -250,7 +251,7 @@ class Mould:
         else:
             raise Unlike
         if part.kept:
-            walker.keep(tag, length, start, block[start:after] if kind in _DECIDING else None)
+            walker.keep(tag, length, start, None)
         level.record[part.key] = value
         return block, after
 
@@ -290,8 +291,8 @@ def _part(logged: Logged, implicit: bool, of_csa: bool) -> _Part:
     tag, kind = plan[0], plan[2]
     implicit = implicit and tag >> 16 != _META_GROUP
     length_at, skip, read = _reading(plan, implicit)
-    kept = kind is Kind.IMAGE_TYPE or (of_csa and is_looked_at(tag))
     fixed = kind in _DECIDING or tag == _TRANSFER_SYNTAX
+    kept = of_csa and is_looked_at(tag) and not fixed
     return _Part(
         plain=kind is Kind.PLAIN and not kept and not fixed,
         head=block[position : position + (4 if implicit else 6)],

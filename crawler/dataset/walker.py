@@ -87,6 +87,8 @@ class Walker:
         Bytes of all further blocks, which the log keeps.
     implicit
         The data set is in implicit VR.
+    kept
+        What `Header.kept` will be.
     log
         What was met, in file order, without what lies in sequences: what `mould.py` learns from.
     level
@@ -97,7 +99,6 @@ class Walker:
 
     __slots__ = (
         "_ended",
-        "_kept",
         "_keys",
         "_pixel",
         "_plans",
@@ -107,6 +108,7 @@ class Walker:
         "ending",
         "held",
         "implicit",
+        "kept",
         "level",
         "log",
         "size",
@@ -119,7 +121,7 @@ class Walker:
         self.implicit = False
         self.base = self.held = 0
         self._ended = False  # at pixel data, or at padding behind the data set
-        self._kept: list[Element] = []
+        self.kept: list[Element] = []
         self._pixel: Element | None = None
         self.log: list[Logged] = []
         self.level = Level({}, {})
@@ -144,7 +146,7 @@ class Walker:
 
     def header(self, record: Record, syntax: str, memory: Memory | None = None) -> Header:
         """What was read, with what was kept on the way."""
-        return Header(record, syntax, self._kept, self._pixel, memory)
+        return Header(record, syntax, self.kept, self._pixel, memory)
 
     def set_implicit(self, block: bytes, start: int) -> None:
         """Read on in implicit VR; raises `Doubt` when the data set, at `start`, looks explicit all the same."""
@@ -346,7 +348,7 @@ class Walker:
         if length > MAX_BYTES:
             raise Doubt
         coding = IMPLICIT_LITTLE if self.implicit else EXPLICIT_LITTLE
-        self._kept.append(Element(tag, "", length, self.base + start, coding, value))
+        self.kept.append(Element(tag, "", length, self.base + start, coding, value))
 
     def end(self, plan: Plan, head: bytes, length: int, start: int, level: Level) -> None:
         """End the header at pixel data, which are described, or at padding, which is not."""
