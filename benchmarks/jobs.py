@@ -69,7 +69,7 @@ def plan(scale: float = 1.0, large: bool = False, imgtools_path: str = "") -> li
     nifti = {"volume": {"formats": ["nifti"]}}
     bare, fast, usual = dcm2niix(), dcm2niix("-z", "y", "-1"), dcm2niix("-z", "y")
     native = loop("native_headers", NATIVE, "headers.txt", ("fastdicom",))
-    headers = (Bar(PYDICOM, 12), Bar(index.name, 6), Bar(NATIVE, 1))
+    headers = (Bar(PYDICOM, 12), Bar(index.name, 6), Bar(NATIVE, 0))
     jobs = [
         Job("headers-ct", "CT headers to JSONL", ct, (ours({}, "metadata.jsonl"), pydicom, index, native), headers),
         Job(
@@ -114,6 +114,7 @@ def plan(scale: float = 1.0, large: bool = False, imgtools_path: str = "") -> li
         listing = loop("walk", WALK, "walk.txt", ())
         again = (ours({}, "metadata.jsonl"), listing)
         jobs += [
+            Job("headers-many", "headers to JSONL", many, (ours({}, "metadata.jsonl"), native), (Bar(NATIVE, 1),)),
             Job("rerun", "second run, all files finished", many, again, (Bar(WALK, 1, "walk"),), again=True),
             Job("huge", "one multi-frame file to gzip HDF5", huge, (ours(volume, "s*.h5"),), frames=huge.frames),
         ]
