@@ -72,7 +72,9 @@ class ScanExport:
         for number, outcome in poison.items():
             self.states[number].bar(outcome)
         members = [Member(*one) for one in zip(instances, stems, items, self.states, strict=True)]
-        self.gallery = Gallery(setup, watch, members, self._first_frame, found)
+        # Without a reference to this object: a circle would keep the rows of whole scans until garbage is looked for.
+        first = partial(_first_frame, setup, watch, members)
+        self.gallery = Gallery(setup, watch, members, first, found)
         self.inspection = Inspection(setup, headers, self.states)
         self.unshown = {number for number, one in enumerate(instances) if self.gallery.section(one) is not None}
         self.media: list[Product] = []
@@ -209,14 +211,6 @@ class ScanExport:
             medium.abort()  # does nothing to one that is closed
         return state.usable
 
-    def _first_frame(self, number: int) -> Frame:
-        """A frame of one file, for the range that the files of a series share; not of one that is out."""
-        state = self.states[number]
-        if state.outcome.outcome == "failed" or state.outcome.reason == choice.REASON:
-            raise PixelError("frame missing", "the file failed before, or is not selected")
-        self.watch.note(self.items[number], "pixels")
-        return next(iter(frames(self.scan.instances[number], [0], self.setup.pixels)))
-
     def _close_medium(self, medium: Medium, number: int) -> None:
         self.watch.note(self.items[number], "write")
         products = medium.close()
@@ -233,3 +227,12 @@ class ScanExport:
             with Border("pixels", self.states[number].settle):
                 next(iter(frames(self.scan.instances[number], [0], self.setup.pixels)), None)
                 raise LayoutError("no layout", "its header does not describe an image that can be placed")
+
+
+def _first_frame(setup: Setup, watch: Watch, members: Sequence[Member], number: int) -> Frame:
+    """A frame of one file, for the range that the files of a series share; not of one that is out."""
+    member = members[number]
+    if member.state.outcome.outcome == "failed" or member.state.outcome.reason == choice.REASON:
+        raise PixelError("frame missing", "the file failed before, or is not selected")
+    watch.note(member.item, "pixels")
+    return next(iter(frames(member.instance, [0], setup.pixels)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
-import gc
 import os
 import signal
 import sys
@@ -74,7 +73,6 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     _limit_memory(memory)
     _keep_freed_memory()
-    gc.set_threshold(20_000)  # records are trees, and hold no cycle to look for: 3 % of a header's time
     watch = Watch(slots)
     conn.send(("ready", None))
     while True:
