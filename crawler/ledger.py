@@ -366,10 +366,13 @@ class Ledger(Accounts):
         self._db.executemany("INSERT INTO todo (root, path, archive, count, size) VALUES (?, ?, ?, ?, ?)", rows)
 
     def todo(self) -> Iterator[tuple[int, bytes, bytes]]:
-        """(root, folder, archive) queued, in order; memory for a thousand at a time."""
+        """(root, folder, archive) queued, a thousand at a time, of which the largest come first.
+
+        So a large one seldom begins when there is nothing else left to do.
+        """
         last, sql = 0, "SELECT * FROM todo WHERE number > ? ORDER BY number LIMIT 1000"
         while batch := self.execute(sql, (last,)).fetchall():
-            for _, root, path, archive, _, _ in batch:
+            for _, root, path, archive, _, _ in sorted(batch, key=lambda row: -row[-1]):
                 yield root, path, archive
             last = batch[-1][0]
 

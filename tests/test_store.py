@@ -138,3 +138,14 @@ def test_sections_may_be_added_one_by_one(tmp_path):
         export(tmp_path / "in", tmp_path / "out", **sections)
     export(tmp_path / "in", tmp_path / "fresh")
     assert content(tmp_path / "out") == content(tmp_path / "fresh")
+
+
+def test_of_a_thousand_folders_the_largest_go_first(tmp_path):
+    ledger = Ledger(os.fspath(tmp_path / "ledger"))
+    try:
+        ledger.add_todo((0, b"%d" % number, b"", 1, number % 7) for number in range(1500))
+        order = [(int(path) >= 1000, -(int(path) % 7), int(path)) for _, path, _ in ledger.todo()]
+        assert order == sorted(order)
+        assert len(order) == 1500
+    finally:
+        ledger.close()
