@@ -13,7 +13,7 @@ from crawler.dataset import vocabulary
 
 # By `volume.formats`: what the sinks import when they write.
 _BY_FORMAT = {
-    "hdf5": ("h5py", "isal.igzip_lib"),
+    "hdf5": ("h5py", "isal.isal_zlib"),
     "nifti": ("nibabel.nifti1", "nibabel.nifti2", "isal.isal_zlib"),
     "nii": ("nibabel.nifti1", "nibabel.nifti2"),
     "npz": ("isal.isal_zlib",),
@@ -29,7 +29,7 @@ def preload(config: Config) -> None:
     ]
     if config.image or config.video or config.preview:
         # With pydicom, which reads padding and tables for a window, too: 0.2 s for four workers on two processors.
-        wanted += ["crawler.codecs", "crawler.display", "isal.igzip_lib"]
+        wanted += ["crawler.codecs", "crawler.display", "isal.isal_zlib"]
     if config.preview or (config.image and config.image.extension != ".png"):
         wanted.append("PIL.Image")
     for module in wanted:

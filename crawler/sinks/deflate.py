@@ -6,15 +6,14 @@ input gives equal bytes on one machine; processors of another kind may find othe
 One CT frame of 512 x 512 x 16 bit (pydicom-data's 693_UNCI), one core, zlib from the standard library beside it:
 
 ===================  ==========  =====  ==========  =====
-input                ISA-L 1     size   zlib        size
+input                ISA-L 2     size   zlib        size
 ===================  ==========  =====  ==========  =====
-shuffled (HDF5)      560 MB/s    0.403  4: 66 MB/s  0.354
-plain (.nii.gz)      425 MB/s    0.531  1: 69 MB/s  0.511
-differences (PNG)    477 MB/s    0.292  6: 34 MB/s  0.225
+shuffled (HDF5)      744 MB/s    0.385  4: 50 MB/s  0.353
+plain (.nii.gz)      555 MB/s    0.519  1: 85 MB/s  0.510
+differences (PNG)    706 MB/s    0.289  6: 30 MB/s  0.283
 ===================  ==========  =====  ==========  =====
 
-Level 2 takes 3 to 14 % longer for 1 to 4 % less, 0 is no faster and up to 16 % larger, 3 is slower and no smaller; MR
-of 64 x 64 and a small CT come out alike at 1 and 2. With more memory than its default, level 1 is 1 to 7 % faster.
+Levels 0 and 1 are hardly faster and up to 30 % larger, 3 is slower and no smaller.
 """
 
 from __future__ import annotations
@@ -27,10 +26,8 @@ import numpy.typing as npt
 
 from crawler.errors import ConfigError
 
-LEVEL = 1
+LEVEL = 2
 """Of ISA-L, which knows 0 to 3."""
-MEMORY = 9
-"""The most for a compressor's state, 1 to 9 as zlib counts it: some 0.6 MB."""
 ZLIB, GZIP = zlib.MAX_WBITS, 16 + zlib.MAX_WBITS
 """Containers of a stream, as zlib's `wbits` names them: RFC 1950 and RFC 1952."""
 
@@ -64,7 +61,7 @@ class Packed:
 
         self.path = path
         self._file = open(path, "xb")  # noqa: SIM115 - closed by `close`
-        self._stream = isal_zlib.compressobj(level, isal_zlib.DEFLATED, container, MEMORY)
+        self._stream = isal_zlib.compressobj(level, isal_zlib.DEFLATED, container)
 
     def write(self, data: bytes | memoryview) -> None:
         """Compress bytes."""
@@ -82,9 +79,9 @@ class Packed:
 
 def deflated(data: npt.NDArray[np.uint8], level: int = LEVEL) -> bytes:
     """Compress bytes at once, in the container of zlib."""
-    from isal import igzip_lib
+    from isal import isal_zlib
 
-    return igzip_lib.compress(data, level, igzip_lib.COMP_ZLIB, igzip_lib.MEM_LEVEL_EXTRA_LARGE)
+    return isal_zlib.compress(data, level)
 
 
 def shuffled(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
-from crawler.sinks.deflate import MEMORY
-
 DEFLATED = 8
 ZIP64 = 45
 """Version needed to extract (4.4.3): 4.5, for sizes of 64 bits."""
@@ -91,7 +89,7 @@ class _Deflating:
         from isal import isal_zlib
 
         self._file = file
-        self._stream = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -zlib.MAX_WBITS, MEMORY)  # without a container
+        self._stream = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -zlib.MAX_WBITS)  # bare, without zlib's header
         self._crc32 = isal_zlib.crc32
         self.size = self.crc = 0
 
