@@ -3,7 +3,7 @@
 A further axis whose steps are numbers has them as a dimension scale, ``axis_<name>``. Frames are written as they come,
 one chunk each, so memory holds a few frames whatever the size of the volume. Values are taken as they are: rescaling is
 the engine's business. Chunks are shuffled and deflated here and written as they are, past HDF5's own filters: five
-times as many CT frames a second, 9 % larger (`deflate.py`, benchmarks/RESULTS.md). Plain h5py, MATLAB or HDFView read
+times as many CT frames a second, 14 % larger (`deflate.py`, benchmarks/RESULTS.md). Plain h5py, MATLAB or HDFView read
 the file as gzip with shuffle.
 """
 

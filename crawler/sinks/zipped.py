@@ -8,10 +8,11 @@ Field names are those of PKWARE's APPNOTE.TXT.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol
+
+from crawler.sinks.deflate import BARE, Compressor
 
 DEFLATED = 8
 ZIP64 = 45
@@ -89,7 +90,7 @@ class _Deflating:
         from isal import isal_zlib
 
         self._file = file
-        self._stream = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -zlib.MAX_WBITS)  # bare, without zlib's header
+        self._stream = Compressor(level, BARE)
         self._crc32 = isal_zlib.crc32
         self.size = self.crc = 0
 
@@ -103,7 +104,7 @@ class _Deflating:
 
     def finish(self) -> None:
         """Write what the compressor still holds."""
-        self._file.write(self._stream.flush())
+        self._file.write(self._stream.finish())
 
 
 def _local(name: bytes, crc: int, packed: int, size: int) -> bytes:
