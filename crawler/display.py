@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crawler.errors import FileError, PixelError
+from crawler.errors import PixelError, StopError
 from crawler.frozen import dataclass
 from crawler.model import Frame, Instance, Pixels
 from crawler.pixels import frames
@@ -202,7 +202,7 @@ class ScanDisplay:
     Parameters
     ----------
     decode
-        Returns frame 0 of the instance of a number; a FileError leaves that file out.
+        Returns frame 0 of the instance of a number; an error leaves that file out.
     overlays, window
         As for `display_for`.
     """
@@ -232,13 +232,18 @@ class ScanDisplay:
         return self._ranges.get(kind)
 
     def _values(self, number: int) -> Array | None:
-        """Sampled values of a file; None when it cannot be decoded, which is told where it is exported."""
+        """Sampled values of a file; None when it cannot be decoded, which is told where it is exported.
+
+        Whatever it raises is that file's: one that needs all memory must not take along those that share its range.
+        """
         instance = self._instances[number]
         tables = Tables(instance)
         try:
             table = modality_lut(tables) if instance.pixels and instance.pixels.has_luts else None
             return next(iter(_sampled([self._decode(number)], tables, table, False)))
-        except FileError:
+        except StopError:
+            raise
+        except Exception:  # noqa: BLE001 - told where that file is exported
             return None
 
 

@@ -93,7 +93,7 @@ class Gallery:
     members
         The scan's files.
     decode
-        Returns frame 0 of the file of a number; a FileError leaves the file out of what its series has in common.
+        Returns frame 0 of the file of a number; an error leaves the file out of what its series has in common.
     found
         ``media/<path>`` (native, relative) of what lies in the media folder and is not ours.
     """

@@ -112,15 +112,17 @@ class _Worker:
         )
         self.process.start()
         there.close()
+        self.born = 0
+        """Bytes of memory in use when it was ready: a forked process counts what its parent held."""
         self._usage: Any = None
 
-    def resident(self) -> int:
-        """Bytes of memory in use, 0 if the process is gone."""
+    def grown(self) -> int:
+        """Bytes of memory in use beyond those that it began with, 0 if the process is gone."""
         import psutil  # slow to load, and a short run is over before anyone asks
 
         try:
             self._usage = self._usage or psutil.Process(self.process.pid)
-            return int(self._usage.memory_info().rss)
+            return int(self._usage.memory_info().rss) - self.born
         except psutil.Error:
             return 0
 
@@ -219,7 +221,7 @@ class Pool:
     def _hear(self, worker: _Worker, message: Any) -> list[Done | Lost]:
         kind, value = message
         if kind == "ready":
-            worker.ready, self._stillborn = True, 0
+            worker.ready, worker.born, self._stillborn = True, value, 0
             return []
         ticket, worker.ticket = worker.ticket, None
         if ticket is None:
@@ -255,7 +257,7 @@ class Pool:
             if time.monotonic() - since > self._limits.seconds:
                 text = f"no progress for {self._limits.seconds:g} s (limits.seconds)"
                 lost += self._bury(number, worker, "time limit", text)
-            elif worker.resident() > self._limits.memory:
+            elif worker.grown() > self._limits.memory:
                 text = f"needed more than {self._limits.memory:,} bytes (limits.memory)"
                 lost += self._bury(number, worker, "memory limit", text)
         return lost

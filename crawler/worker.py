@@ -71,10 +71,11 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-    _limit_memory(memory)
+    resident, data = _held()
+    _limit_memory(data + memory)
     _keep_freed_memory()
     watch = Watch(slots)
-    conn.send(("ready", None))
+    conn.send(("ready", resident))
     while True:
         try:
             message = conn.recv()
@@ -94,14 +95,22 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
         conn.send(answer)
 
 
-def _limit_memory(limit: int) -> None:
-    """Make allocations of more than `limit` bytes beyond what is there now fail; elsewhere the parent looks on."""
+def _held() -> tuple[int, int]:
+    """Bytes of resident memory, and of data and stack: a forked worker begins with its parent's. 0 where untold."""
+    if sys.platform != "linux":
+        return 0, 0
+    import resource
+
+    with open("/proc/self/statm", "rb") as statm:  # proc(5): the second and the sixth number, in pages
+        numbers = statm.read().split()
+    return int(numbers[1]) * resource.getpagesize(), int(numbers[5]) * resource.getpagesize()
+
+
+def _limit_memory(ceiling: int) -> None:
+    """Make allocations beyond `ceiling` bytes of data fail; elsewhere the parent looks on."""
     if sys.platform == "linux":
         import resource
 
-        with open("/proc/self/statm", "rb") as statm:  # proc(5): the sixth number is data and stack, in pages
-            held = int(statm.read().split()[5]) * resource.getpagesize()
-        ceiling = held + limit  # a forked worker begins with its parent's memory
         with contextlib.suppress(ValueError, OSError):  # the system allows less anyway
             resource.setrlimit(resource.RLIMIT_DATA, (ceiling, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 

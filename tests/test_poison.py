@@ -13,7 +13,9 @@ from factories import ct_series, multiframe, quick_dataset, save
 
 import crawler.export
 import crawler.work
+from crawler.pixels import frames
 from crawler.pool import start_method
+from crawler.work import read_instance
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or start_method() != "fork", reason="plants the poison in forked workers"
@@ -37,8 +39,8 @@ def grow() -> None:
 
 def plant(monkeypatch, stage, deeds):
     """Have a deed done when a file of that name is read (stage header) or decoded (stage pixels)."""
-    module, name = {"header": (crawler.work, "read_instance"), "pixels": (crawler.export, "frames")}[stage]
-    original = getattr(module, name)
+    doors = {"header": ("crawler.work.read_instance",), "pixels": ("crawler.export.frames", "crawler.media.frames")}
+    original = {"header": read_instance, "pixels": frames}[stage]
 
     def poisoned(subject, *arguments):
         file = subject if stage == "header" else subject.file
@@ -46,7 +48,8 @@ def plant(monkeypatch, stage, deeds):
             deeds[file.name]()
         return original(subject, *arguments)
 
-    monkeypatch.setattr(module, name, poisoned)
+    for door in doors[stage]:
+        monkeypatch.setattr(door, poisoned)
 
 
 @pytest.mark.parametrize("stage", ["header", "pixels"])
@@ -130,14 +133,14 @@ def test_an_error_nobody_foresaw_is_the_files_and_quotes_nothing(tmp_path, monke
 def test_a_long_cine_is_no_hang(tmp_path, monkeypatch):
     """The limit is for one step: a file that makes progress may take longer in all."""
     multiframe(tmp_path / "in" / "cine.dcm", 8, 8, 8)
-    original = crawler.export.frames
 
     def slow(*arguments):
-        for frame in original(*arguments):
+        for frame in frames(*arguments):
             time.sleep(0.2)
             yield frame
 
-    monkeypatch.setattr(crawler.export, "frames", slow)
+    for door in ("crawler.export.frames", "crawler.media.frames"):
+        monkeypatch.setattr(door, slow)
     summary = export(tmp_path / "in", tmp_path / "out", 1, limits={"seconds": 1.2}, **ALL)
     assert summary.exit_code == 0
 

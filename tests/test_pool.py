@@ -11,7 +11,7 @@ import time
 import pytest
 
 from crawler.errors import OutputError, StopError
-from crawler.pool import Done, Inline, Limits, Lost, Pool
+from crawler.pool import Done, Inline, Limits, Lost, Pool, start_method
 from crawler.worker import Watch
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ends workers by POSIX signals")
@@ -89,6 +89,18 @@ def test_a_poison_item_is_named_and_its_neighbours_are_answered(pool, deed, reas
 def test_the_clock_starts_anew_with_every_step(pool):
     (event,) = answers(pool, [["slow"] * 6])  # 2.4 s in all, 0.4 s a step, limit 1.5 s
     assert isinstance(event, Done)
+
+
+@pytest.mark.skipif(start_method() != "fork", reason="a worker begins with its parent's memory by fork alone")
+def test_what_the_parent_holds_is_not_counted():
+    ballast = b"x" * 200_000_000
+    pool = Pool(1, work, Limits(seconds=60, memory=100_000_000))
+    try:
+        (event,) = answers(pool, [["slow"] * 3])  # the parent looks several times
+    finally:
+        pool.terminate()
+    assert isinstance(event, Done)
+    assert len(ballast) == 200_000_000
 
 
 def test_a_worker_that_dies_while_idle_takes_nothing_along(pool):
