@@ -28,6 +28,7 @@ from crawler.summary import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, Summary  # 
 from crawler.tables import preflight_table, reasons, size_text, status_table  # noqa: E402
 
 gc.freeze()  # nor will they ever be garbage: workers that are forked share them
+gc.set_threshold(20_000)  # records are no circles: looking every 700 takes 3 % of 200,000 headers, this 10 MB
 gc.enable()
 
 log = logging.getLogger("dme")
