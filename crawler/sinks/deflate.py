@@ -3,7 +3,7 @@
 Any inflater reads them. What holds the stream (gzip, zlib, a zip archive, a chunk of HDF5) is for others to say. Equal
 input gives equal bytes on one machine; processors of another kind may find other matches.
 
-ISA-L alone does not promise that (2.31, `write_first_byte` of igzip_icf_body_h1_gr_bt.asm and igzip_body.asm): the hash
+ISA-L alone does not promise that (2.31.1, levels 1 and 2, `write_first_byte` of igzip_icf_body_h1_gr_bt.asm): the hash
 of a stream's third byte is taken of a register that still holds an address, so one small picture in some 200 comes out
 a byte longer or shorter in another process. Its loop for the ends of blocks starts a stream rightly, and the other then
 goes on: `Compressor` gives the first bytes a block of their own, for ten bytes and 1 % of the time.
