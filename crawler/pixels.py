@@ -6,7 +6,6 @@ Stored means as PS3.5 section 8 encodes them: no rescale (`values.py`), no colou
 
 from __future__ import annotations
 
-import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, Literal
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from crawler import uids
 from crawler.codestream import NATIVE_FRAMES, Decoded
 from crawler.errors import PixelError
-from crawler.files import open_dataset
+from crawler.files import open_dataset, size_of
 from crawler.fragments import frame_table, read_fragment
 from crawler.model import Frame, Instance, Pixels
 from crawler.values import stored_range
@@ -88,7 +87,7 @@ def frames(
     """
     try:
         with open_dataset(instance.file, instance.transfer_syntax == uids.DeflatedExplicitVRLittleEndian) as stream:
-            size = stream.seek(0, io.SEEK_END)
+            size = size_of(stream)
             pixels = check(instance, limit, _available(instance.pixels, size))
             decoded = _source(stream, instance.transfer_syntax, pixels, size, rgb)
             for number in range(pixels.frames) if numbers is None else numbers:

@@ -124,8 +124,8 @@ class Packed:
 
 def deflated(data: npt.NDArray[np.uint8], level: int = LEVEL) -> bytes:
     """Compress bytes at once, in the container of zlib."""
-    stream = Compressor(level, ZLIB)
-    return b"".join((stream.compress(data), stream.finish()))
+    stream, source = Compressor(level, ZLIB), data.reshape(-1)
+    return b"".join((stream.compress(source[:HEAD]), stream.compress(source[HEAD:]), stream.finish()))
 
 
 def shuffled(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -146,6 +146,6 @@ def shuffled(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         return np.ascontiguousarray(values.reshape(-1).view(np.uint8).reshape(-1, size).T).reshape(-1)
     numbers = values.reshape(-1).view(f"<u{size}")
     planes = np.empty((size, numbers.size), np.uint8)
-    for number, plane in enumerate(planes):  # a shift of 16 bits takes a third of the time of a strided copy
-        np.right_shift(numbers, 8 * number, out=plane, casting="unsafe")
+    for number, plane in enumerate(planes):  # a shift and a cast take a quarter of the time of a strided copy
+        np.copyto(plane, numbers >> 8 * number if number else numbers, casting="unsafe")
     return planes.reshape(-1)
