@@ -1,8 +1,9 @@
 """The quick reader: header bytes to record, for files as they ought to be, which nearly all are.
 
 The first file of a series is walked through element by element (`walker.py`). The next ones mostly differ from it in a
-few values, and are read by what the first one left (`mould.py`). What is not as it ought to be, legal or not, goes to
-the careful way, `elements.walk` and `record.make_record`. Where this reader does answer it gives the same record;
+few values, and are read by what the first one left (`mould.py`). Where every file is a series of its own, as of
+radiographs, the mould of an earlier series is tried. What is not as it ought to be, legal or not, goes to the careful
+way, `elements.walk` and `record.make_record`. Where this reader does answer it gives the same record;
 `tests/test_fast_header.py` holds it to that.
 """
 
@@ -24,6 +25,9 @@ _MOST = 32
 # Bytes of a header that leaves a mould, without long binary values: those of enhanced objects, one a series, have some
 # megabytes, which no next file needs.
 _LARGEST = 1 << 18
+# Files in a row that were the first of their series, after which the next one is tried with the mould of the last; and
+# the most that are waited for when that was in vain, since a mould that is used once costs as much as to walk.
+_ALONE, _LONGEST_WAIT = 2, 1024
 
 
 def read_quickly(stream: BinaryIO, size: int, keys: KeyStyle = "keyword") -> Header | None:
@@ -46,19 +50,20 @@ def read_quickly(stream: BinaryIO, size: int, keys: KeyStyle = "keyword") -> Hea
     """
     try:
         block = stream.read(BLOCK)
-        series, moulds = series_of(block), _moulds_of(keys)
-        mould = moulds.get(series)
+        series, shelf = series_of(block), _shelf_of(keys)
+        mould = shelf.take(series)
         if mould is not None:
             try:
-                return mould.read(Walker(stream, size, keys), block)
+                header = mould.read(Walker(stream, size, keys), block)
             except Unlike:
-                del moulds[series]
+                shelf.failed(series)
+            else:
+                shelf.served(series)
+                return header
         walker = Walker(stream, size, keys)
         header = walker.walk(block)
         if series and walker.held <= _LARGEST:
-            if len(moulds) >= _MOST:
-                del moulds[next(iter(moulds))]  # the oldest
-            moulds[series] = Mould(walker, header)
+            shelf.put(series, Mould(walker, header))
         return header
     except (Doubt, OSError):  # a compressed file may be damaged behind its header: blocks reach further than elements
         return None
@@ -76,7 +81,40 @@ def series_of(block: bytes) -> bytes:
     return block[start + 8 : start + 8 + count] if start > 0 and count <= _LONGEST_UID else b""
 
 
-@lru_cache
-def _moulds_of(keys: KeyStyle) -> dict[bytes, Mould]:
+class _Shelf:
     """The moulds of this process for a style of keys, by series."""
-    return {}
+
+    def __init__(self) -> None:
+        self._moulds: dict[bytes, Mould] = {}
+        self._alone = 0  # files in a row that were the first of their series; below 0 while a vain try is made up for
+        self._wait = 1
+        self._last: Mould | None = None
+
+    def take(self, series: bytes) -> Mould | None:
+        """The mould of the series, or one that may do."""
+        return self._moulds.get(series) or (self._last if self._alone >= _ALONE else None)
+
+    def served(self, series: bytes) -> None:
+        """Note that what was taken did."""
+        if series in self._moulds:
+            self._alone = 0
+        else:
+            self._wait = 1
+
+    def failed(self, series: bytes) -> None:
+        """Note that it did not."""
+        if self._moulds.pop(series, None) is None:
+            self._wait = min(2 * self._wait, _LONGEST_WAIT)
+            self._alone = -self._wait
+
+    def put(self, series: bytes, mould: Mould) -> None:
+        """Keep what the first file of a series left."""
+        if len(self._moulds) >= _MOST:
+            del self._moulds[next(iter(self._moulds))]  # the oldest
+        self._moulds[series] = self._last = mould
+        self._alone += 1
+
+
+@lru_cache
+def _shelf_of(keys: KeyStyle) -> _Shelf:
+    return _Shelf()
