@@ -69,7 +69,7 @@ def plan(scale: float = 1.0, large: bool = False, imgtools_path: str = "") -> li
     nifti = {"volume": {"formats": ["nifti"]}}
     bare, fast, usual = dcm2niix(), dcm2niix("-z", "y", "-1"), dcm2niix("-z", "y")
     native = loop("native_headers", NATIVE, "headers.txt", ("fastdicom",))
-    headers = (Bar(PYDICOM, 12), Bar(index.name, 6), Bar(NATIVE, 0))
+    headers = (Bar(PYDICOM, 12), Bar(index.name, 6), Bar(NATIVE, 1))
     jobs = [
         Job("headers-ct", "CT headers to JSONL", ct, (ours({}, "metadata.jsonl"), pydicom, index, native), headers),
         Job(

@@ -7,7 +7,6 @@ transfer syntax, `elements.py` walks, `record.py` converts, and it is decided he
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import field, replace
@@ -153,7 +152,7 @@ def _read(stream: BinaryIO) -> _Header:
 def _read_dataset(stream: BinaryIO, header: _Header) -> None:
     """Add the data set's elements to the header; what was added stays when the walk fails."""
     position = stream.tell()
-    size = stream.seek(0, io.SEEK_END)
+    size = size_of(stream)
     stream.seek(position)
     head = stream.read(8)
     stream.seek(position)
