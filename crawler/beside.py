@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from crawler.border import Border
 from crawler.errors import SinkError
-from crawler.frozen import dataclass
 from crawler.model import Instance, Outcome, Product
 from crawler.paths import portable
 from crawler.result import Header, Setup, State, relative

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from crawler.dataset.dictionary import tag_text
@@ -26,7 +27,6 @@ from crawler.dataset.elements import (
 from crawler.dataset.sniff import dataset_start
 from crawler.errors import HeaderError, PixelError
 from crawler.files import not_meta, open_dataset, size_of
-from crawler.frozen import dataclass
 from crawler.model import Instance
 from crawler.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from crawler.dataset.dictionary import KeyStyle
 from crawler.dataset.fields import Fields
-from crawler.frozen import dataclass
 from crawler.model import Instance, Outcome
 from crawler.sections import ConditionSection, SelectSection
 

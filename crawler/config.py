@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
@@ -19,7 +19,6 @@ import yaml
 from crawler import typed
 from crawler.dataset.dictionary import unknown_keyword
 from crawler.errors import ConfigError
-from crawler.frozen import dataclass
 from crawler.nodes import Problem
 from crawler.paths import portable
 from crawler.sections import (

@@ -5,6 +5,7 @@ The rectangle is the header's word. Whether something is burnt in inside of it i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,6 @@ import numpy.typing as npt
 from crawler.dataset.elements import quiet_pydicom
 from crawler.errors import PixelError
 from crawler.faults import faults
-from crawler.frozen import dataclass
 from crawler.model import Frame, Instance
 from crawler.shown.tables import read_elements
 from crawler.sinks.base import Renderer

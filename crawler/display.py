@@ -8,14 +8,13 @@ supplemental palette is applied.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crawler.errors import PixelError, StopError
-from crawler.frozen import dataclass
 from crawler.model import Frame, Instance, Pixels
 from crawler.pixels import frames
 from crawler.shown.colour import to_rgb

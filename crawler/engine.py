@@ -13,12 +13,11 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crawler.config import Config
 from crawler.errors import OutputError
-from crawler.frozen import dataclass
 from crawler.ledger import FileRow, TodoRow
 from crawler.model import File, Outcome
 from crawler.ours import own_outputs

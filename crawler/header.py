@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from crawler.dataset.csa import NO_CSA, Csa, read_csa
@@ -32,7 +32,6 @@ from crawler.dataset.quick import read_quickly
 from crawler.dataset.sniff import dataset_start, guess_coding
 from crawler.errors import HeaderError
 from crawler.files import inflate, not_meta, open_file, size_of
-from crawler.frozen import dataclass
 from crawler.model import File, Instance
 from crawler.record import make_record
 from crawler.uids import (

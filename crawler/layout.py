@@ -7,14 +7,13 @@ its own, and what was found is in the verdict. A matrix is given only where the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
 
 from crawler import geometry
 from crawler.dataset.mosaic import is_montage
-from crawler.frozen import dataclass
 from crawler.geometry import Floats, Integers
 from crawler.model import Affine, Coordinates, Instance, Layout, Pixels, Place, Plane, Scan, Verdict
 from crawler.placing.axes import Stack, stacks

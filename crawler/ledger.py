@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from crawler.accounts import Accounts
 from crawler.errors import LedgerError, OutputError
-from crawler.frozen import dataclass
 from crawler.model import Outcome
 from crawler.paths import portable
 

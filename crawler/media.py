@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from crawler.beside import EXISTS
 from crawler.border import Border
 from crawler.encoded import is_encoded
-from crawler.frozen import dataclass
 from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.paths import portable
 from crawler.pixels import frames

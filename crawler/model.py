@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from crawler.frozen import dataclass
 from crawler.paths import portable
 
 if TYPE_CHECKING:

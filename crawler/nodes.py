@@ -6,11 +6,10 @@ refuses is read again in Python, which has other words for what is wrong, and th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
-
-from crawler.frozen import dataclass
 
 Path = tuple[str | int, ...]
 

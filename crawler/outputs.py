@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ import numpy as np
 from crawler.beside import EXISTS
 from crawler.border import Border
 from crawler.dataset.dictionary import key_for
-from crawler.frozen import dataclass
 from crawler.media import Gallery, Medium, is_stack
 from crawler.model import Layout, Outcome, Product, Scan
 from crawler.paths import portable

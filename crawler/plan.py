@@ -10,9 +10,8 @@ import hashlib
 import os
 import posixpath
 from collections.abc import Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from crawler.frozen import dataclass
 from crawler.ledger import FileRow
 from crawler.model import File, Outcome
 from crawler.naming import FRAMES, media_stems, scan_digest

@@ -18,12 +18,12 @@ import sys
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
 from crawler.border import describe
 from crawler.errors import StopError
-from crawler.frozen import dataclass
 from crawler.worker import SLOT, Watch, Work, serve
 
 TICK = 0.25  # seconds between two looks at time and memory

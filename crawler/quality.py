@@ -15,13 +15,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crawler.frozen import dataclass
 from crawler.model import Frame
 from crawler.shown.colour import to_rgb
 from crawler.shown.lut import Lut, rescaled

@@ -11,7 +11,7 @@ import math
 import re
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from crawler.dataset.charsets import DEFAULT_ENCODING, DELIMITERS, names_of, standard_codecs
@@ -28,7 +28,6 @@ from crawler.dataset.dictionary import (
 )
 from crawler.dataset.elements import MAX_DEPTH, SPECIFIC_CHARACTER_SET, Element, items_of
 from crawler.errors import HeaderError
-from crawler.frozen import dataclass
 
 Record = dict[str, Any]
 

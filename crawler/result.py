@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import orjson
 
 from crawler.dataset.dictionary import KeyStyle, key_for
-from crawler.frozen import dataclass
 from crawler.model import File, Instance, Outcome, Product
 from crawler.paths import portable
 from crawler.sections import ImageSection, PreviewSection, QualitySection, SelectSection, VideoSection, VolumeSection

@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from crawler.frozen import dataclass
 from crawler.ledger import Ledger
 from crawler.model import File
 from crawler.result import Spooled

@@ -10,12 +10,11 @@ import io
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import MISSING, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal
 
 from crawler.dataset.dictionary import tag_for
 from crawler.dataset.vocabulary import keywords
-from crawler.frozen import dataclass
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}

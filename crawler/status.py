@@ -11,11 +11,11 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from crawler.config import Config
 from crawler.errors import LedgerError
-from crawler.frozen import dataclass
 from crawler.ledger import VERSION, Ledger
 from crawler.paths import portable
 from crawler.store import ledger_of

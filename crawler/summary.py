@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from crawler.frozen import dataclass
 from crawler.ledger import Ledger
 
 EXIT_OK, EXIT_STOPPED, EXIT_FAILED_FILES, EXIT_INTERRUPTED = 0, 1, 3, 130

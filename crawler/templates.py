@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from crawler.dataset.dictionary import unknown_keyword
 from crawler.errors import ConfigError
-from crawler.frozen import dataclass
 from crawler.paths import portable
 
 # Defined terms of (0008,0060) *Modality* (PS3.3 C.7.3.1.1.1) that go with another one's list. DR is none of them, but

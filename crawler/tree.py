@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from crawler.frozen import dataclass
 from crawler.ledger import FileRow, Ledger
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest

@@ -34,13 +34,13 @@ import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
 
 from crawler.errors import ConfigError
-from crawler.frozen import dataclass
 from crawler.nodes import NOTHING, Path, Problem, Reading, compose
 
 T = TypeVar("T")

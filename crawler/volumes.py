@@ -6,12 +6,11 @@ It knows nothing of files' outcomes; `export.py` decides what a failure costs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crawler.border import Border
-from crawler.frozen import dataclass
 from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.values import modality
 

@@ -7,6 +7,7 @@ group, are not applied: a sample stays in the row in which it was stored.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from crawler.bulk import DataSet, open_bulk
 from crawler.dataset.elements import Element
 from crawler.dataset.fields import Fields
 from crawler.errors import PixelError
-from crawler.frozen import dataclass
 from crawler.model import Instance
 from crawler.record import make_record
 

@@ -13,14 +13,13 @@ import pickle
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 import orjson
 
 from crawler.border import outcome_of
 from crawler.errors import NotDicom, StopError
 from crawler.export import ScanExport
-from crawler.frozen import dataclass
 from crawler.header import read_instance
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest

@@ -14,7 +14,7 @@ import pytest
 
 CRAWLER = Path(__file__).parents[1] / "crawler"
 TIERS = (
-    "errors faults frozen paths uids dataset.charsets dataset.vocabulary",
+    "errors faults paths uids dataset.charsets dataset.vocabulary",
     "model nodes",
     "typed dataset.dictionary border archives archives.members archives.quota archives.streams",
     "sections dataset dataset.elements geometry naming worker interrupts earlier earlier.folders placing preview",

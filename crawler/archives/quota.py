@@ -5,7 +5,7 @@ It holds numbers and compares them; it opens nothing and writes nothing.
 
 from __future__ import annotations
 
-from crawler.frozen import dataclass
+from dataclasses import dataclass
 
 _MB = 10**6
 _GB = 10**9

@@ -14,11 +14,10 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from crawler.dataset.elements import Element
-from crawler.frozen import dataclass
 
 CREATOR = "SIEMENS CSA HEADER"
 _CREATORS = range(0x00290010, 0x00290100)  # PS3.5 7.8.1

@@ -7,7 +7,7 @@ multi-frame objects come from `functional.py`, those of mosaics from `mosaic.py`
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crawler.dataset.csa import NO_CSA, Csa
@@ -18,7 +18,6 @@ from crawler.dataset.functional import planes_of, voi_fields
 from crawler.dataset.memory import Memory, Recalling
 from crawler.dataset.mosaic import is_montage, mosaic_of, tile_planes
 from crawler.dataset.vendor import with_diffusion
-from crawler.frozen import dataclass
 from crawler.model import File, Instance, Mosaic, Pixels, Plane
 from crawler.record import Record
 

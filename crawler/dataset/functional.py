@@ -8,13 +8,13 @@ mappings, of which there may be several, to quantities beyond them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 from crawler.dataset.component import component_of
 from crawler.dataset.fields import Fields
 from crawler.dataset.multiframe import frame_planes
 from crawler.dataset.traits import Dimensions, group_traits, traits_of
-from crawler.frozen import dataclass
 from crawler.model import Plane, Vector
 
 # Macros that hold (0008,9007) Frame Type: MR, CT, PET, XA/XRF, 3D X-ray, parametric map.

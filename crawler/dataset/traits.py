@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from crawler.dataset.fields import Fields, Private
-from crawler.frozen import dataclass
 from crawler.model import TRAITS
 
 Traits = tuple[Any, ...]

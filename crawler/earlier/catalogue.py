@@ -10,12 +10,12 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from crawler.earlier.folders import Folders, Known, flat
-from crawler.frozen import dataclass
 from crawler.ledger import Ledger
 
 Row = dict[str, Any]

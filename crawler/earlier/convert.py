@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from crawler.config import Config
-from crawler.frozen import dataclass
 from crawler.paths import portable
 
 RECORDS = "records"

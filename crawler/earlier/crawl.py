@@ -13,6 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from crawler.config import Config
 from crawler.earlier.catalogue import Catalogue
@@ -21,7 +22,6 @@ from crawler.earlier.scan_csv import write_metadata, write_unreadable
 from crawler.earlier.scan_h5 import write_pixels
 from crawler.engine import Engine
 from crawler.errors import ConfigError, OutputError, SourceError
-from crawler.frozen import dataclass
 from crawler.interrupts import interrupts
 from crawler.paths import portable
 from crawler.progress import Progress

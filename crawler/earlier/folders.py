@@ -10,10 +10,10 @@ import json
 import os
 import re
 from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from crawler.errors import SourceError
-from crawler.frozen import dataclass
 from crawler.paths import portable
 
 _ITEM = re.compile(r"\s*(?:'([^']*)'|\"([^\"]*)\"|([^,'\"]+?))\s*(?:,|$)")

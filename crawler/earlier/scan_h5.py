@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -16,7 +17,6 @@ import numpy as np
 
 from crawler.earlier.catalogue import Catalogue, Entry
 from crawler.errors import OutputError
-from crawler.frozen import dataclass
 from crawler.paths import portable
 
 VERSIONS = ("v108", "v108")  # as the volumes: readable since HDF5 1.8

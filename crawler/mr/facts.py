@@ -7,9 +7,9 @@ own (MR Pulse Sequence Module, PS3.3 C.8.13.4). Nothing is judged here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from crawler.frozen import dataclass
 from crawler.mr.cells import items, mappings, numbers, text, texts, vector
 from crawler.mr.words import BREAK
 

@@ -10,12 +10,11 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from crawler.errors import ConfigError
-from crawler.frozen import dataclass
 from crawler.mr.words import Matcher
 from crawler.nodes import Problem
 from crawler.typed import check, parse

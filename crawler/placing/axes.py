@@ -7,13 +7,13 @@ not stays by itself. Knows nothing of affines or spacing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crawler.frozen import dataclass
 from crawler.geometry import LINE_TOLERANCE, Floats, Integers
 from crawler.model import Coordinates, Plane
 from crawler.placing.planes import clusters

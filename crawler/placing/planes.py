@@ -6,11 +6,10 @@ Sorts out what has no geometry of its own, and what kind of plane the rest is. D
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crawler.frozen import dataclass
 from crawler.geometry import (
     ORIENTATION_TOLERANCE,
     PIXEL_SPACING_TOLERANCE,

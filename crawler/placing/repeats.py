@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crawler.frozen import dataclass
 from crawler.geometry import Integers
 from crawler.model import TRAITS, Plane
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from pydicom.uid import UID
 
@@ -17,7 +17,6 @@ from crawler.codecs import register, require_decoder
 from crawler.codestream import NATIVE_FRAMES
 from crawler.config import Config
 from crawler.errors import NotDicom, PixelError
-from crawler.frozen import dataclass
 from crawler.header import read_instance
 from crawler.layout import layouts
 from crawler.model import File, Instance, Outcome

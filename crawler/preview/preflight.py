@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 
 from crawler.config import Config
-from crawler.frozen import dataclass
 from crawler.preview.glance import Glance, glance
 from crawler.preview.survey import Survey, survey
 from crawler.preview.trial import Trial, trial

@@ -11,12 +11,11 @@ import posixpath
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from crawler.archives.quota import Quota
 from crawler.config import Config
-from crawler.frozen import dataclass
 from crawler.model import File
 from crawler.ours import own_outputs
 from crawler.sources.archive import expand, is_archive

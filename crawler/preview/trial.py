@@ -11,11 +11,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from crawler.config import Config
 from crawler.files import open_file
-from crawler.frozen import dataclass
 from crawler.model import File
 from crawler.preview.survey import Survey
 from crawler.progress import Silent

@@ -6,13 +6,13 @@ descriptor and data. No file is opened.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from crawler.errors import PixelError
-from crawler.frozen import dataclass
 from crawler.shown.tables import Tables
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ retired in 2004, are not drawn: `pixels.py` has removed those bits.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,6 @@ import numpy.typing as npt
 
 from crawler.errors import PixelError
 from crawler.faults import faults
-from crawler.frozen import dataclass
 from crawler.shown.tables import OVERLAY_GROUPS, Tables
 
 if TYPE_CHECKING:

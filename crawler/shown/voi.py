@@ -7,6 +7,7 @@ A range that is worked out from pixels comes from `spread.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +15,6 @@ import numpy.typing as npt
 
 from crawler.errors import PixelError
 from crawler.faults import faults
-from crawler.frozen import dataclass
 from crawler.model import Instance
 from crawler.shown.lut import Lut, voi_luts
 from crawler.shown.tables import Tables

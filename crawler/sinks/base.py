@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -19,7 +20,6 @@ import numpy.typing as npt
 import xxhash
 
 from crawler.errors import CrawlerError, OutputError, SinkError, StopError
-from crawler.frozen import dataclass
 from crawler.model import Frame, Instance, Layout, Product, Scan
 
 Json = str | int | float | bool | None

@@ -5,10 +5,10 @@ All frames share one display, so that levels compare from frame to frame. They a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from crawler.errors import ConfigError, SinkError
-from crawler.frozen import dataclass
 from crawler.model import Frame, Product
 from crawler.naming import FRAMES
 from crawler.sinks.base import FileSubject, Order, Per, Target, discard, writing

@@ -6,11 +6,11 @@ cine best, so they are kept on disk, without loss, until the last one is known. 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy.typing as npt
 
-from crawler.frozen import dataclass
 from crawler.model import Product
 from crawler.sinks.base import FileSubject, Target, discard
 from crawler.sinks.cine import CineSink, check_rate, rate_of

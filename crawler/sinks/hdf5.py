@@ -14,13 +14,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from crawler.errors import SinkError
-from crawler.frozen import dataclass
 from crawler.model import Frame, Product
 from crawler.sinks.base import LayoutSubject, Order, Per, Target, discard, write_error, writing
 from crawler.sinks.deflate import LEVEL, check_level, deflated, shuffled

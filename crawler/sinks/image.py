@@ -6,11 +6,10 @@ How the frame looks is the display's business (`display.py`); here it only gets 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from crawler.errors import ConfigError, SinkError
-from crawler.frozen import dataclass
 from crawler.model import Frame, Product
 from crawler.sinks.base import FileSubject, Order, Per, Target, discard, writing
 from crawler.sinks.picture import SIXTEEN_BIT, check_parameters, encode, format_of

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from crawler.errors import SinkError
-from crawler.frozen import dataclass
 from crawler.geometry import Floats
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.deflate import LEVEL, ZLIB, Packed, check_level

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
 
 from crawler.errors import SinkError
-from crawler.frozen import dataclass
 from crawler.geometry import LINE_TOLERANCE, Floats, lps_to_ras
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.bids import sidecar

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from crawler.frozen import dataclass
 from crawler.geometry import Floats
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.deflate import LEVEL, check_level

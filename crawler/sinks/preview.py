@@ -6,10 +6,10 @@ It chooses no window and no kind of picture (`previews.py` and `sketches/` do), 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from crawler.errors import SinkError
-from crawler.frozen import dataclass
 from crawler.model import Frame, Layout, Product
 from crawler.sinks.base import Order, Per, Renderer, Target, discard, writing
 from crawler.sinks.picture import encode

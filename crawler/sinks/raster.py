@@ -13,13 +13,13 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from crawler.errors import SinkError
-from crawler.frozen import dataclass
 from crawler.model import Frame, Product
 from crawler.sinks.base import LayoutSubject, Order, Per, Target, discard, writing
 from crawler.sinks.deflate import Packed

@@ -7,11 +7,11 @@ everywhere, HEVC in some browsers, MPEG-2 in none.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from crawler.encoded import copy_stream
 from crawler.errors import SinkError
-from crawler.frozen import dataclass
 from crawler.model import Frame, Product
 from crawler.sinks.base import FileSubject, Order, Per, Target, discard, writing
 from crawler.sinks.cine import FAST_START, check_rate, rate_of

@@ -7,14 +7,13 @@ colour needs. No frame is dropped, doubled or kept in memory.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from crawler.errors import ConfigError
-from crawler.frozen import dataclass
 from crawler.model import Product
 from crawler.sinks.base import FileSubject, Json, Target
 from crawler.sinks.cine import FAST_START, CineSink, check_rate, rate_of

@@ -6,13 +6,13 @@ after the plane of the body that they are closest to; an oblique volume is not r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crawler.frozen import dataclass
 from crawler.model import Affine
 
 SLICE, ROW, COLUMN = range(3)

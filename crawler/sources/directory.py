@@ -10,9 +10,9 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from crawler.errors import SourceError
-from crawler.frozen import dataclass
 from crawler.model import File, Outcome
 from crawler.paths import portable
 

@@ -5,9 +5,10 @@ It opens nothing: `zipped.py` and `tarred.py` say what they find.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from crawler.archives.members import archive_format, member_name
 from crawler.errors import FileError
-from crawler.frozen import dataclass
 from crawler.model import File, Outcome
 from crawler.paths import portable
 

@@ -7,13 +7,13 @@ the JSONL for each pass and keeps nothing of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 
 from crawler.dataset.dictionary import KeyStyle, key_for
 from crawler.dataset.flat import cells_of, tag_of
-from crawler.frozen import dataclass
 from crawler.quality import Tally
 from crawler.templates import Template
 

@@ -9,11 +9,10 @@ of 150 columns in 6.1 s, openpyxl's write-only mode in 8.0 s, in the same memory
 from __future__ import annotations
 
 import datetime
-from dataclasses import field
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from crawler.frozen import dataclass
 from crawler.tabular.grid import Grid, Row, text_of
 
 NEEDS = ("xlsxwriter",)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crawler.config import Config
-from crawler.frozen import dataclass
 from crawler.ledger import Ledger
 from crawler.store import disk_error
 from crawler.summary import Summary

@@ -11,7 +11,7 @@ import html
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +19,6 @@ from urllib.parse import quote
 import orjson
 
 from crawler.config import Config
-from crawler.frozen import dataclass
 from crawler.store import output_root
 from crawler.views.base import Context, View
 
