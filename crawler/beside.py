@@ -15,7 +15,8 @@ from crawler.border import Border
 from crawler.errors import SinkError
 from crawler.model import Instance, Outcome, Product
 from crawler.paths import portable
-from crawler.result import Header, Setup, State, relative
+from crawler.result import Header, State, relative
+from crawler.setup import Setup
 from crawler.sinks.base import Target, discard
 
 EXISTS = Outcome("skipped", "", "exists", "media.overwrite is false and the file is not ours")

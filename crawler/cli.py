@@ -8,8 +8,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
 # One thread a process: the workers are the parallelism, and a process without threads forks safely. These libraries
@@ -18,14 +17,13 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 gc.disable()  # modules that load make no garbage, and looking for some costs a tenth of the start
 
-from crawler import __version__  # noqa: E402
+from crawler.common import account_lines, add_common, count, guarded, logging_to, shown  # noqa: E402
 from crawler.config import Config, load_config  # noqa: E402
-from crawler.errors import ConfigError, StopError  # noqa: E402
-from crawler.paths import portable  # noqa: E402
+from crawler.errors import StopError  # noqa: E402
 from crawler.progress import make_progress  # noqa: E402
 from crawler.runner import run  # noqa: E402
-from crawler.summary import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, Summary  # noqa: E402
-from crawler.tables import preflight_table, reasons, size_text, status_table  # noqa: E402
+from crawler.summary import EXIT_OK, Summary  # noqa: E402
+from crawler.tables import preflight_table, size_text, status_table  # noqa: E402
 
 gc.freeze()  # nor will they ever be garbage: workers that are forked share them
 gc.set_threshold(20_000)  # records are no circles: looking every 700 takes 3 % of 200,000 headers, this 10 MB
@@ -106,26 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(lambda: _command(given))
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """Run a command; what stops it becomes one line and an exit code."""
-    try:
-        return command()
-    except StopError as error:
-        print(f"dme: {error}", file=sys.stderr)
-        return EXIT_STOPPED
-    except KeyboardInterrupt:
-        print("dme: stopped at once; run the same command again to go on", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of our output left
-        sys.stdout = None
-        return EXIT_STOPPED
-
-
-def show(text: str) -> None:
-    """Print what a command has to say at its end."""
-    print(text)
-
-
 def _command(given: list[str]) -> int:
     if given[:1] == ["sample"]:
         return _sample(build_sample_parser().parse_args(given[1:]))
@@ -142,22 +120,6 @@ def _command(given: list[str]) -> int:
         print(json.dumps(config_schema(), indent=2))
         return EXIT_OK
     return _run(build_parser().parse_args(given))
-
-
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that every command has."""
-    loud = parser.add_mutually_exclusive_group()
-    loud.add_argument("-v", "--verbose", action="store_true", help="say more")
-    loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    parser.add_argument("--version", action="version", version=f"dme {__version__}")
-
-
-def count(text: str) -> int:
-    """Read a number from 0 on."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return number
 
 
 def _sample(options: argparse.Namespace) -> int:
@@ -229,47 +191,6 @@ def _status(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-@contextmanager
-def logging_to(folder: str, inputs: Sequence[str], options: argparse.Namespace) -> Iterator[None]:
-    """Log to the terminal and to run.log in a folder; warnings of libraries never reach the terminal raw."""
-    warnings.simplefilter("ignore")  # they may quote values of elements; what matters is in the outcomes
-    console = logging.StreamHandler(sys.stderr)
-    console.setLevel(logging.ERROR if options.quiet else logging.INFO if options.verbose else logging.WARNING)
-    console.setFormatter(logging.Formatter("dme: %(message)s"))
-    try:
-        os.makedirs(folder, exist_ok=True)
-        file = logging.FileHandler(os.path.join(folder, "run.log"), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{portable(folder)} cannot be written: {error.strerror}") from None
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    handlers: list[logging.Handler] = [console, file]
-    for handler in handlers:
-        log.addHandler(handler)
-    log.info("dme %s on %s", __version__, ", ".join(map(portable, inputs)))
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            log.removeHandler(handler)
-            handler.close()
-
-
-def account_lines(summary: Summary) -> list[str]:
-    """Lines that say what became of every file."""
-    skipped, failed = sum(summary.skipped.values()), sum(summary.failed.values())
-    lines = ["", f"{'found':<10}{summary.found:>10,} files   {size_text(summary.bytes)}"]
-    lines.append(f"{'exported':<10}{summary.exported:>10,}")
-    lines.append(f"{'skipped':<10}{skipped:>10,}" + reasons(summary.skipped))
-    lines.append(f"{'failed':<10}{failed:>10,}" + reasons(summary.failed))
-    lines.append(
-        f"{summary.scans:,} scans, {summary.volumes:,} volumes; {summary.handled:,} files handled now,"
-        f" {max(0, summary.found - summary.handled):,} done before; {summary.seconds:.1f} s"
-    )
-    return lines
-
-
 def closing_table(summary: Summary, config: Config, config_name: str) -> str:
     """What a run did, and what to do next."""
     lines = account_lines(summary)
@@ -285,9 +206,3 @@ def closing_table(summary: Summary, config: Config, config_name: str) -> str:
     elif config.metadata is not None and config.metadata_path:
         lines.append(f"Next: pandas.read_json({shown(config.metadata_path)!r}, lines=True), or {out}/series.csv")
     return "\n".join(lines)
-
-
-def shown(path: str) -> str:
-    """A path as a person would type it here: relative when it lies below the current folder."""
-    here = os.getcwd()
-    return portable(os.path.relpath(path, here) if os.path.join(path, "").startswith(os.path.join(here, "")) else path)

@@ -15,8 +15,8 @@ from crawler.dataset.elements import quiet_pydicom
 from crawler.errors import PixelError
 from crawler.faults import faults
 from crawler.model import Frame, Instance
+from crawler.renderer import Renderer
 from crawler.shown.tables import read_elements
-from crawler.sinks.base import Renderer
 
 REGIONS = "SequenceOfUltrasoundRegions"
 

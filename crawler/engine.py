@@ -21,6 +21,7 @@ from crawler.errors import OutputError
 from crawler.ledger import FileRow, TodoRow
 from crawler.model import File, Outcome
 from crawler.ours import own_outputs
+from crawler.paths import TEMP
 from crawler.plan import (
     FOLDER_FILES,
     ArchivePlan,
@@ -38,7 +39,8 @@ from crawler.pool import Done, Inline, Limits, Lost, Pool, start_method
 from crawler.preload import preload
 from crawler.progress import Progress
 from crawler.recorder import Recorder
-from crawler.result import TEMP, ScanResult, Setup
+from crawler.result import ScanResult
+from crawler.setup import Setup
 from crawler.sources.archive import Expanded
 from crawler.sources.directory import Folder, Root, walk
 from crawler.store import SHARD, Store, disk_error

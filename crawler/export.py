@@ -20,6 +20,7 @@ from crawler.dataset.mosaic import tiles_of
 from crawler.encoded import is_encoded
 from crawler.errors import LayoutError, PixelError
 from crawler.files import open_file
+from crawler.heartbeat import Watch
 from crawler.inspection import Inspection
 from crawler.layout import layouts, scan_verdict
 from crawler.media import Gallery, Medium, Member
@@ -27,9 +28,9 @@ from crawler.model import Frame, Layout, Outcome, Product, Scan
 from crawler.naming import scan_digest
 from crawler.outputs import LayoutOutputs, Wanted
 from crawler.pixels import frames
-from crawler.result import Header, ScanResult, Setup, State, relative, write_rows
+from crawler.result import Header, ScanResult, State, relative, write_rows
+from crawler.setup import Setup
 from crawler.volumes import sharing
-from crawler.worker import Watch
 
 DUPLICATE = Outcome("skipped", "", "duplicate", "byte-identical to another file of its scan: row and media, no volume")
 INDEX = Outcome("skipped", "", "index", "a DICOMDIR lists files and holds no image")

@@ -14,7 +14,8 @@ from crawler.dataset.dictionary import key_for
 from crawler.encoded import is_encoded
 from crawler.errors import PixelError
 from crawler.model import Frame, Instance
-from crawler.result import Header, Setup, State
+from crawler.result import Header, State
+from crawler.setup import Setup
 
 if TYPE_CHECKING:  # loaded when quality is asked for
     from crawler.quality import Tally, Thresholds

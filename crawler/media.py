@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 from crawler.beside import EXISTS
 from crawler.border import Border
 from crawler.encoded import is_encoded
+from crawler.heartbeat import Watch
 from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.paths import portable
 from crawler.pixels import frames
-from crawler.result import Setup, State
+from crawler.result import State
 from crawler.sections import ImageSection, VideoSection
-from crawler.worker import Watch
+from crawler.setup import Setup
 
 if TYPE_CHECKING:  # a run for headers or volumes makes no picture: what does is loaded by who needs it
     from crawler.crop import Box
     from crawler.display import Display, ScanDisplay
+    from crawler.renderer import Renderer
     from crawler.shown.voi import Window
-    from crawler.sinks import Renderer, Sink, Target
+    from crawler.sinks import Sink, Target
 
 # Slices a second of a stack whose files name no rate: as seeds/001 shows every video.
 STACK_RATE = 10.0

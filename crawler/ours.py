@@ -6,7 +6,7 @@ import os
 
 from crawler import views
 from crawler.config import Config
-from crawler.result import TEMP
+from crawler.paths import TEMP
 from crawler.sources.directory import Outputs
 from crawler.store import ledger_of, output_roots
 

@@ -18,12 +18,13 @@ import numpy as np
 from crawler.beside import EXISTS
 from crawler.border import Border
 from crawler.dataset.dictionary import key_for
+from crawler.heartbeat import Watch
 from crawler.media import Gallery, Medium, is_stack
 from crawler.model import Layout, Outcome, Product, Scan
 from crawler.paths import portable
-from crawler.result import Header, Setup, State, noted_keys, relative
+from crawler.result import Header, State, noted_keys, relative
+from crawler.setup import Setup
 from crawler.volumes import Identity, Volume, files_of, identity_of, photometric_of
-from crawler.worker import Watch
 
 if TYPE_CHECKING:  # loaded by who needs it: many runs make nothing of layouts
     from crawler.shown.lut import Lut

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+TEMP = ".dme-tmp"  # folder of unfinished files, in each output folder
+
 
 def portable(path: str) -> str:
     r"""A native path as valid Unicode with forward slashes, reversible for names in any bytes.

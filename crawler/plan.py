@@ -16,7 +16,7 @@ from crawler.ledger import FileRow
 from crawler.model import File, Outcome
 from crawler.naming import FRAMES, media_stems, scan_digest
 from crawler.paths import portable
-from crawler.result import Spooled
+from crawler.roster import Spooled
 from crawler.scan import SeriesKey, scan_members
 from crawler.sources.archive import Expanded, is_archive
 from crawler.sources.directory import Folder, Outputs, Root, listing

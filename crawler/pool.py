@@ -24,7 +24,8 @@ from typing import Any
 
 from crawler.border import describe
 from crawler.errors import StopError
-from crawler.worker import SLOT, Watch, Work, serve
+from crawler.heartbeat import SLOT, Watch, Work
+from crawler.worker import serve
 
 TICK = 0.25  # seconds between two looks at time and memory
 START_SECONDS = 60.0  # a worker that has not said its first word by then never will

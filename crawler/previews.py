@@ -16,8 +16,10 @@ from crawler.crop import Cropped, us_region
 from crawler.display import Display, display_for
 from crawler.media import Gallery, Medium
 from crawler.model import Instance, Layout, Outcome
-from crawler.result import Setup, State
-from crawler.sinks import Renderer, Target
+from crawler.renderer import Renderer
+from crawler.result import State
+from crawler.setup import Setup
+from crawler.sinks import Target
 from crawler.sinks.preview import EXTENSION, PreviewOptions, PreviewSink, PreviewSubject
 from crawler.sketches import Index
 from crawler.values import is_grey

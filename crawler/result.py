@@ -14,83 +14,10 @@ import orjson
 from crawler.dataset.dictionary import KeyStyle, key_for
 from crawler.model import File, Instance, Outcome, Product
 from crawler.paths import portable
-from crawler.sections import ImageSection, PreviewSection, QualitySection, SelectSection, VideoSection, VolumeSection
+from crawler.setup import Setup
 
 INLINE = 4 << 20  # bytes of rows that a result carries itself; more go through a file
-TEMP = ".dme-tmp"
 EXPORTED = Outcome("exported")
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What is the same for all scans of a run: the sections that are on, folders (native, absolute), limits.
-
-    ``spool`` receives unfinished files that are no product; unfinished products lie below their own output folder, so
-    that they can be renamed into place.
-    """
-
-    keys: KeyStyle
-    rows: bool
-    spool: str
-    token: str
-    media_dir: str | None = None
-    image: ImageSection | None = None
-    video: VideoSection | None = None
-    volume: VolumeSection | None = None
-    volume_dir: str | None = None
-    preview: PreviewSection | None = None
-    preview_dir: str | None = None
-    pixels: int = 2 * 10**9
-    select: SelectSection | None = None
-    quality: QualitySection | None = None
-    documents: bool = False
-    waveforms: bool = False
-    text: bool = False
-
-    @property
-    def records(self) -> bool:
-        """Whether anything asks for an instance's record after it was read."""
-        return self.rows or any(section is not None for section in (self.volume, self.select, self.quality))
-
-    @property
-    def window(self) -> Any:
-        """How grey values are shown."""
-        return self.image.window if self.image is not None else "auto"
-
-    @property
-    def overlays(self) -> bool:
-        """Whether overlay planes are drawn."""
-        return self.image is not None and self.image.overlays
-
-    @property
-    def bits(self) -> int:
-        """Bits of a grey picture."""
-        return self.image.bits if self.image is not None else 16
-
-    @property
-    def crops(self) -> bool:
-        """Whether ultrasound is cut to its regions."""
-        return self.image is not None and self.image.crop == "us_region"
-
-    @property
-    def stacks(self) -> bool:
-        """Whether stacks of slices become videos."""
-        return self.media_dir is not None and self.video is not None and self.video.series
-
-    def temp(self, root: str) -> str:
-        """Folder for unfinished products of an output folder: on its file system, this run's own."""
-        path = os.path.join(root, TEMP, self.token)
-        os.makedirs(path, exist_ok=True)
-        return path
-
-
-@dataclass(frozen=True, slots=True)
-class Spooled:
-    """Where an instance and its row lie in a spool file."""
-
-    path: str
-    start: int
-    sizes: tuple[int, int]
 
 
 @cache

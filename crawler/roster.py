@@ -15,7 +15,6 @@ from typing import Any
 
 from crawler.ledger import Ledger
 from crawler.model import File
-from crawler.result import Spooled
 from crawler.scan import HASH_DIGITS, SeriesKey, scan_members, series_hash
 
 _SCHEMA = """
@@ -28,6 +27,15 @@ _SORTED = "CREATE INDEX temp.members_in_order ON members (root, series)"
 # A folder is fresh when it exists and its listing is unchanged.
 _FRESH = "folders.id IN (SELECT id FROM seen) AND folders.digest != ''"
 _BATCH = 1000  # rows fetched at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """Where an instance and its row lie in a spool file."""
+
+    path: str
+    start: int
+    sizes: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)

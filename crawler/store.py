@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from crawler.config import Config
 from crawler.errors import ConfigError, LedgerError, OutputError
 from crawler.ledger import PRODUCT_KINDS, Ledger, ledger_path
-from crawler.paths import portable
-from crawler.result import TEMP
+from crawler.paths import TEMP, portable
 from crawler.rows import Rows
 
 log = logging.getLogger("dme")

@@ -21,12 +21,14 @@ from crawler.border import outcome_of
 from crawler.errors import NotDicom, StopError
 from crawler.export import ScanExport
 from crawler.header import read_instance
+from crawler.heartbeat import Watch
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
-from crawler.result import Header, ScanResult, Setup, Spooled, noted_keys
+from crawler.result import Header, ScanResult, noted_keys
+from crawler.roster import Spooled
 from crawler.scan import SeriesKey, scan_members, series_key
+from crawler.setup import Setup
 from crawler.sources.archive import Expanded, expand
-from crawler.worker import Watch
 
 Poison = Mapping[int, Outcome]
 

@@ -14,55 +14,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from crawler.border import describe
 from crawler.errors import StopError
+from crawler.heartbeat import Watch, Work
 
-STAGES = ("find", "header", "layout", "pixels", "write")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-SLOT = 4  # doubles a worker: item, stage, since, ticket
-
-
-class Watch:
-    """Where a worker says what it is on. In the parent's own process (`Inline`) it only remembers."""
-
-    def __init__(self, slots: Any, base: int = 0) -> None:
-        self._slots = slots
-        self._base = base
-        self.clear()
-
-    def note(self, item: int, stage: str) -> None:
-        """Say that work on `item` enters `stage`, or makes progress in it: the clock starts anew."""
-        slots, base = self._slots, self._base
-        slots[base] = item
-        slots[base + 1] = STAGES.index(stage)
-        slots[base + 2] = time.monotonic()
-
-    def clear(self) -> None:
-        """Say that nothing in particular is being worked on."""
-        self._slots[self._base] = -1
-        self._slots[self._base + 1] = 0
-        self._slots[self._base + 2] = time.monotonic()
-
-    def begin(self, ticket: int) -> None:
-        """Say that a task has arrived."""
-        self.clear()
-        self._slots[self._base + 3] = ticket
-
-    def begun(self) -> int:
-        """Ticket of the last task that arrived."""
-        return int(self._slots[self._base + 3])
-
-    def where(self) -> tuple[int | None, str, float]:
-        """Item (None if none was noted), stage and time of the last note."""
-        item, stage, since, _ = self._slots[self._base : self._base + SLOT]
-        return (int(item) if item >= 0 else None), STAGES[int(stage)], since
-
-
-Work = Callable[[Any, Watch], Any]
 
 
 def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) -> None:

@@ -15,8 +15,8 @@ import pytest
 CRAWLER = Path(__file__).parents[1] / "crawler"
 TIERS = (
     "errors faults paths uids dataset.charsets dataset.vocabulary",
-    "model nodes",
-    "typed dataset.dictionary border archives archives.members archives.quota archives.streams",
+    "model nodes heartbeat",
+    "typed renderer dataset.dictionary border archives archives.members archives.quota archives.streams",
     "sections dataset dataset.elements geometry naming worker interrupts earlier earlier.folders placing preview",
     "config record dataset.csa dataset.sniff placing.planes archives.zips",
     "files codestream fragments schema dataset.fields dataset.flat dataset.plans placing.repeats placing.verdict",
@@ -41,10 +41,11 @@ TIERS = (
     "sources.* sinks.*",
     "accounts rows crop footage preload",
     "ledger",
-    "result volumes choice templates",
+    "roster setup volumes choice templates",
+    "result",
     "store summary tabular tabular.grid earlier.catalogue",
     "tabular.*",
-    "views.* pool progress status api roster earlier.scan_csv earlier.scan_h5",
+    "views.* pool progress status api earlier.scan_csv earlier.scan_h5",
     "beside inspection recorder ours",
     "media",
     "previews",
@@ -58,6 +59,7 @@ TIERS = (
     "preview.glance preview.trial",
     "preview.preflight",
     "tables",
+    "common",
     "cli",
     "earlier.front",
 )
@@ -138,7 +140,7 @@ def allowed(name: str, other: str) -> bool:
     if matches(name, ASIDE):
         return matches(other, ASIDE) or other in ASIDE_MAY_IMPORT.split()
     if matches(other, ASIDE) or not other:
-        return name == "cli"
+        return name in ("cli", "common")
     if any(fnmatch(name, mine) and fnmatch(other, its) for mine, its in PAIRS):
         return True
     above, below = tier(name), tier(other)

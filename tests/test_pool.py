@@ -11,8 +11,8 @@ import time
 import pytest
 
 from crawler.errors import OutputError, StopError
+from crawler.heartbeat import Watch
 from crawler.pool import Done, Inline, Limits, Lost, Pool, start_method
-from crawler.worker import Watch
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ends workers by POSIX signals")
 LIMITS = Limits(seconds=1.5, memory=600 * 10**6)

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from crawler.cli import account_lines, add_common, count, guarded, logging_to, show, shown
+from crawler.common import account_lines, add_common, count, guarded, logging_to, show, shown
 from crawler.earlier.crawl import Crawled, Request, crawl
 from crawler.earlier.folders import parse_folders
 from crawler.progress import make_progress

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 
 from crawler.sections import ImageSection, VideoFormat, VideoSection
-from crawler.sinks.base import FileSubject, LayoutSubject, Renderer, Sink, Target, require
+from crawler.sinks.base import FileSubject, LayoutSubject, Sink, Target, require
 
 __all__ = [
     "LAYOUT_SINKS",
     "SINKS",
     "FileSubject",
     "LayoutSubject",
-    "Renderer",
     "Sink",
     "Target",
     "media_sinks",

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import xxhash
 
 from crawler.errors import CrawlerError, OutputError, SinkError, StopError
 from crawler.model import Frame, Instance, Layout, Product, Scan
+from crawler.renderer import Renderer
 
 Json = str | int | float | bool | None
 Per = Literal["file", "layout"]
@@ -148,14 +148,6 @@ def fingerprint(path: str) -> tuple[int, str]:
         while block := source.read(_BLOCK):
             checksum.update(block)
         return source.tell(), checksum.hexdigest()
-
-
-class Renderer(Protocol):
-    """What media sinks need of `display.Display`."""
-
-    def render(self, frame: Frame, bits: int = 8) -> npt.NDArray[Any]:
-        """uint8 or uint16 (rows, columns) for 8 or 16 `bits`; uint8 (rows, columns, 3) in colour."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from crawler.errors import SinkError
 from crawler.model import Frame, Layout, Product
-from crawler.sinks.base import Order, Per, Renderer, Target, discard, writing
+from crawler.renderer import Renderer
+from crawler.sinks.base import Order, Per, Target, discard, writing
 from crawler.sinks.picture import encode
 from crawler.sketches import Index, Sketch, sketch_of
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from crawler.config import Config
 from crawler.dataset.dictionary import key_for
-from crawler.result import TEMP
+from crawler.paths import TEMP
 from crawler.store import SHARD
 from crawler.tabular.grid import Grid, Row
 from crawler.tabular.workbook import Workbook
