@@ -3,7 +3,7 @@
 
 import sys
 
-from crawler.cli import main
+from crawler.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

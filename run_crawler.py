@@ -3,7 +3,7 @@
 
 import sys
 
-from crawler.earlier.front import main
+from crawler.cli.run_crawler import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -77,7 +77,7 @@ def _headers(name: str, paths: list[Path]) -> Pair:
     from pydicom import dcmread
 
     from benchmarks.loops import json_record
-    from crawler.header import read_instance
+    from crawler.instance.header import read_instance
     from crawler.model import File
 
     files = [File(str(one.parent), one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in paths]
@@ -103,11 +103,11 @@ class _Volume:
     def __init__(self, paths: list[Path], folder: Path) -> None:
         import numpy as np
 
-        from crawler.header import read_instance
-        from crawler.layout import layouts
+        from crawler.instance.header import read_instance
+        from crawler.layout.layouts import layouts
+        from crawler.layout.scan import group_scans
         from crawler.model import File
-        from crawler.pixels import frames
-        from crawler.scan import group_scans
+        from crawler.pixels.frames import frames
         from crawler.sinks.base import LayoutSubject
 
         files = [File(str(one.parent), one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in paths]
@@ -217,7 +217,7 @@ class _Volume:
 def _pool() -> Pair:
     from pebble import ProcessPool
 
-    from crawler.pool import Limits, Pool
+    from crawler.engine.pool import Limits, Pool
 
     def mine() -> int:
         pool = Pool(2, _answer, Limits(60.0, 1 << 32))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not follow `__getattr__`
     from crawler.api import find
-    from crawler.config import load_config
-    from crawler.header import read_instance
-    from crawler.layout import layouts
-    from crawler.pixels import frames
-    from crawler.runner import run
-    from crawler.scan import group_scans
+    from crawler.config.loader import load_config
+    from crawler.engine.run import run
+    from crawler.instance.header import read_instance
+    from crawler.layout.layouts import layouts
+    from crawler.layout.scan import group_scans
+    from crawler.pixels.frames import frames
 
 __version__ = "0.1.0"
 
@@ -25,12 +25,12 @@ __all__ = ["__version__", "find", "frames", "group_scans", "layouts", "load_conf
 
 _HOMES = {
     "find": "crawler.api",
-    "frames": "crawler.pixels",
-    "group_scans": "crawler.scan",
-    "layouts": "crawler.layout",
-    "load_config": "crawler.config",
-    "read_instance": "crawler.header",
-    "run": "crawler.runner",
+    "frames": "crawler.pixels.frames",
+    "group_scans": "crawler.layout.scan",
+    "layouts": "crawler.layout.layouts",
+    "load_config": "crawler.config.loader",
+    "read_instance": "crawler.instance.header",
+    "run": "crawler.engine.run",
 }
 
 

@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from factories import quick_dataset, save
+from support.factories import quick_dataset, save
 
 import crawler
 from crawler.errors import SourceError

@@ -1,4 +1,4 @@
-"""What README.md, config.yml and `--help` say is what the code does: keys, defaults, flags, exit codes, examples."""
+"""What README.md, loader.yml and `--help` say is what the code does: keys, defaults, flags, exit codes, examples."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from crawler import cli, config, typed
+from crawler.cli import main as cli
+from crawler.config import checking, loader
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = (cli.build_sample_parser, cli.build_status_parser, cli.build_schema_parser, cli.build_convert_parser)
-KEYS = {key.path: key for key in typed.keys(config.Config)}
+KEYS = {key.path: key for key in checking.keys(loader.Config)}
 
 
 def section(title: str) -> str:
@@ -67,7 +68,7 @@ def test_defaults_in_the_readme_are_the_defaults() -> None:
     spelt_out = nested({**written, "dicom.dir": "in"})
     empty = {name: {} for name in spelt_out if isinstance(spelt_out[name], dict)}
     left_out = {**empty, "dicom": {"dir": "in"}}
-    first, second = (replace(config.Config.from_mapping(tree), text="") for tree in (spelt_out, left_out))
+    first, second = (replace(loader.Config.from_mapping(tree), text="") for tree in (spelt_out, left_out))
     assert first == second
 
 
@@ -117,12 +118,12 @@ def test_dry_run_in_the_readme_is_what_it_tells(finished: Path) -> None:
     assert told[-1] == printed[-1]
 
 
-# -- examples: what the README shows is what a run of config.yml on dicom_data/ gives -------------------------------
+# -- examples: what the README shows is what a run of loader.yml on dicom_data/ gives -------------------------------
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which config.yml has run on the sample tree."""
+    """A folder in which loader.yml has run on the sample tree."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "dicom_data", folder / "dicom_data")
     shutil.copy(ROOT / "config.yml", folder)

@@ -15,9 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage
-
-from tests.engine import export
-from tests.factories import ct_series, make_uid, quick_dataset, save, slice_pixels
+from support.factories import ct_series, make_uid, quick_dataset, save, slice_pixels
+from support.runs import export
 
 COUNTER = itertools.count()
 orientations = st.sampled_from(["axial", "sagittal", "coronal", "oblique"])

@@ -1,193 +1,151 @@
-"""Imports inside `crawler/` go downward only (DESIGN.md, "Layout of the code"), and its modules stay small.
-
-The table is the whole rule: a module sees the tiers above its own line, and beside it only what `PAIRS` lists.
-"""
+"""Imports between the folders of `crawler/` go downward only, and modules stay small (ARCHITECTURE.md)."""
 
 from __future__ import annotations
 
 import ast
-import re
-from fnmatch import fnmatch
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 CRAWLER = Path(__file__).parents[1] / "crawler"
-TIERS = (
-    "errors faults paths uids dataset.charsets dataset.vocabulary",
-    "model nodes heartbeat",
-    "typed renderer dataset.dictionary border archives archives.members archives.quota archives.streams",
-    "sections dataset dataset.elements geometry naming worker interrupts earlier earlier.folders placing preview",
-    "config record dataset.csa dataset.sniff placing.planes archives.zips",
-    "files codestream fragments schema dataset.fields dataset.flat dataset.plans placing.repeats placing.verdict",
-    "dataset.component dataset.traits dataset.level dataset.memory",
-    "dataset.mosaic dataset.multiframe dataset.vendor dataset.walker",
-    "dataset.functional dataset.custom dataset.mould placing.axes placing.parts",
-    "dataset.describe dataset.quick codecs values",
-    "bulk encoded header pixels shown shown.colour shown.tables",
-    "shown.lut shown.overlays waveforms",
-    "shown.palette shown.spread shown.voi",
-    "display quality scan layout",
-    "sketches.planes",
-    "sketches.canvas",
-    "sketches.flat sketches.triplane",
-    "sketches",
-    "mr mr.words mr.cells",
-    "mr.facts mr.rules",
-    "mr.physics",
-    "mr.sequence",
-    "mr.attributes mr.dynamics",
-    "mr_clean",
-    "sources.* sinks.*",
-    "accounts rows crop footage preload",
-    "ledger",
-    "roster setup volumes choice templates",
-    "result",
-    "store summary tabular tabular.grid earlier.catalogue",
-    "tabular.*",
-    "views.* pool progress status api earlier.scan_csv earlier.scan_h5",
-    "beside inspection recorder ours",
-    "media",
-    "previews",
-    "outputs",
-    "export",
-    "work",
-    "plan",
-    "tree",
-    "engine",
-    "runner preview.survey earlier.crawl earlier.convert",
-    "preview.glance preview.trial",
-    "preview.preflight",
-    "tables",
-    "common",
+# From the top down, one line a folder: a folder may import what stands below it, and itself.
+FOLDERS = (
     "cli",
-    "earlier.front",
+    "dryrun",
+    "compat",
+    "engine",
+    "tables",
+    "export",
+    "ledger",
+    "sinks",
+    "quality",
+    "mr",
+    "layout",
+    "display",
+    "pixels",
+    "instance",
+    "config",
+    "sources",
+    "dicom",
+    "archives",
+    "",  # the ground floor: modules that lie directly in `crawler/`
 )
-# What a module may import from its own tier.
-PAIRS = {
-    ("sources.archive", "sources.*"),
-    ("sources.zipped", "sources.expanded"),
-    ("sources.tarred", "sources.expanded"),
-    ("sources.tarred", "sources.spool"),
-    ("sources.tarred", "sources.tape"),
-    ("sources", "sources.*"),  # a package's __init__ is its table of members
-    ("sinks", "sinks.*"),
-    ("sinks.*", "sinks.base"),
-    ("sinks.*", "sinks.deflate"),
-    ("sinks.*", "sinks.cine"),
-    ("sinks.*", "sinks.ffmpeg"),
-    ("sinks.*", "sinks.picture"),
-    ("sinks.*", "sinks.pending"),
-    ("sinks.*", "sinks.provenance"),
-    ("sinks.*", "sinks.raster"),
-    ("sinks.*", "sinks.timing"),
-    ("sinks.nifti", "sinks.bids"),
-    ("sinks.npz", "sinks.zipped"),
-    ("sinks.picture", "sinks.png"),
-    ("sinks.waveform", "sinks.chart"),
-    ("sinks.nifti", "sinks.gradients"),
-    ("views", "views.*"),
-    ("views.*", "views.base"),
-    ("views.excel", "views.metadata"),
-    ("views.excel", "views.mr_cleaned"),
-    ("views.metadata", "views.mr_cleaned"),
-}
+# The sample tree is written beside the pipeline: only `cli` imports it, and it knows the ground floor alone.
+ASIDE = "sample"
+DOORS = ("__init__", "__main__", "api")  # on the roof: what users import and start
+GROUND = 10  # most modules directly in `crawler/`
 LINES = 400  # STYLE.md, rule 1: "past 400, find the second noun"
 
-
-def name_of(path: Path) -> str:
-    """`crawler/sinks/image.py` -> "sinks.image", `crawler/__init__.py` -> "" (the door for users, above all)."""
-    parts = path.relative_to(CRAWLER).with_suffix("").parts
-    return ".".join(part for part in parts if part != "__init__")
+MODULES = {path.relative_to(CRAWLER).with_suffix("").as_posix(): path for path in sorted(CRAWLER.rglob("*.py"))}
 
 
-MODULES = {name_of(path): path for path in sorted(CRAWLER.rglob("*.py"))}
-
-# The sample tree is written beside the pipeline: only cli imports it, and it knows nothing but the types.
-ASIDE = "sample.*"
-ASIDE_MAY_IMPORT = "errors model"
+def folder_of(module: str) -> str:
+    """`sinks/thumbnail/flat` -> "sinks", `model` -> ""."""
+    return module.split("/")[0] if "/" in module else ""
 
 
-def matches(name: str, pattern: str) -> bool:
-    """`pattern` as in `TIERS`: "sinks.*" is the package and every member."""
-    return fnmatch(name, pattern) or name == pattern.removesuffix(".*")
-
-
-def tier(name: str) -> int | None:
-    """Line of `TIERS` that the module is on; None when it is on no line."""
-    lines = (i for i, line in enumerate(TIERS) if any(matches(name, pattern) for pattern in line.split()))
-    return next(lines, None)
-
-
-def modules_imported(name: str, tree: ast.AST) -> set[str]:
-    """Names of the crawler's modules that `tree`, the source of module `name`, imports anywhere in it."""
-    found = set()
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Modules of `crawler` that a source imports, anywhere in it, by their paths; "__init__" for the package itself."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"crawler.{name}, line {node.lineno}: write imports in full (from crawler...)"
-            base = node.module or ""
-            for alias in node.names:
-                # `from crawler.sinks import base` imports a module, `from crawler.model import File` a thing in one.
-                member = f"{base}.{alias.name}"
-                found.add(member if member.removeprefix("crawler.") in MODULES else base)
-    return {full.removeprefix("crawler").removeprefix(".") for full in found if re.match(r"crawler\b", full)}
+            assert node.level == 0, f"line {node.lineno}: write imports in full (from crawler...)"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] != "crawler":
+                continue
+            # `from crawler.sinks import base` imports a module, `from crawler.model import File` a name in one.
+            for end in range(len(parts), 0, -1):
+                path = "/".join(parts[1:end])
+                found = next((one for one in (path, f"{path}/__init__".lstrip("/")) if one in MODULES), None)
+                if found:
+                    yield found
+                    break
+            else:
+                raise AssertionError(f"crawler has no module {name}")
 
 
-def allowed(name: str, other: str) -> bool:
-    """Whether module `name` may import module `other`."""
-    if matches(name, ASIDE):
-        return matches(other, ASIDE) or other in ASIDE_MAY_IMPORT.split()
-    if matches(other, ASIDE) or not other:
-        return name in ("cli", "common")
-    if any(fnmatch(name, mine) and fnmatch(other, its) for mine, its in PAIRS):
+def allowed(module: str, other: str) -> bool:
+    """Whether a module may import another."""
+    mine, its = folder_of(module), folder_of(other)
+    if module in DOORS:
         return True
-    above, below = tier(name), tier(other)
-    return above is not None and below is not None and below < above
+    if other in DOORS:
+        return mine == "cli" and other == "__init__"  # for the version
+    if ASIDE in (mine, its):
+        return mine == its or (mine == ASIDE and its == "") or (mine == "cli" and its == ASIDE)
+    return mine == its or FOLDERS.index(mine) < FOLDERS.index(its)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name])
-def test_module_imports_only_downward(name: str) -> None:
-    assert matches(name, ASIDE) or tier(name) is not None, f"crawler.{name} has no line in TIERS: say where it belongs"
-    tree = ast.parse(MODULES[name].read_bytes())
-    wrong = sorted(other or "crawler itself" for other in modules_imported(name, tree) if not allowed(name, other))
-    assert not wrong, f"crawler.{name} may not import {', '.join(wrong)}: that is beside or above it in TIERS"
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_downward(module: str) -> None:
+    wrong = sorted({other for other in imported(ast.parse(MODULES[module].read_bytes())) if not allowed(module, other)})
+    assert not wrong, f"crawler/{module} may not import {', '.join(wrong)}: that stands above it in FOLDERS"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_module_is_short(name: str) -> None:
-    lines = len(MODULES[name].read_bytes().splitlines())
-    assert lines <= LINES, f"crawler.{name or '__init__'} has {lines} lines: find the second noun"
+def test_each_folder_has_its_line() -> None:
+    assert {folder_of(module) for module in MODULES} == {*FOLDERS, ASIDE}
+
+
+def test_no_modules_import_each_other() -> None:
+    """In circles: beside the order of folders, modules of one folder have one too."""
+    below = {
+        module: {other for other in imported(ast.parse(path.read_bytes())) if other != module}
+        for module, path in MODULES.items()
+        if module not in DOORS
+    }
+    while leaves := {module for module, others in below.items() if not others & below.keys()}:
+        for module in leaves:
+            del below[module]
+    assert not below, f"these import each other: {', '.join(sorted(below))}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_is_short(module: str) -> None:
+    lines = len(MODULES[module].read_bytes().splitlines())
+    assert lines <= LINES, f"crawler/{module} has {lines} lines: find the second noun"
+
+
+def test_few_modules_lie_on_the_ground_floor() -> None:
+    assert len([module for module in MODULES if "/" not in module]) <= GROUND
+
+
+def test_tests_mirror_the_folders() -> None:
+    tests = Path(__file__).parent
+    found = {path.name for path in tests.iterdir() if path.is_dir() and any(path.glob("test_*.py"))}
+    assert found == {*FOLDERS, ASIDE} - {""} - {"archives", "mr"}, "their tests are those of sources and tables"
 
 
 @pytest.mark.parametrize(
-    ("name", "other"),
+    ("module", "other"),
     [
-        ("model", "runner"),
-        ("header", "pixels"),
-        ("sinks.image", "sinks.video"),
-        ("sinks.base", "sinks"),
-        ("sources.directory", "ledger"),
-        ("runner", "sample"),
-        ("sample.tree", "header"),
-        ("ledger", "nowhere"),
-        ("runner", ""),
+        ("model", "engine/run"),
+        ("instance/header", "pixels/frames"),
+        ("sources/directory", "ledger/database"),
+        ("engine/run", "sample/tree"),
+        ("sample/tree", "instance/header"),
+        ("engine/run", "__init__"),
+        ("errors", "api"),
     ],
 )
-def test_rule_refuses(name: str, other: str) -> None:
-    assert not allowed(name, other)
+def test_rule_refuses(module: str, other: str) -> None:
+    assert not allowed(module, other)
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("import crawler.files", {"files"}),
+        ("import crawler.dicom.files", {"dicom/files"}),
         ("def f():\n    from crawler.errors import PixelError", {"errors"}),
-        ("from crawler import model, errors, load_config", {"model", "errors", ""}),
-        ("from crawler.model import File", {"model"}),
+        ("from crawler import model, errors, load_config", {"model", "errors", "__init__"}),
+        ("from crawler.sinks import base, require", {"sinks/base", "sinks/__init__"}),
         ("import numpy, os\nfrom crawling import model", set()),
     ],
 )
 def test_imports_are_found(source: str, expected: set[str]) -> None:
-    assert modules_imported("here", ast.parse(source)) == expected
+    assert set(imported(ast.parse(source))) == expected

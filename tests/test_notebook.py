@@ -6,8 +6,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from engine import ROOT
 from nbclient import NotebookClient
+from support.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "crawler_tutorial.ipynb"
 

@@ -16,8 +16,21 @@ PLAIN = ROOT / "dicom_data" / "mr_spine"
 NEVER = [
     *("pydicom", "PIL", "imagecodecs", "openjpeg", "nibabel", "scipy", "matplotlib", "pandas", "pyarrow", "xlsxwriter"),
     *("tqdm", "psutil", "ssl", "http", "email", "urllib.request", "tarfile", "zstandard"),
-    *("crawler.codecs", "crawler.display", "crawler.sinks.video", "crawler.sinks.waveform", "crawler.quality"),
-    *("crawler.tabular.grid", "crawler.preview", "crawler.earlier", "crawler.sample", "crawler.schema"),
+    *(
+        "crawler.pixels.codecs",
+        "crawler.display.render",
+        "crawler.sinks.video",
+        "crawler.sinks.waveform",
+        "crawler.quality.measures",
+    ),
+    *(
+        "crawler.tables.grid",
+        "crawler.tables.metadata",
+        "crawler.dryrun",
+        "crawler.compat",
+        "crawler.sample",
+        "crawler.config.schema",
+    ),
 ]
 
 
@@ -39,7 +52,7 @@ def of_run(tmp_path: Path, workers: int, **sections: object) -> set[str]:
     }
     settings = tmp_path / "config.yml"
     settings.write_text(yaml.safe_dump(document))
-    return loaded(f"from crawler.cli import main\nassert main([{str(settings)!r}, '-q']) == 0")
+    return loaded(f"from crawler.cli.main import main\nassert main([{str(settings)!r}, '-q']) == 0")
 
 
 @pytest.mark.parametrize("workers", [0, 1])

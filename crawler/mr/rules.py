@@ -14,10 +14,10 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from crawler.config.checking import check, parse
+from crawler.config.yaml_nodes import Problem
 from crawler.errors import ConfigError
 from crawler.mr.words import Matcher
-from crawler.nodes import Problem
-from crawler.typed import check, parse
 
 # Beside the package, in a checkout and when installed (pyproject.toml packs dicom_tags/ with crawler/).
 RULES_FILE = Path(__file__).parents[2] / "dicom_tags" / "mr_clean.json"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
-from crawler.sections import ImageSection, VideoFormat, VideoSection
+from crawler.config.sections import ImageSection, VideoFormat, VideoSection
 from crawler.sinks.base import FileSubject, LayoutSubject, Sink, Target, require
 
 __all__ = [

@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import xxhash
 
+from crawler.display.renderer import Renderer
 from crawler.errors import CrawlerError, OutputError, SinkError, StopError
 from crawler.model import Frame, Instance, Layout, Product, Scan
-from crawler.renderer import Renderer
 
 Json = str | int | float | bool | None
 Per = Literal["file", "layout"]

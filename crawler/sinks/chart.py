@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from crawler.waveforms import Group
+from crawler.dicom.waveforms import Group
 
 if TYPE_CHECKING:
     from PIL import Image

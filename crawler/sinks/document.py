@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 
-from crawler.bulk import DataSet, open_bulk
-from crawler.dataset.elements import Element
+from crawler.dicom.bulk import DataSet, open_bulk
+from crawler.dicom.elements import Element
 from crawler.errors import PixelError
 from crawler.model import Instance, Product
 from crawler.sinks.base import Target, discard, writing

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from crawler.display.renderer import Renderer
 from crawler.errors import SinkError
 from crawler.model import Frame, Layout, Product
-from crawler.renderer import Renderer
 from crawler.sinks.base import Order, Per, Target, discard, writing
 from crawler.sinks.picture import encode
-from crawler.sketches import Index, Sketch, sketch_of
+from crawler.sinks.thumbnail import Index, Sketch, sketch_of
 
 EXTENSION = ".png"
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from crawler.encoded import copy_stream
 from crawler.errors import SinkError
 from crawler.model import Frame, Product
+from crawler.pixels.video import copy_stream
 from crawler.sinks.base import FileSubject, Order, Per, Target, discard, writing
 from crawler.sinks.cine import FAST_START, check_rate, rate_of
 from crawler.sinks.ffmpeg import PLAIN, find_program, local, probe, run

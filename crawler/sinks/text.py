@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
-from crawler.dataset.dictionary import KeyStyle, key_for
+from crawler.dicom.dictionary import KeyStyle, key_for
 from crawler.model import Product
 from crawler.sinks.base import Target, discard, writing
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crawler.dicom.waveforms import Group, is_audio, is_ecg, multiplex_groups
 from crawler.errors import SinkError
 from crawler.model import Instance, Product
 from crawler.sinks.base import Target, discard, writing
 from crawler.sinks.chart import DPI, draw_ecg, draw_lanes
-from crawler.waveforms import Group, is_audio, is_ecg, multiplex_groups
 
 _ROWS = 4096  # written at a time
 _LARGEST = 2**32 - 4096  # bytes; sizes in a WAV file have 32 bits, its header takes the rest

@@ -1,0 +1,102 @@
+"""What the commands share: flags, log, the lines of account, and how what stops a run becomes an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from crawler import __version__
+from crawler.cli.terminal import reasons, size_text
+from crawler.errors import ConfigError, StopError
+from crawler.ledger.summary import EXIT_INTERRUPTED, EXIT_STOPPED, Summary
+from crawler.paths import portable
+
+log = logging.getLogger("dme")
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; what stops it becomes one line and an exit code."""
+    try:
+        return command()
+    except StopError as error:
+        print(f"dme: {error}", file=sys.stderr)
+        return EXIT_STOPPED
+    except KeyboardInterrupt:
+        print("dme: stopped at once; run the same command again to go on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output left
+        sys.stdout = None
+        return EXIT_STOPPED
+
+
+def show(text: str) -> None:
+    """Print what a command has to say at its end."""
+    print(text)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that every command has."""
+    loud = parser.add_mutually_exclusive_group()
+    loud.add_argument("-v", "--verbose", action="store_true", help="say more")
+    loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--version", action="version", version=f"dme {__version__}")
+
+
+def count(text: str) -> int:
+    """Read a number from 0 on."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
+
+
+@contextmanager
+def logging_to(folder: str, inputs: Sequence[str], options: argparse.Namespace) -> Iterator[None]:
+    """Log to the terminal and to run.log in a folder; warnings of libraries never reach the terminal raw."""
+    warnings.simplefilter("ignore")  # they may quote values of elements; what matters is in the outcomes
+    console = logging.StreamHandler(sys.stderr)
+    console.setLevel(logging.ERROR if options.quiet else logging.INFO if options.verbose else logging.WARNING)
+    console.setFormatter(logging.Formatter("dme: %(message)s"))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        file = logging.FileHandler(os.path.join(folder, "run.log"), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{portable(folder)} cannot be written: {error.strerror}") from None
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    handlers: list[logging.Handler] = [console, file]
+    for handler in handlers:
+        log.addHandler(handler)
+    log.info("dme %s on %s", __version__, ", ".join(map(portable, inputs)))
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+def account_lines(summary: Summary) -> list[str]:
+    """Lines that say what became of every file."""
+    skipped, failed = sum(summary.skipped.values()), sum(summary.failed.values())
+    lines = ["", f"{'found':<10}{summary.found:>10,} files   {size_text(summary.bytes)}"]
+    lines.append(f"{'exported':<10}{summary.exported:>10,}")
+    lines.append(f"{'skipped':<10}{skipped:>10,}" + reasons(summary.skipped))
+    lines.append(f"{'failed':<10}{failed:>10,}" + reasons(summary.failed))
+    lines.append(
+        f"{summary.scans:,} scans, {summary.volumes:,} volumes; {summary.handled:,} files handled now,"
+        f" {max(0, summary.found - summary.handled):,} done before; {summary.seconds:.1f} s"
+    )
+    return lines
+
+
+def shown(path: str) -> str:
+    """A path as a person would type it here: relative when it lies below the current folder."""
+    here = os.getcwd()
+    return portable(os.path.relpath(path, here) if os.path.join(path, "").startswith(os.path.join(here, "")) else path)

@@ -1,0 +1,1 @@
+"""`run_crawler.py`: the files and rules of the earlier crawler, on this engine."""

@@ -1,0 +1,35 @@
+"""metadata_ID.csv and unreadable_files_ID.csv of `run_crawler.py`: one row a scan, one column an element.
+
+Columns are those of `dataset/flat.py`. A scan's row is that of its first file. Two passes, memory for one row.
+"""
+
+from __future__ import annotations
+
+import csv
+
+from crawler.compat.catalogue import Catalogue
+from crawler.dicom.flat import cells_of
+
+SCAN_ID, COUNT, REASON = "Scan ID", "No. DICOMs in scan", "Reason for failure"
+
+
+def write_metadata(catalogue: Catalogue, target: str) -> None:
+    """Write one line a stored scan; columns in the order in which the scans bring them."""
+    columns: dict[str, None] = {}
+    for _, row in catalogue.stored():
+        columns.update(dict.fromkeys(cells_of(row, "tag")))
+    with open(target, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([SCAN_ID, COUNT, *columns])
+        for entry, row in catalogue.stored():
+            cells = cells_of(row, "tag")
+            writer.writerow([entry.scan_id, entry.files, *(cells.get(column, "") for column in columns)])
+
+
+def write_unreadable(catalogue: Catalogue, target: str) -> None:
+    """Write one line a failed scan."""
+    with open(target, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([REASON, SCAN_ID, COUNT])
+        for entry in catalogue.failed():
+            writer.writerow([entry.reason, entry.scan_id, entry.files])

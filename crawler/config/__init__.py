@@ -1,0 +1,1 @@
+"""The YAML configuration: loading, checking, its schema, selection and column templates."""

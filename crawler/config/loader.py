@@ -1,0 +1,288 @@
+"""The configuration as frozen, typed sections: what the user asked for, with defaults filled in and paths resolved.
+
+A section that is present switches its output on; the section of an output that is off is None. Types, defaults and
+help of every key stand in `sections.py` and nowhere else; `checking.py` checks a document against them, and
+this module adds the rules that join several keys. It creates no folder and does not look whether the input exists.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, replace
+from operator import attrgetter
+from typing import Any
+
+import yaml
+
+from crawler.config import checking
+from crawler.config.sections import (
+    ConditionSection,
+    ConfigSection,
+    DicomSection,
+    EncodingArgsSection,
+    ImageSection,
+    LimitsSection,
+    MediaSection,
+    MetadataSection,
+    OutputSection,
+    PreviewSection,
+    QualitySection,
+    SelectSection,
+    ThresholdSection,
+    VideoSection,
+    VolumeSection,
+    key,
+)
+from crawler.config.yaml_nodes import Problem
+from crawler.dicom.dictionary import unknown_keyword
+from crawler.errors import ConfigError
+from crawler.paths import portable
+
+LARGEST_PREVIEW = 4096  # pixels: three planes side by side stay an ordinary picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a run shall do. Made by `load_config` or `Config.from_mapping`, which check it.
+
+    Attributes
+    ----------
+    source
+        Absolute path of the YAML file, or None.
+    text
+        Its text, verbatim up to a byte order mark, for the copy: to be written as UTF-8 without newline translation.
+    directory
+        The current directory at load, which relative paths start from.
+    """
+
+    num_workers: int = key(4, "worker processes; 0: none, run in this process", minimum=0, shapes=False)
+    output: OutputSection = key(OutputSection, "where outputs lie")
+    limits: LimitsSection = key(LimitsSection, "what one file may cost")
+    dicom: DicomSection = key(MISSING, "the input")
+    config: ConfigSection | None = key(None, "copy of the configuration")
+    metadata: MetadataSection | None = key(None, "rows and tables")
+    media: MediaSection | None = key(None, "where images and videos lie")
+    image: ImageSection | None = key(None, "stills")
+    video: VideoSection | None = key(None, "videos")
+    volume: VolumeSection | None = key(None, "arrays with geometry")
+    preview: PreviewSection | None = key(None, "a small picture of every array")
+    select: SelectSection | None = key(None, "what is exported; the rest keeps its row")
+    quality: QualitySection | None = key(None, "measures of every image, as columns")
+    source: str | None = None
+    text: str = ""
+    directory: str = field(default_factory=os.getcwd)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Config:
+        """Check a configuration given as Python mappings, as the YAML would be; a section of None is an empty one.
+
+        Raises
+        ------
+        ConfigError
+            With all problems, one a line.
+        """
+        document = checking.from_mapping(mapping, "configuration")
+        try:
+            text = yaml.safe_dump(document.data, sort_keys=False, allow_unicode=True)
+        except yaml.YAMLError:
+            raise ConfigError("configuration: holds a value that YAML cannot write") from None
+        return _assemble(document, None, text)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Absolute native paths of the input, in the order given."""
+        written = (self.dicom.dir,) if isinstance(self.dicom.dir, str) else self.dicom.dir
+        return tuple(_absolute(root, self.directory) for root in written)
+
+    @property
+    def output_dir(self) -> str:
+        """Absolute native path of the folder that relative outputs lie in."""
+        return _absolute(self.output.dir or "", self.directory)
+
+    @property
+    def metadata_path(self) -> str | None:
+        """Absolute native path of the JSON Lines file; None when there is none."""
+        return self.path(self.metadata.file) if self.metadata else None
+
+    @property
+    def media_dir(self) -> str | None:
+        """Absolute native path of the folder of images and videos; None when there are none."""
+        return self.path(self.media.dir) if self.media else None
+
+    @property
+    def volume_dir(self) -> str | None:
+        """Absolute native path of the folder of volumes; None when there are none."""
+        return self.path(self.volume.dir) if self.volume else None
+
+    @property
+    def preview_dir(self) -> str | None:
+        """Absolute native path of the folder of previews; None when there are none."""
+        return self.path(self.preview.dir) if self.preview else None
+
+    @property
+    def copy_path(self) -> str | None:
+        """Absolute native path of the copy, which may be `source` itself; None when there is none."""
+        return self.path(self.config.file) if self.config else None
+
+    @property
+    def templates_dir(self) -> str | None:
+        """Absolute native path of the folder of templates, an input; None when there are none."""
+        folder = self.metadata.templates if self.metadata else None
+        return None if folder is None else _absolute(folder, self.directory)
+
+    def path(self, relative: str) -> str:
+        """Absolute native path of an output; an absolute path stays, ``~`` is the home folder."""
+        return _absolute(relative, self.output_dir)
+
+    def outputs(self) -> dict[str, str]:
+        """Key path -> absolute native path of every output that is on."""
+        places = (self.metadata_path, self.copy_path, self.media_dir, self.volume_dir, self.preview_dir)
+        names = ("metadata.file", "config.file", "media.dir", "volume.dir", "preview.dir")
+        return {name: place for name, place in zip(names, places, strict=True) if place is not None}
+
+    def shaping(self) -> dict[str, object]:
+        """Key path -> JSON value of every key that shapes outputs, of the sections that are on.
+
+        Output paths are relative to the rows, so that a moved output tree still fits; the input is absolute.
+        """
+        home = os.path.dirname(self.path(self.metadata.file if self.metadata else "rows"))
+        values: dict[str, object] = {}
+        for one in checking.keys(Config):
+            if one.metadata.get("shapes", True) and getattr(self, one.path.partition(".")[0]) is not None:
+                values[one.path] = _json(attrgetter(one.path)(self))
+        for path, place in self.outputs().items():
+            if path in values:
+                one_drive = os.path.splitdrive(place)[0] == os.path.splitdrive(home)[0]
+                values[path] = portable(os.path.relpath(place, home) if one_drive else place)
+        values["dicom.dir"] = [portable(root) for root in self.roots]
+        return values
+
+
+def load_config(path: str | os.PathLike[str]) -> Config:
+    """Read and check a YAML configuration.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is not YAML, or says what cannot be: one line a problem, as
+        ``file:line: key = value: what is expected``.
+    """
+    native = os.fsdecode(path)
+    name = portable(native)
+    try:
+        with open(native, "rb") as file:
+            raw = file.read()
+        text = raw.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{name}:{line}: not UTF-8 text") from None
+    return _assemble(checking.parse(text, name), os.path.abspath(native), text)
+
+
+def _assemble(document: checking.Document, source: str | None, text: str) -> Config:
+    """Check, switch on what belongs together, and apply the rules that join several keys."""
+    config = replace(checking.check(Config, document), source=source, text=text)
+    if config.media and not config.image and not config.video:
+        config = replace(config, image=ImageSection(), video=VideoSection())
+    elif not config.media and (config.image or config.video):
+        config = replace(config, media=MediaSection())
+    elif not config.media and config.metadata and config.metadata.text:  # texts lie there, and nothing else does
+        config = replace(config, media=MediaSection(documents=False, waveforms=False))
+    problems = [*_contradictions(config), *_collisions(config)]
+    if problems:
+        raise document.error(problems)
+    return config
+
+
+def _contradictions(config: Config) -> Iterator[Problem]:
+    window = config.image.window if config.image else "auto"
+    if isinstance(window, tuple) and window[1] <= 0:  # PS3.3 C.11.2.1.2, C.11.2.1.3.2: the width is positive
+        yield Problem(("image", "window"), "expected a width above 0", list(window))
+    args = config.video.save_method_kwargs.encoding_args if config.video else EncodingArgsSection()
+    if args.bit_rate is not None and "crf" in args.options:  # x264 would ignore the bit rate without a word
+        path = ("video", "save_method_kwargs", "encoding_args", "bit_rate")
+        yield Problem(path, "excludes options.crf; write options: {} to drop its default", args.bit_rate)
+    if config.volume and {"nifti", "nii"} <= {*config.volume.formats}:  # .json, .bval, .bvec have the same names
+        yield Problem(("volume", "formats"), "choose nifti or nii: both write the same sidecars", config.volume.formats)
+    if config.preview and config.preview.size > LARGEST_PREVIEW:
+        yield Problem(("preview", "size"), f"expected at most {LARGEST_PREVIEW}", config.preview.size)
+    if config.quality:
+        yield from _wrong_quality(config.quality)
+    for keyword, condition in config.select.where.items() if config.select else ():
+        wrong = _wrong_condition(keyword, condition)
+        if wrong:
+            yield Problem(("select", "where", keyword), wrong)
+
+
+def _wrong_quality(section: QualitySection) -> Iterator[Problem]:
+    if section.share > 1:
+        yield Problem(("quality", "share"), "expected at most 1", section.share)
+    for modality in section.thresholds:
+        if not re.fullmatch(r"[A-Z0-9_]{1,16}", modality):  # a code string (PS3.5 6.2), as modalities are written
+            yield Problem(("quality", "thresholds", modality), "expected a modality in capitals, such as CT")
+
+
+def _wrong_condition(keyword: str, condition: ConditionSection) -> str:
+    """What is wrong with a condition on an element; empty when it is good."""
+    if unknown := unknown_keyword(keyword):
+        return unknown
+    if condition == ConditionSection():
+        return "expected any of equals, one_of, range, regex"
+    if condition.range is not None:
+        low, high = condition.range
+        if low is None and high is None:
+            return "range: expected one bound at least"
+        if low is not None and high is not None and (isinstance(low, str) != isinstance(high, str) or low > high):  # type: ignore[operator]
+            return "range: expected two numbers or two texts, the lower one first"
+    try:
+        re.compile(condition.regex or "")
+    except re.error as error:
+        return f"regex: {error}"
+    return ""
+
+
+def _collisions(config: Config) -> Iterator[Problem]:
+    """Inputs that overlap, and outputs that would lie on an input, on a file, or on the configuration."""
+    if any(re.fullmatch(r"<.*>", os.path.basename(root)) for root in config.roots):
+        return  # a template not filled in, as in the manual of the DICOM Media Exporter: no run will find its input
+    roots = [_identity(root) for root in config.roots]
+    for i, root in enumerate(roots):
+        if any(_within(root, other) or _within(other, root) for other in roots[:i]):
+            yield Problem(("dicom", "dir", i), "overlaps with an earlier folder, its files would count twice", root)
+    taken = [("dicom.dir", root) for root in roots]
+    taken += [("this file", _identity(config.source))] if config.source else []
+    for name, output in config.outputs().items():
+        place = _identity(output)
+        for other, there in taken:
+            if {name, other} in ({"media.dir", "volume.dir"}, {"config.file", "this file"}):
+                continue  # the two folders may be one, and the copy may be the configuration itself
+            over_file = other.endswith("file") and _within(place, there)
+            if place == there or over_file or (name.endswith("file") and _within(there, place)):
+                yield Problem(tuple(name.split(".")), f"lies where {other} lies", attrgetter(name)(config))
+        taken.append((name, place))
+
+
+def _json(value: object) -> object:
+    """A value of a key as JSON gives it back."""
+    if isinstance(value, ConditionSection | ThresholdSection):
+        return {name: _json(item) for name, item in asdict(value).items() if item is not None}
+    if isinstance(value, Mapping):
+        return {name: _json(item) for name, item in value.items()}
+    return [_json(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _absolute(path: str, start: str) -> str:
+    return os.path.abspath(os.path.join(start, os.path.expanduser(path)))
+
+
+def _identity(path: str) -> str:
+    """A text that two names of one place share."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _within(inner: str, outer: str) -> bool:
+    return inner == outer or inner.startswith(os.path.join(outer, ""))

@@ -1,0 +1,313 @@
+"""The sections of the configuration: every key with its type, default and help, and how its value is read.
+
+Rules that join several keys, paths and files are `config.py`'s. A key marked ``shapes: False`` changes how a run goes,
+not what it writes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
+from typing import Any, Literal
+
+from crawler.dicom.dictionary import tag_for
+from crawler.dicom.vocabulary import keywords
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Z]*)", re.ASCII | re.IGNORECASE)
+ORDERS = ("auto", "none", "time", "trigger_time", "phase", "b", "te", "echo", "ti", "fa")
+A_SIZE = "a size of at least one byte, such as 4GB, 512 MB or 1GiB"
+
+
+def read_size(written: object) -> object:
+    """Bytes of a text such as "4GB", "512 MB", "1.5GiB" (GB is 10^9, GiB is 2^30), else ValueError.
+
+    Anything but text comes back unchanged, for the check of its type.
+    """
+    if not isinstance(written, str):
+        return written
+    match = _SIZE.fullmatch(written.strip())
+    if match is None or match[2].upper() not in _UNITS:
+        raise ValueError(A_SIZE)
+    from decimal import Decimal
+
+    return int(Decimal(match[1]) * _UNITS[match[2].upper()])
+
+
+def read_extension(written: object) -> object:
+    """A file name extension in lower case with its dot; anything but text unchanged."""
+    return "." + written.lower().removeprefix(".") if isinstance(written, str) and written else written
+
+
+def read_video_extension(written: object) -> object:
+    """As `read_extension`, of one or a list; "frames" is a folder and no extension."""
+    if isinstance(written, list):
+        return [read_video_extension(item) for item in written]
+    if isinstance(written, str) and written.lower().removeprefix(".") == "frames":
+        return "frames"
+    return read_extension(written)
+
+
+def read_image_extension(written: object) -> object:
+    """As `read_extension`; ValueError unless Pillow writes both grey and colour in that format."""
+    extension = read_extension(written)
+    if not isinstance(extension, str):
+        return extension
+    import difflib
+
+    from PIL import Image  # slow to load, and needed by this section only
+
+    formats = Image.registered_extensions()
+    if extension in formats and _is_writable(formats[extension]):
+        return extension
+    near = [e for e in difflib.get_close_matches(extension, formats, n=9, cutoff=0.5) if _is_writable(formats[e])]
+    near.sort(key=lambda known: sorted(known) != sorted(extension))  # two letters swapped is the commonest slip
+    raise ValueError(f"an image extension that Pillow writes{f'; nearest: {near[0]}' if near else ''}")
+
+
+def _is_writable(name: str) -> bool:
+    """Whether a Pillow format takes pictures; asked by writing, as some formats are registered without a writer."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # still writable
+            for mode in ("L", "RGB"):
+                Image.new(mode, (16, 16)).save(io.BytesIO(), format=name)  # 16: the smallest size of an icon
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def read_texts(written: object) -> object:
+    """A mapping with its numbers as text, as a command line takes them: ``crf: 17`` is ``crf: "17"``."""
+    if not isinstance(written, Mapping):
+        return written
+    # The sign turns true into 1 and leaves numbers as they are.
+    return {name: str(+item) if isinstance(item, int | float) else item for name, item in written.items()}
+
+
+def read_order(written: object) -> object:
+    """An axis, or the keyword of a public element; ValueError names the nearest of both."""
+    if not isinstance(written, str) or written in ORDERS or tag_for(written) is not None:
+        return written
+    import difflib
+
+    near = difflib.get_close_matches(written, [*ORDERS, *keywords()], n=1)
+    raise ValueError(f"{', '.join(ORDERS)} or a DICOM keyword{f'; nearest: {near[0]}' if near else ''}")
+
+
+_SIZE_RULES: dict[str, Any] = {"read": read_size, "expects": A_SIZE, "minimum": 1, "shapes": False}
+
+
+def key(default: Any, help_line: str, **rules: Any) -> Any:
+    """A dataclass field that is a key of the document: `rules` as in `typed.py`; a callable makes the default."""
+    made: dict[str, Any] = {"default_factory" if callable(default) else "default": default}
+    return field(**made, metadata={"help": help_line, **rules})
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSection:
+    """Where outputs lie."""
+
+    dir: str | None = key(None, "folder of relative outputs and of the run's own files; else the current", shapes=False)
+    report: bool = key(True, "whether to write report.html, a page about the run", shapes=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSection:
+    """What one file may cost; enforced on workers."""
+
+    seconds: float = key(120.0, "time for one file, seconds", above=0, shapes=False)
+    memory: int = key(4 * 10**9, "memory of one worker, bytes", **_SIZE_RULES)
+    pixels: int = key(2 * 10**9, "decoded size of one frame, bytes", **_SIZE_RULES)
+
+
+@dataclass(frozen=True, slots=True)
+class DicomSection:
+    """The input."""
+
+    dir: str | tuple[str, ...] = key(MISSING, "folder, or list of folders", expects="a folder or a list", min_items=1)
+    recursive: bool = key(True, "whether to look into subfolders")
+    group: Literal["folder", "tree"] = key(
+        "folder", "folder: the files of a scan lie in one folder; tree: anywhere below the root, as in a PACS's storage"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSection:
+    """The copy of the configuration."""
+
+    file: str = key("config.yml", "copy of this file, kept for reproducibility", shapes=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataSection:
+    """One row per DICOM file."""
+
+    file: str = key("metadata.jsonl", "JSON Lines file, one object per DICOM file")
+    append: bool = key(True, "true: resume; false: an existing file is an error", shapes=False)
+    keys: Literal["keyword", "name", "tag"] = key(
+        "keyword", "keyword: PatientName; name: Patient's Name; tag: (0010,0010)"
+    )
+    text: bool = key(False, "whether to write each header as a text, beside the media")
+    tables: tuple[Literal["csv", "parquet", "xlsx"], ...] = key(("csv",), "tables of the rows", shapes=False)
+    columns: Literal["nested", "flat"] = key(
+        "nested", "of tables; nested: a key of the rows each; flat: an element each, Name (gggg,eeee)", shapes=False
+    )
+    templates: str | None = key(None, "folder of lists of keywords, a table for each modality", shapes=False)
+    mr_clean: bool = key(False, "whether to add a table of MR series with normalised columns", shapes=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionSection:
+    """What an element must be. Of several values one must fit; of several conditions all."""
+
+    equals: str | int | float | None = key(None, "this value")
+    one_of: tuple[str | int | float, ...] | None = key(None, "one of these values", min_items=1)
+    range: tuple[str | float | None, str | float | None] | None = key(None, "[least, most], null for no bound")
+    regex: str | None = key(None, "a regular expression that is found in the text")
+
+
+@dataclass(frozen=True, slots=True)
+class SelectSection:
+    """What is exported; the rest keeps its row."""
+
+    modality: tuple[str, ...] | None = key(None, "modalities to export; null: all", min_items=1)
+    min_files: int = key(1, "fewest files of a scan; an object of many frames counts as many", minimum=1)
+    derived: bool = key(True, "whether to export derived images")
+    where: Mapping[str, ConditionSection] = key(dict, "conditions on elements, by keyword")
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdSection:
+    """What images of one modality are judged by; null: as built in (`quality.py`)."""
+
+    dynamic_range: float | None = key(None, "least range between two percentiles, modality units", minimum=0)
+    contrast: float | None = key(None, "least standard deviation, modality units", minimum=0)
+    unique_ratio: float | None = key(None, "least share of distinct values", minimum=0)
+    under_exposure: float | None = key(None, "greatest share of nearly black content", minimum=0)
+    over_exposure: float | None = key(None, "greatest share of nearly white content", minimum=0)
+    inverted: float | None = key(None, "how much brighter than the middle a white edge may be", minimum=0)
+    mask_levels: float | None = key(None, "so many distinct values or fewer make a mask", minimum=0)
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySection:
+    """Measures of every image, as columns; no pixel is changed."""
+
+    share: float = key(0.3, "low is a file, or a series, with more than this share of low frames, or files", minimum=0)
+    thresholds: Mapping[str, ThresholdSection] = key(dict, "by modality, over the built-in ones")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSection:
+    """Where images and videos lie."""
+
+    dir: str = key("media", "folder of images and videos, which mirrors the input tree")
+    overwrite: bool = key(False, "whether to write over files that no earlier run made", shapes=False)
+    documents: bool = key(True, "whether encapsulated documents are written as files: PDF, CDA, STL, OBJ, MTL")
+    waveforms: bool = key(True, "whether waveforms are written: sound as WAV, others as CSV and PNG")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSaveSection:
+    """How Pillow saves."""
+
+    pil_writer_params: Mapping[str, object] = key(dict, "parameters of Pillow's writer of this format")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSection:
+    """Stills."""
+
+    extension: str = key(".png", "image format, by any extension that Pillow writes", read=read_image_extension)
+    bits: Literal[8, 16] = key(16, "bits of a grey value, where the format holds them")
+    window: Literal["auto", "dicom", "full", "series"] | int | tuple[float, float] = key(
+        "auto",
+        "auto; dicom: the file's own; a number: that one of them; series: one range for all; full: all values; or "
+        "[center, width]",
+        expects="auto, dicom, full, series, the number of a window, or [center, width]",
+        minimum=1,
+    )
+    overlays: bool = key(False, "whether overlay planes are drawn into images and videos")
+    crop: Literal["none", "us_region"] = key(
+        "none", "us_region: ultrasound to its regions, without the banner; stills and videos"
+    )
+    save_method_kwargs: ImageSaveSection = key(ImageSaveSection, "how images are saved")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingArgsSection:
+    """What the video encoder is told."""
+
+    pix_fmt: str = key("yuv420p", "pixel format of the encoded video")
+    options: Mapping[str, str] = key(lambda: {"crf": "17"}, "options of the encoder, by name", read=read_texts)
+    bit_rate: int | None = key(None, "bits per second, in place of options.crf", minimum=1)
+    gop_size: int | None = key(None, "most frames from one key frame to the next", minimum=1)
+    profile: str | None = key(None, "profile of the encoder")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSaveSection:
+    """How videos are encoded."""
+
+    encoding_format: str = key("h264", "encoding format given to ffmpeg")
+    encoding_args: EncodingArgsSection = key(EncodingArgsSection, "what the encoder is told")
+
+
+VideoFormat = Literal[".mp4", ".gif", "frames"]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSection:
+    """Multi-frame objects as videos."""
+
+    extension: VideoFormat | tuple[VideoFormat, ...] = key(
+        ".mp4",
+        "video format, or a list; frames: a folder of pictures",
+        read=read_video_extension,
+        expects=".mp4, .gif, frames or a list of them",
+        min_items=1,
+    )
+    fps: Literal["auto"] | float = key("auto", "frames per second; auto: as the file says, else 30", above=0)
+    series: bool = key(False, "whether a stack of slices becomes a video, too")
+    save_method_kwargs: VideoSaveSection = key(VideoSaveSection, "how videos are encoded")
+
+    @property
+    def formats(self) -> tuple[VideoFormat, ...]:
+        """What `extension` asks for, as a list."""
+        return self.extension if isinstance(self.extension, tuple) else (self.extension,)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSection:
+    """Arrays with geometry."""
+
+    dir: str = key("volumes", "folder of volumes, which mirrors the input tree")
+    formats: tuple[Literal["hdf5", "nifti", "nii", "npz", "metaimage", "mhd", "mat"], ...] = key(
+        ("hdf5",), "file formats", min_items=1
+    )
+    values: Literal["modality", "stored"] = key("modality", "modality: rescaled (HU in CT); stored: as in the file")
+    irregular: Literal["split", "keep", "refuse"] = key("split", "what becomes of slices that form no regular volume")
+    order: str = key(
+        "auto",
+        "axis beside the slices: auto, none, time, trigger_time, phase, b, te, echo, ti, fa, or a keyword",
+        read=read_order,
+    )
+
+    @property
+    def keyword(self) -> str:
+        """The element that `order` names; empty when it names an axis."""
+        return "" if self.order in ORDERS else self.order
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewSection:
+    """A small picture of every array."""
+
+    dir: str = key("previews", "folder of previews, which mirrors the input tree")
+    size: int = key(256, "longer edge of one plane, pixels, up to 4096", minimum=64)

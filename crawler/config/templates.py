@@ -1,0 +1,107 @@
+"""Lists of keywords, one JSON file a modality, that choose the columns of that modality's table.
+
+A template `ct.json` is a list of DICOM keywords, in the order of its columns, meant to be edited. Its name is the
+modality that it is for; a few modalities without a list of their own share a neighbour's. This module reads and checks
+templates and knows nothing of tables.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crawler.dicom.dictionary import unknown_keyword
+from crawler.errors import ConfigError
+from crawler.paths import portable
+
+# Defined terms of (0008,0060) *Modality* (PS3.3 C.7.3.1.1.1) that go with another one's list. DR is none of them, but
+# is found in files.
+NEIGHBOURS = {"dx": ("CR", "DR", "IO", "PX"), "us": ("IVUS",), "xa": ("RF",)}
+OTHERS = ("mr_clean.json",)  # rules of `mr_clean.py`, which lie in the same folder
+_NAME = re.compile(r"[a-z0-9_]{1,16}")  # a code string has up to 16 characters (PS3.5 6.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The columns of a modality's table.
+
+    Attributes
+    ----------
+    name
+        Stem of its file: "ct".
+    modalities
+        Values of *Modality* whose rows it shows.
+    keywords
+        DICOM keywords, in the order of columns.
+    """
+
+    name: str
+    modalities: frozenset[str]
+    keywords: tuple[str, ...]
+
+
+def load_templates(folder: str) -> tuple[Template, ...]:
+    """Read and check every template of a folder, by name.
+
+    Raises
+    ------
+    ConfigError
+        There is none, or one is not what it should be: one line a problem, with file and line, and for a word that is
+        no keyword the nearest one.
+    """
+    try:
+        files = sorted(path for path in Path(folder).iterdir() if path.suffix == ".json" and path.name not in OTHERS)
+    except OSError as error:
+        raise ConfigError(f"metadata.templates: {portable(folder)} cannot be read: {error.strerror}") from None
+    if not files:
+        raise ConfigError(f"metadata.templates: {portable(folder)} holds no template, such as ct.json")
+    problems: list[str] = []
+    lists = {path.stem: _keywords(path, problems) for path in files}
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return tuple(Template(name, _modalities(name, lists), keywords) for name, keywords in lists.items())
+
+
+def _modalities(name: str, known: dict[str, tuple[str, ...]]) -> frozenset[str]:
+    """Its own, and its neighbours' that have no list."""
+    return frozenset([name.upper(), *(code for code in NEIGHBOURS.get(name, ()) if code.lower() not in known)])
+
+
+def _keywords(path: Path, problems: list[str]) -> tuple[str, ...]:
+    """The words of a file; what is wrong with them goes to `problems`."""
+    name = portable(str(path))
+    if not _NAME.fullmatch(path.stem):
+        problems.append(f"{name}: the name of a template is a modality in lower case, such as ct.json")
+        return ()
+    try:
+        text = path.read_text("utf-8")
+        words = json.loads(text)
+    except OSError as error:
+        problems.append(f"{name}: cannot be read: {error.strerror}")
+        return ()
+    except UnicodeDecodeError:
+        problems.append(f"{name}: not UTF-8 text")
+        return ()
+    except json.JSONDecodeError as error:
+        problems.append(f"{name}:{error.lineno}: not valid JSON: {error.msg}")
+        return ()
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        problems.append(f"{name}:1: expected a list of DICOM keywords")
+        return ()
+    problems += (f"{name}:{_line(text, word)}: {json.dumps(word)}: {wrong}" for word, wrong in _wrong(words))
+    return tuple(words)
+
+
+def _wrong(words: list[Any]) -> list[tuple[str, str]]:
+    """(word, what is wrong with it)."""
+    twice = [(word, "given twice") for number, word in enumerate(words) if word in words[:number]]
+    unknown = ((word, unknown_keyword(word)) for word in words)
+    return twice + [(word, wrong) for word, wrong in unknown if wrong]
+
+
+def _line(text: str, word: str) -> int:
+    """Line, from 1, of the last place of a word: of one that is given twice the one too many."""
+    return text.count("\n", 0, max(0, text.rfind(json.dumps(word)))) + 1

@@ -1,0 +1,100 @@
+"""What was worked out of one header, for those that are like it (`mould.py`).
+
+Most of what a header means follows from elements that are the same all through a series. A memory keeps what a function
+of fields gave, with the elements that it asked for, and gives it again as long as they are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from typing import Any, TypeVar
+
+from crawler.dicom.dictionary import KeyStyle
+from crawler.dicom.fields import Fields, Name
+from crawler.dicom.record import Record
+
+T = TypeVar("T")
+Work = Callable[[Fields], T]
+
+_TRIES = 4
+"""Headers in a row for which it was worked out in vain, after which a function is asked every time."""
+
+
+class Memory:
+    """What functions gave.
+
+    Parameters
+    ----------
+    varying
+        Keys of the elements in which headers differ; it may grow. All headers have the same keys.
+    """
+
+    def __init__(self, varying: Set[str]) -> None:
+        self._varying = varying
+        self._known: dict[Work[Any], _Known] = {}
+
+    def recall(self, work: Work[T], record: Record, style: KeyStyle) -> T:
+        """Return what `work` gives for the fields of a record."""
+        known = self._known.get(work)
+        if known is None:
+            known = self._known[work] = _Known()
+        elif known.holds(record, self._varying):
+            known.misses = 0
+            return known.result  # type: ignore[no-any-return]
+        if known.misses > _TRIES:
+            return work(Fields(record, style))
+        known.misses += 1
+        fields = _Watched(record, style)
+        known.result = work(fields)
+        known.asked, known.compared = fields.asked, -1
+        return known.result  # type: ignore[no-any-return]
+
+
+class _Known:
+    """What one function gave last, and for what."""
+
+    __slots__ = ("asked", "compared", "misses", "result", "watched")
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+        self.compared = -1  # how many keys varied when `watched` was made
+        self.watched: list[tuple[str, str]] = []
+        self.misses = 0
+        self.result: Any = None
+
+    def holds(self, record: Record, varying: Set[str]) -> bool:
+        """Whether all that was asked for is as it was. By `repr`, since 0.0 equals -0.0, and 1 equals 1.0."""
+        if self.compared != len(varying):
+            self.compared = len(varying)
+            self.watched = [(key, repr(value)) for key, value in self.asked.items() if key in varying]
+        return all(repr(record.get(key)) == value for key, value in self.watched)
+
+
+class Recalling(Fields):
+    """The fields of a header that has a memory."""
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, record: Record, style: KeyStyle, memory: Memory) -> None:
+        super().__init__(record, style)
+        self._memory = memory
+
+    def recall(self, work: Work[T]) -> T:
+        """As `Fields.recall`."""
+        return self._memory.recall(work, self._record, self._style)
+
+
+class _Watched(Fields):
+    """Fields that note what they are asked for: keys with values. Whether there is an element is always the same."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self, record: Record, style: KeyStyle) -> None:
+        super().__init__(record, style)
+        self.asked: dict[str, Any] = {}
+
+    def value(self, name: Name) -> Any:
+        """As `Fields.value`."""
+        key = self._key(name)
+        value = self.asked[key] = self._record.get(key)
+        return value

@@ -1,0 +1,317 @@
+"""What a header leaves for those that are like it: the next files of its series, which differ in a few values only.
+
+A mould holds the elements of the file that it was made from. Another file is compared with it in long stretches of
+bytes; only elements that differ are converted, and what differed once is converted in every file from then on, between
+stretches that do not change. A stretch costs one comparison of bytes, however many elements lie in it.
+
+It answers only for files in which the same elements follow each other in the same order, and in which whatever decides
+on the meaning of other elements (character set, sign, private creators, transfer syntax) is the same to the byte. So it
+gives what `walker.py` would give; every other file is `Unlike`, and is walked through.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from crawler.archives.streams import BLOCK
+from crawler.dicom.csa import is_looked_at
+from crawler.dicom.elements import UNDEFINED
+from crawler.dicom.fast.level import Level
+from crawler.dicom.fast.memory import Memory
+from crawler.dicom.fast.plans import Kind, Plan
+from crawler.dicom.fast.walker import META_AT, META_START, PREFIX_AT, Header, Logged, Short, Walker
+
+_DECIDING = (Kind.CHARACTER_SET, Kind.SIGN, Kind.IMAGE_TYPE, Kind.CREATOR)
+_META_GROUP = 0x0002
+_TRANSFER_SYNTAX = 0x00020010
+_HEAD = 12  # bytes, the longest: tag, VR, two reserved ones and a length of 32 bits (PS3.5 7.1.2)
+_LONG = 256  # bytes of a binary value from which on it is passed over; of the shorter ones most do not change
+
+_read_short, _read_long = struct.Struct("<H").unpack_from, struct.Struct("<L").unpack_from
+
+
+class Unlike(Exception):
+    """The file is not one that the mould fits. Never leaves `quick.py`."""
+
+
+class _Part(NamedTuple):
+    """An element of the file that the mould was made from.
+
+    Attributes
+    ----------
+    plain
+        Nothing but its value is asked for.
+    head
+        Tag and VR; in implicit VR the tag.
+    length_at, skip, read
+        Where behind the element's begin its length stands, and its value, and what reads the length.
+    raw
+        All of its bytes, as far as they were read.
+    fixed
+        Must be the same in all files.
+    kept
+        Is handed to `Walker.keep`, with its position.
+    loose
+        Is never part of a stretch: what is kept, and long binary values.
+    """
+
+    plain: bool
+    head: bytes
+    length_at: int
+    skip: int
+    read: Callable[[bytes, int], tuple[int]]
+    key: str
+    convert: Callable[[bytes, Sequence[str]], Any]
+    encodings: Sequence[str]
+    plan: Plan
+    raw: bytes
+    fixed: bool
+    kept: bool
+    loose: bool
+
+
+class _Step(NamedTuple):
+    """A stretch and the element behind it. Flat, so that the loop over steps asks no other object.
+
+    Attributes
+    ----------
+    stretch
+        Its bytes, and the head of the element.
+    size
+        Of the stretch without that head.
+    need
+        Bytes that have to be at hand before it is compared.
+    plain ... encodings
+        As in `part`.
+    part
+        The element; None behind the last one of the file meta information, and of the data set.
+    first
+        Number of the first element in the stretch.
+    """
+
+    stretch: bytes
+    size: int
+    need: int
+    plain: bool
+    length_at: int
+    skip: int
+    read: Callable[[bytes, int], tuple[int]]
+    key: str
+    convert: Callable[[bytes, Sequence[str]], Any]
+    encodings: Sequence[str]
+    part: _Part | None
+    first: int
+
+
+class Mould:
+    """What is left of a header that `walker` has read."""
+
+    __slots__ = ("_ending", "_implicit", "_kept", "_level", "_log", "_loose", "_memory", "_parts", "_record", "_steps",
+                 "_syntax", "_varying")  # fmt: skip
+
+    def __init__(self, walker: Walker, header: Header) -> None:
+        # The copy is made before anyone can change the record; the parts wait until a second file comes.
+        self._record, self._syntax = header.record.copy(), header.transfer_syntax
+        self._varying: set[str] = set()  # keys of parts that are loose
+        if header.pixel is not None:
+            self._varying.add(self._record.popitem()[0])  # the last; the end of another header adds its own
+        self._memory = Memory(self._varying)
+        # Elements on which others depend are the same in all files, so what was kept of them serves again.
+        self._kept = [element for element in header.kept if element.value is not None]
+        self._level, self._implicit, self._ending = walker.level, walker.implicit, walker.ending
+        self._log: list[Logged] = walker.log
+        self._parts: list[_Part] = []
+        self._loose: set[int] = set()  # numbers of parts that differed in some file
+        self._steps: list[_Step] = []
+
+    def read(self, walker: Walker, block: bytes) -> Header:
+        """Read another header.
+
+        Parameters
+        ----------
+        walker
+            Of that file, unused.
+        block
+            Begins the file.
+
+        Raises
+        ------
+        Unlike
+            The file is not like the first one.
+        Doubt
+            The careful way has to read it.
+        """
+        if not self._steps:
+            self._cut()
+        if not block.startswith(META_START, PREFIX_AT):
+            raise Unlike
+        record = self._record.copy()
+        level = self._level.alike(record)
+        walker.kept.extend(self._kept)
+        position, in_meta = META_AT, True
+        for step in self._steps:
+            stretch, size, need, plain, length_at, skip, read, key, convert, encodings, part, _ = step
+            if position + need > len(block):
+                block, position = walker.block_at(walker.base + position, need), 0
+            if block.startswith(stretch, position):
+                position += size
+                if plain and position + _HEAD <= len(block):
+                    start = position + skip
+                    after = start + read(block, position + length_at)[0]
+                    if after <= len(block):
+                        record[key] = convert(block[start:after], encodings) if after > start else None
+                        position = after
+                        continue
+            else:
+                block, position = self._compare(walker, block, position, step, level)
+            if part is not None:
+                block, position = self._element(walker, block, position, part, level)
+            elif in_meta:
+                in_meta = False
+                self._enter(walker, block, position, record)
+        return self._end(walker, block, position, level)
+
+    def _enter(self, walker: Walker, block: bytes, position: int, record: dict[str, Any]) -> None:
+        """Go over from file meta information, which must be as long as it says, to the data set."""
+        declared = record[self._parts[0].key]  # (0002,0000), which `META_START` has with four bytes
+        if walker.base + position != META_AT + _HEAD + declared:
+            raise Unlike
+        if self._implicit:
+            walker.set_implicit(block, position)
+
+    def _end(self, walker: Walker, block: bytes, position: int, level: Level) -> Header:
+        """End as the first header did: at pixel data, at padding, or with the file."""
+        if self._ending is None:
+            if walker.base + position != walker.size:
+                raise Unlike
+        else:
+            plan, head = self._ending
+            length_at, skip, read = _reading(plan, self._implicit)
+            if not block.startswith(head, position) or position + _HEAD > len(block):
+                raise Unlike
+            walker.end(plan, head, read(block, position + length_at)[0], position + skip, level)
+        return walker.header(level.record, self._syntax, self._memory)
+
+    def _compare(self, walker: Walker, block: bytes, position: int, step: _Step, level: Level) -> tuple[bytes, int]:
+        """Compare a stretch that differs, part by part, and learn which parts do; return block and position behind."""
+        number, left = step.first, step.size
+        while left:
+            part = self._parts[number]
+            size = len(part.raw)
+            if position + size + _HEAD > len(block):
+                block, position = walker.block_at(walker.base + position, size + _HEAD), 0
+            if block.startswith(part.raw, position):
+                position += size
+            else:
+                block, position = self._element(walker, block, position, part, level)
+                self._loose.add(number)
+                self._varying.add(part.key)
+                self._steps = []  # to be cut anew
+            number, left = number + 1, left - size
+        return block, position
+
+    def _element(self, walker: Walker, block: bytes, position: int, part: _Part, level: Level) -> tuple[bytes, int]:
+        """Read one element as `Walker` does; return block and position behind it."""
+        tag, _, kind, _, vr, convert = part.plan
+        if position + _HEAD > len(block):
+            block, position = walker.block_at(walker.base + position, _HEAD), 0
+            if len(block) < _HEAD:
+                raise Unlike
+        if part.fixed or not block.startswith(part.head, position):
+            raise Unlike
+        start = position + part.skip
+        length = part.read(block, position + part.length_at)[0]
+        after = start + length
+        open_end = length == UNDEFINED
+        passed = kind is Kind.BINARY and not open_end
+        if passed and walker.base + after > walker.size:
+            raise Unlike
+        if not passed and (open_end or after > len(block)):
+            size = len(part.raw) + BLOCK if open_end else after - position
+            if position + size > len(block):
+                offset = walker.base + position
+                block = walker.block_at(offset, size)
+                start, after, position = part.skip, part.skip + length, 0
+            if not open_end and after > len(block):
+                raise Unlike
+        value: Any
+        if passed:
+            value = {"vr": vr, "length": length} if length else None
+        elif kind is Kind.PLAIN:
+            value = convert(block[start:after], part.encodings) if length else None
+        elif kind is Kind.AMBIGUOUS:
+            value = walker.ambiguous(part.plan, block[start:after], level)
+        elif kind is Kind.SEQUENCE or (kind is Kind.BINARY and walker.is_sequence(part.plan)):
+            try:
+                value, after = walker.items(block, start, len(block) if open_end else after, open_end, level, tag)
+            except Short:
+                raise Unlike from None
+        else:
+            raise Unlike
+        if part.kept:
+            walker.keep(tag, length, start, None)
+        level.record[part.key] = value
+        return block, after
+
+    def _cut(self) -> None:
+        """Cut what was read into stretches and what lies between them."""
+        if not self._parts:
+            self._parts = [_part(logged, self._implicit, self._level.kept) for logged in self._log]
+            self._log = []
+            self._varying.update(part.key for part in self._parts if part.loose)
+        self._steps = []
+        data = next(number for number, part in enumerate(self._parts) if part.plan[0] >> 16 != _META_GROUP)
+        for begin, end in ((0, data), (data, len(self._parts))):
+            first = begin
+            for number in range(begin, end):
+                if self._parts[number].loose or number in self._loose:
+                    self._add(first, number, self._parts[number])
+                    first = number + 1
+            self._add(first, end, None)
+
+    def _add(self, first: int, end: int, part: _Part | None) -> None:
+        stretch = b"".join(one.raw for one in self._parts[first:end])
+        size = len(stretch)
+        ends = end == len(self._parts) and self._ending is None  # nothing follows in the file
+        need = size + (0 if ends else _HEAD)
+        of = part or self._parts[-1]
+        head = b"" if part is None else part.head
+        self._steps.append(
+            _Step(
+                stretch + head, size, need, part is not None and part.plain, of.length_at, of.skip, of.read, of.key,
+                of.convert, of.encodings, part, first,
+            )
+        )  # fmt: skip
+
+
+def _part(logged: Logged, implicit: bool, of_csa: bool) -> _Part:
+    block, position, after, plan, key, encodings = logged
+    tag, kind = plan[0], plan[2]
+    implicit = implicit and tag >> 16 != _META_GROUP
+    length_at, skip, read = _reading(plan, implicit)
+    fixed = kind in _DECIDING or tag == _TRANSFER_SYNTAX
+    kept = of_csa and is_looked_at(tag) and not fixed
+    return _Part(
+        plain=kind is Kind.PLAIN and not kept and not fixed,
+        head=block[position : position + (4 if implicit else 6)],
+        length_at=length_at,
+        skip=skip,
+        read=read,
+        key=key,
+        convert=plan[5],
+        encodings=encodings,
+        plan=plan,
+        raw=block[position:after],
+        fixed=fixed,
+        kept=kept,
+        loose=kept or after > len(block) or (kind is Kind.BINARY and after - position > _LONG),
+    )
+
+
+def _reading(plan: Plan, implicit: bool) -> tuple[int, int, Callable[[bytes, int], tuple[int]]]:
+    """Where an element's length stands, where its value begins, and what reads the length (PS3.5 7.1.2, 7.1.3)."""
+    if implicit:
+        return 4, 8, _read_long
+    return (8, 12, _read_long) if plan[1] else (6, 8, _read_short)

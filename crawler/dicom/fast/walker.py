@@ -1,0 +1,365 @@
+"""Header bytes to record in one pass over all elements, for files as they ought to be (`quick.py`).
+
+Explicit and implicit VR, little endian, with file meta information and ascending tags. It reads the file in blocks,
+passes over long binary values, and makes no object for an element. Whatever is not as it ought to be, legal or not, it
+does not judge: it raises `Doubt`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+from crawler.archives.streams import BLOCK
+from crawler.dicom.csa import MAX_BYTES, is_looked_at
+from crawler.dicom.dictionary import BINARY_VRS, KeyStyle, is_private, key_for
+from crawler.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, UNDEFINED, Element
+from crawler.dicom.fast.level import Level
+from crawler.dicom.fast.memory import Memory
+from crawler.dicom.fast.plans import Doubt, Kind, Plan, known_encodings, plans_of
+from crawler.dicom.record import PIXEL_REPRESENTATION, Record, next_key, numbers_of
+from crawler.dicom.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+_PLAIN, _BINARY, _SEQUENCE, _PRIVATE = Kind.PLAIN, Kind.BINARY, Kind.SEQUENCE, Kind.PRIVATE
+
+# Of an element, what tells its plan, and a length; in explicit VR a longer one may follow (PS3.5 7.1.2, 7.1.3).
+EXPLICIT_HEAD = struct.Struct("<6sH").unpack_from
+IMPLICIT_HEAD = struct.Struct("<4sL").unpack_from
+read_length = struct.Struct("<L").unpack_from
+
+PREFIX_AT, META_AT = 128, 132  # PS3.10 7.1
+META_START = b"DICM\x02\0\0\0UL\x04\0"  # up to the value of the group length, which comes first
+_ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+_DATA_SET = 0x00080000  # groups below it may stand before the character set that they use (DICOMDIR)
+_DEEPEST = 16  # levels; the deepest in the test data that is not an attack has 8
+_LARGEST = 1 << 26  # bytes of one element, above which a second attempt is not worth its memory
+_CSA_IMAGES = (b"MOSAIC", b"DIFFUSION")  # values of Image Type with which `csa.read_csa` looks further
+_GROWTH = 16  # of the block when an element does not end in it: an enhanced header has 0.1 to 10 MB, in one sequence
+
+
+Logged = tuple[bytes, int, int, Plan, str, Sequence[str]]
+"""An element of the data set as it was met: the block that it begins in, where it does, where it ends (maybe behind the
+block), its plan, its key, and the codecs of the character set."""
+
+
+class Header(NamedTuple):
+    """What a header holds.
+
+    Attributes
+    ----------
+    kept
+        The elements that `csa.read_csa` looks at, by far not all, with their values or with where they are.
+    pixel
+        The pixel element, when the header ends in one.
+    memory
+        Of the headers that this one is like, where it is.
+    """
+
+    record: Record
+    transfer_syntax: str
+    kept: list[Element]
+    pixel: Element | None
+    memory: Memory | None = None
+
+
+class Short(Exception):
+    """An item does not end in the bytes that were read."""
+
+
+class Walker:
+    """One header.
+
+    Parameters
+    ----------
+    stream
+        Seekable; left anywhere.
+    size
+        Bytes in the stream.
+    keys
+        Style of the record's keys.
+
+    Attributes
+    ----------
+    base
+        Position in the stream of the block's first byte.
+    held
+        Bytes of all further blocks, which the log keeps.
+    implicit
+        The data set is in implicit VR.
+    kept
+        What `Header.kept` will be.
+    log
+        What was met, in file order, without what lies in sequences: what `mould.py` learns from.
+    level
+        The data set's, as it is at its end.
+    ending
+        Plan and head of the element that ended the header, which is not in the log; None when the file ended.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_keys",
+        "_pixel",
+        "_plans",
+        "_read_head",
+        "_stream",
+        "base",
+        "ending",
+        "held",
+        "implicit",
+        "kept",
+        "level",
+        "log",
+        "size",
+    )  # fmt: skip
+
+    def __init__(self, stream: BinaryIO, size: int, keys: KeyStyle) -> None:
+        self._stream, self._keys, self.size = stream, keys, size
+        self._plans = plans_of(keys)
+        self._read_head = EXPLICIT_HEAD
+        self.implicit = False
+        self.base = self.held = 0
+        self._ended = False  # at pixel data, or at padding behind the data set
+        self.kept: list[Element] = []
+        self._pixel: Element | None = None
+        self.log: list[Logged] = []
+        self.level = Level({}, {})
+        self.ending: tuple[Plan, bytes] | None = None
+
+    def walk(self, block: bytes) -> Header:
+        """Read file meta information and data set; `block` begins the file. Raises `Doubt` where it may not judge."""
+        meta = Level({}, {})
+        record = meta.record
+        start = self._meta(block, meta)
+        declared = record.get(key_for("TransferSyntaxUID", self._keys))
+        syntax = declared.strip("\0 ") if isinstance(declared, str) else ""
+        if syntax in ("", DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian):
+            raise Doubt
+        if syntax == ImplicitVRLittleEndian:
+            self.set_implicit(block, start)
+        self.level = Level(record, meta.counts)
+        self._data(block, start, self.level)
+        if key_for("SOPClassUID", self._keys) not in record:
+            raise Doubt
+        return self.header(record, syntax)
+
+    def header(self, record: Record, syntax: str, memory: Memory | None = None) -> Header:
+        """What was read, with what was kept on the way."""
+        return Header(record, syntax, self.kept, self._pixel, memory)
+
+    def set_implicit(self, block: bytes, start: int) -> None:
+        """Read on in implicit VR; raises `Doubt` when the data set, at `start`, looks explicit all the same."""
+        self.implicit, self._read_head = True, IMPLICIT_HEAD
+        if all(0x40 < letter < 0x5B for letter in block[start + 4 : start + 6]):
+            raise Doubt
+
+    def block_at(self, offset: int, least: int) -> bytes:
+        """Read a block of at least so many bytes, unless the file ends before, from a position in the file."""
+        self.base = offset
+        self._stream.seek(offset)
+        block = self._stream.read(max(BLOCK, least))
+        self.held += len(block)
+        return block
+
+    def _meta(self, block: bytes, level: Level) -> int:
+        """Read the file meta information, when its length is the declared one; return the position behind it."""
+        length_at = PREFIX_AT + len(META_START)
+        if block[PREFIX_AT:length_at] != META_START:
+            raise Doubt
+        end = length_at + 4 + int.from_bytes(block[length_at : length_at + 4], "little")
+        if end + 8 > len(block) or block[end : end + 2] == b"\x02\0":
+            raise Doubt
+        if self._elements(block, META_AT, end, level) != end or level.last >> 16 != 0x0002:
+            raise Doubt
+        return end
+
+    def _data(self, block: bytes, position: int, level: Level) -> None:
+        """Read the data set up to the pixel data, in as many blocks as it takes."""
+        more = BLOCK
+        while True:
+            reached = self._elements(block, position, len(block), level)
+            offset = self.base + reached
+            if self._ended or offset == self.size:
+                return
+            if reached > position:
+                more = BLOCK
+            elif self.base + len(block) >= self.size or more > _LARGEST:
+                raise Doubt
+            else:
+                more *= _GROWTH
+            block, position = self.block_at(offset, more), 0
+
+    def _elements(self, block: bytes, position: int, end: int, level: Level) -> int:
+        """Add the elements between two positions to the level's record.
+
+        Returns
+        -------
+        int
+            Position behind the last one. At the top, that of the first element that `block` does not hold whole; it may
+            lie behind the block.
+
+        Raises
+        ------
+        Doubt
+            The careful way has to read the file.
+        Short
+            An item does not end in the block.
+        """
+        plans, record, last, read_head = self._plans, level.record, level.last, self._read_head
+        log = None if level.depth else self.log
+        final = end - 8  # no element is shorter than its tag and length
+        value: Any
+        while position <= final:
+            head, length = read_head(block, position)
+            tag, wide, kind, key, vr, convert = plan = plans[head]
+            start = position + 8
+            if wide:
+                start = position + 12
+                if start > end:
+                    break
+                length = read_length(block, position + 8)[0]
+            if tag <= last:
+                raise Doubt
+            if kind is _PRIVATE:
+                block_plans = level.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF)  # dictionary.creator_tag, inlined
+                if block_plans is None:
+                    block_plans = plans.of_creator("")
+                _, _, kind, key, vr, convert = plan = block_plans[head]
+                if level.kept and is_looked_at(tag):
+                    self.keep(tag, length, start, None)
+            after = start + length
+            if kind is _PLAIN:
+                if after > end:
+                    break
+                value = convert(block[start:after], level.encodings) if length else None
+            elif kind is _BINARY and length != UNDEFINED:
+                if after > end and (level.depth or self.base + after > self.size):
+                    break
+                value = {"vr": vr, "length": length} if length else None
+            elif kind is _SEQUENCE or kind is _BINARY:
+                if kind is _BINARY and not self.is_sequence(plan):
+                    raise Doubt
+                if length == UNDEFINED:
+                    after = end
+                elif after > end:
+                    break
+                try:
+                    value, after = self.items(block, start, after, length == UNDEFINED, level, tag)
+                except Short:
+                    if length != UNDEFINED:
+                        raise Doubt from None
+                    break
+            elif kind is Kind.ITEM_END:
+                if not level.delimited or length:
+                    raise Doubt
+                return start
+            elif kind is Kind.PIXELS or kind is Kind.PADDING:
+                if not level.depth:
+                    self.end(plan, head, length, start, level)
+                    break
+                if kind is Kind.PADDING or vr not in BINARY_VRS or length == UNDEFINED:
+                    raise Doubt
+                if after > end:
+                    break
+                value = {"vr": vr, "length": length} if length else None  # of an icon
+            elif after > end:
+                break
+            elif kind is Kind.AMBIGUOUS:
+                value = self.ambiguous(plan, block[start:after], level)
+            else:
+                if kind is Kind.CHARACTER_SET and -1 < last < _DATA_SET:
+                    raise Doubt
+                value = self._special(plan, block[start:after], level, start)
+            if key in record:
+                key = next_key(record, level.counts, key)
+            record[key] = value
+            if log is not None:
+                log.append((block, position, after, plan, key, level.encodings))
+            position, last = after, tag
+        level.last = last
+        if level.depth and (position < end or level.delimited):
+            raise Short
+        return position
+
+    def is_sequence(self, plan: Plan) -> bool:
+        """Whether undefined length makes a sequence of a value that would be binary: of unknown VR, in implicit VR."""
+        return self.implicit and (plan[4] == "UN" or is_private(plan[0]))
+
+    def items(
+        self, block: bytes, position: int, end: int, delimited: bool, level: Level, tag: int
+    ) -> tuple[list[Record], int]:
+        """Read the items of a sequence (PS3.5 7.5); return them, and the position behind the sequence."""
+        if level.depth >= _DEEPEST:
+            raise Doubt
+        records: list[Record] = []
+        while delimited or position < end:
+            start = position + 8
+            if start > end:
+                raise Short
+            mark, length = block[position : position + 4], int.from_bytes(block[position + 4 : start], "little")
+            if mark == _SEQUENCE_END and delimited and not length:
+                return records, start
+            if mark != _ITEM:
+                raise Doubt
+            open_end = length == UNDEFINED
+            after = end if open_end else start + length
+            if after > end:
+                raise Short
+            item = level.inside(tag, open_end)
+            position = self._elements(block, start, after, item)
+            records.append(item.record)
+        return records, position
+
+    def _special(self, plan: Plan, value: bytes, level: Level, start: int) -> Any:
+        """Value of an element on which the meaning of others depends."""
+        tag, _, kind, _, _, convert = plan
+        if kind is Kind.CHARACTER_SET:
+            level.encodings = known_encodings(value)
+        elif kind is Kind.SIGN:
+            level.signed = any(value)
+        elif kind is Kind.IMAGE_TYPE and not level.depth:
+            level.kept = any(word in value for word in _CSA_IMAGES)
+            self.keep(tag, len(value), start, value)
+        found = convert(value, level.encodings) if value else None
+        if kind is Kind.CREATOR:
+            if isinstance(found, list):
+                raise Doubt
+            level.creators[tag] = self._plans.of_creator((found or "").strip())
+            if level.kept and is_looked_at(tag):
+                self.keep(tag, len(value), start, value)
+        return found
+
+    def ambiguous(self, plan: Plan, value: bytes, level: Level) -> Any:
+        """Value of a VR that PS3.6 leaves open, as `record.vr_of` settles it (PS3.5 A.1)."""
+        tag, _, _, _, vr, _ = plan
+        if vr == "US or SS":
+            if not level.settled or tag < PIXEL_REPRESENTATION:
+                raise Doubt
+            vr = "SS" if level.signed else "US"
+        elif len(value) == 2:
+            vr = "US"
+        else:
+            return {"vr": "OW", "length": len(value)} if value else None
+        return numbers_of(tag, value, vr, little=True) if value else None
+
+    def keep(self, tag: int, length: int, start: int, value: bytes | None) -> None:
+        """Keep an element that `csa.read_csa` looks at; without a value where it lies."""
+        if length > MAX_BYTES:
+            raise Doubt
+        coding = IMPLICIT_LITTLE if self.implicit else EXPLICIT_LITTLE
+        self.kept.append(Element(tag, "", length, self.base + start, coding, value))
+
+    def end(self, plan: Plan, head: bytes, length: int, start: int, level: Level) -> None:
+        """End the header at pixel data, which are described, or at padding, which is not."""
+        self._ended = True
+        self.ending = plan, head
+        tag, _, kind, key, vr, _ = plan
+        if kind is Kind.PADDING:
+            return
+        if vr not in BINARY_VRS or key in level.record:
+            raise Doubt
+        known = None if length == UNDEFINED else length
+        coding = IMPLICIT_LITTLE if self.implicit else EXPLICIT_LITTLE
+        self._pixel = Element(tag, head[4:].decode("latin-1"), known, self.base + start, coding, None)
+        level.record[key] = {"vr": vr, "length": known} if length else None

@@ -1,0 +1,194 @@
+"""A `File` as seekable bytes, whatever it lies in: a folder, an archive, a compressed store.
+
+The only door to the input's bytes. It does not read headers: of a deflated file it finds where the data set begins,
+and no more. Members of archives come as `sources.archive` listed them; nothing is searched for here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from crawler.archives.members import archive_format
+from crawler.archives.quota import DEFLATE_MOST, QUOTA
+from crawler.archives.streams import BLOCK, Growing, Window, ZlibSource, buffered
+from crawler.dicom.elements import EXPLICIT_LITTLE, quiet_pydicom, walk
+from crawler.dicom.sniff import PREFIX, dataset_start
+from crawler.errors import HeaderError
+from crawler.model import File
+
+_CHUNK = 1 << 20  # bytes inflated at a time
+_IN_MEMORY = 64 << 20  # an inflated data set above this size goes to disk
+_PREAMBLE = 128  # bytes in front of the prefix, PS3.10 7.1
+_SIZE = 8
+
+
+def open_file(file: File) -> BinaryIO:
+    """Open a file of the input for reading.
+
+    Returns
+    -------
+    BinaryIO
+        Seekable and read-only; buffers one block. What is compressed (a member of a zip or .dcm.gz, an attachment of an
+        Orthanc store) is inflated no further than it is read.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened. A read of the stream raises it too: also where a compressed file turns out to be
+        damaged, see `streams.Growing`.
+    HeaderError
+        A member of an archive cannot be inflated, or is not there any more.
+    """
+    stream = _open(file)
+    try:
+        size = _attachment_size(stream)
+        if size is None:
+            return stream
+        stream.seek(_SIZE)
+        return buffered(Growing(ZlibSource(stream), size))
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _open(file: File) -> BinaryIO:
+    if file.member is None or file.spooled:
+        return open(file.spooled or file.native, "rb", buffering=BLOCK)
+    if file.start >= 0:
+        return buffered(Window(file.native, file.start, file.size))
+    if archive_format(file.native) == ("gz", "gz"):
+        import gzip
+
+        return buffered(Growing(gzip.open(file.native), file.size))
+    from crawler.archives.zips import DAMAGE, shelf
+
+    try:
+        return buffered(shelf.take(file.native).open(file.member))
+    except DAMAGE as error:
+        raise HeaderError("damaged archive", "it changed since its members were listed") from error
+
+
+def _attachment_size(stream: BinaryIO) -> int | None:
+    """Return the inflated size of a compressed attachment; None for any other file. The stream's position is lost.
+
+    Orthanc stores files, with StorageCompression, as their size (uint64, little endian) and a zlib stream (its
+    ZlibCompressor.cpp, "prefix with uncompressed size"). They have no name and no mark of their own, so what does not
+    inflate that way is taken as it is.
+
+    Raises
+    ------
+    HeaderError
+        "suspicious compression".
+    """
+    # Without a position moved: a block that is buffered here is the one that the header is read from.
+    head = cast(io.BufferedReader, stream).peek(BLOCK)
+    size, packed = int.from_bytes(head[:_SIZE], "little"), head[_SIZE:]
+    # RFC 1950 2.2: deflate with a window of 32 KiB, a check of both bytes, no preset dictionary.
+    if packed[:1] != b"\x78" or int.from_bytes(packed[:2], "big") % 31 or packed[1] & 0x20:
+        return None
+    if head[_PREAMBLE : _PREAMBLE + len(PREFIX)] == PREFIX:
+        return None
+    engine = zlib.decompressobj()
+    try:
+        inflated = len(engine.decompress(packed, BLOCK))
+    except zlib.error:
+        return None
+    whole = size_of(stream)
+    if inflated > size or (inflated != size and engine.eof) or size > DEFLATE_MOST * whole:
+        return None
+    if QUOTA.member_is_bomb(size, whole):
+        raise HeaderError("suspicious compression", f"{whole:,} bytes inflate to {size:,}")
+    return size
+
+
+def open_dataset(file: File, deflated: bool) -> BinaryIO:
+    """Open the stream that `Pixels.offset` counts in.
+
+    Parameters
+    ----------
+    deflated
+        The transfer syntax is Deflated Explicit VR Little Endian (PS3.5 A.5).
+
+    Returns
+    -------
+    BinaryIO
+        The file itself; when deflated, the inflated data set, without the file meta information.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened or read.
+    FileError
+        It is deflated, and not the DICOM file that it was.
+    """
+    stream = open_file(file)
+    if not deflated:
+        return stream
+    with stream:
+        size = size_of(stream)
+        dataset_start(stream, size)
+        with quiet_pydicom():
+            for _ in walk(stream, EXPLICIT_LITTLE, size, stop=not_meta):
+                pass
+        return inflate(stream)
+
+
+def not_meta(tag: int) -> bool:
+    """Whether a tag lies outside of the file meta information, group 0002 (PS3.10 7.1)."""
+    return tag >> 16 != 0x0002
+
+
+def inflate(stream: BinaryIO) -> BinaryIO:
+    """Inflate the rest of a stream (raw RFC 1951, as PS3.5 A.5 has it) into a seekable one that stands at its start.
+
+    What a damaged or truncated stream still gives is kept: a header read from it says itself where it ends.
+    """
+    spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the caller closes it
+    try:
+        for part in _inflated(stream):
+            spool.write(part)
+        spool.seek(0)
+    except OSError:
+        spool.close()
+        raise
+    return cast(BinaryIO, spool)
+
+
+def _inflated(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the inflated bytes in bounded parts, up to the end or the first fault."""
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    while not engine.eof:
+        chunk = engine.unconsumed_tail or stream.read(BLOCK)
+        if not chunk:
+            break
+        before = engine.copy()
+        try:
+            yield engine.decompress(chunk, _CHUNK)
+        except zlib.error:
+            yield from _until_fault(before, chunk)
+            return
+    yield engine.flush()
+
+
+def _until_fault(engine: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
+    """Inflate a faulty chunk byte by byte: a call that fails keeps back what it had inflated before."""
+    for at in range(len(chunk)):
+        try:
+            yield engine.decompress(chunk[at : at + 1])
+        except zlib.error:
+            return
+
+
+def size_of(stream: BinaryIO) -> int:
+    """Bytes in a seekable stream, as they are now; the stream then stands at its start."""
+    if isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO):
+        stream.seek(0)
+        return os.fstat(stream.fileno()).st_size  # a seek to the end would drop the block that is buffered
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    return size

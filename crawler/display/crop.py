@@ -1,0 +1,85 @@
+"""Ultrasound cut to its regions: the smallest rectangle that holds them all, without the banner around it.
+
+The rectangle is the header's word. Whether something is burnt in inside of it is not looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from crawler.dicom.elements import quiet_pydicom
+from crawler.display.renderer import Renderer
+from crawler.display.tables import read_elements
+from crawler.errors import PixelError
+from crawler.model import Frame, Instance
+from crawler.pixels.faults import faults
+
+REGIONS = "SequenceOfUltrasoundRegions"
+
+
+class Box(NamedTuple):
+    """Rows and columns of a rectangle; the ends are the first ones behind it."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Cropped:
+    """A display that shows a part of what another one shows."""
+
+    display: Renderer
+    box: Box
+
+    def render(self, frame: Frame, bits: int = 8) -> npt.NDArray[np.generic]:
+        """Return the part; arguments and errors as for `display.Display.render`."""
+        top, bottom, left, right = self.box
+        return np.ascontiguousarray(self.display.render(frame, bits)[top:bottom, left:right])
+
+
+def us_region(instance: Instance) -> Box | None:
+    """Return the rectangle that holds every region of (0018,6011) *Sequence of Ultrasound Regions*.
+
+    A region is given by its first and last column and row, counted from 0 (PS3.3 C.8.5.5): real files reach from 0 to
+    *Columns* - 1. What lies outside of the image is cut off.
+
+    Returns
+    -------
+    Box or None
+        None when the file has no regions.
+
+    Raises
+    ------
+    PixelError
+        "unusable ultrasound regions": the sequence cannot be read, or no pixel lies in it. The picture is not shown
+        then, since what was to be cut off would be in it.
+    """
+    pixels = instance.pixels
+    if pixels is None:
+        return None
+    from pydicom.tag import Tag
+
+    try:
+        with quiet_pydicom():
+            dataset = read_elements(instance, [Tag(REGIONS)])
+            regions = [
+                [int(region[f"RegionLocation{side}"].value) for side in ("MinY0", "MaxY1", "MinX0", "MaxX1")]
+                for region in dataset.get(REGIONS) or ()
+            ]
+    except faults() as error:
+        raise PixelError("unusable ultrasound regions", "they cannot be read") from error
+    if not regions:
+        return None
+    tops, bottoms, lefts, rights = zip(*regions, strict=True)
+    box = Box(
+        max(min(tops), 0), min(max(bottoms) + 1, pixels.rows), max(min(lefts), 0), min(max(rights) + 1, pixels.columns)
+    )
+    if box.top >= box.bottom or box.left >= box.right:
+        raise PixelError("unusable ultrasound regions", f"none of {len(regions)} lies in the image")
+    return box

@@ -1,0 +1,1 @@
+"""`--dry-run`: a survey of the input, a sample of headers, a trial run."""

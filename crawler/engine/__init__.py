@@ -1,0 +1,1 @@
+"""The parent process: walk, plan, workers, results, and what earlier runs left."""

@@ -1,0 +1,388 @@
+"""The heart of a run: survey the input, hand out tasks, record what comes back.
+
+The parent is the one writer of records. It never decodes and never holds more than small results; workers write files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from crawler.config.loader import Config
+from crawler.engine.own_outputs import own_outputs
+from crawler.engine.plan import (
+    FOLDER_FILES,
+    ArchivePlan,
+    FolderPlan,
+    LargeFolder,
+    Planner,
+    archive_digest,
+    archives_of,
+    poisoned,
+    size_of,
+    split,
+    without_archives,
+)
+from crawler.engine.pool import Done, Inline, Limits, Lost, Pool, start_method
+from crawler.engine.preload import preload
+from crawler.engine.progress import Progress
+from crawler.engine.recorder import Recorder
+from crawler.engine.tree import Segment, Tree
+from crawler.errors import OutputError
+from crawler.export.result import ScanResult
+from crawler.export.setup import Setup
+from crawler.export.tasks import ArchiveTask, FolderResult, FolderTask, IndexResult, IndexTask, Task, Worker
+from crawler.ledger.database import FileRow, TodoRow
+from crawler.ledger.store import SHARD, Store, disk_error
+from crawler.model import File, Outcome
+from crawler.paths import TEMP
+from crawler.sources.archive import Expanded
+from crawler.sources.directory import Folder, Root, walk
+
+log = logging.getLogger("dme")
+
+COMMIT_SECONDS = 0.5  # results of so long share one transaction
+DEPTH = 6  # tasks kept ready for each worker, so that none waits while the parent writes
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A task in the pool, and whom its answer is for."""
+
+    task: Task
+    plans: tuple[FolderPlan, ...] = ()
+    large: LargeFolder | None = None
+    archive: ArchivePlan | None = None
+    segments: tuple[Segment, ...] = ()
+    start: int = 0
+    strikes: int = 0
+
+
+class Engine:
+    """One run over an open store. `stopped` is asked whether the user wants it to end."""
+
+    def __init__(self, store: Store, roots: list[Root], progress: Progress, stopped: Callable[[], bool]) -> None:
+        self.store, self.ledger, self.roots, self.progress = store, store.ledger, roots, progress
+        self.stopped = stopped
+        self.outputs = own_outputs(store.config)
+        self.recorder = Recorder(store, progress)
+        self.tree = store.config.dicom.group == "tree"
+        self.listed = 0
+        self._archives = False  # some are to be opened
+        self._tickets: dict[int, Ticket] = {}
+        self._ready: deque[Ticket] = deque()
+        self._committed = time.monotonic()
+        self._vanished = False
+
+    @property
+    def handled(self) -> int:
+        """Files looked at in this run."""
+        return self.recorder.handled
+
+    def run(self) -> None:
+        """Do all that is to be done, or stop early; raises StopError when it cannot go on."""
+        self._survey()
+        if self.stopped():
+            return
+        self._vanished = self._some_vanished()
+        if self.ledger.count("todo") or (self.tree and self._vanished):
+            self._crawl()
+        if not self.stopped():
+            if self._vanished and self.ledger.forget_vanished():
+                self.ledger.touch()
+            self.store.commit()
+            self.store.compact()
+            self.store.empty_trash()
+
+    def _some_vanished(self) -> bool:
+        return self.ledger.count("seen") < self.ledger.count("folders")
+
+    # -- what is there ---------------------------------------------------------------------------------------------
+
+    def _survey(self) -> None:
+        """Walk the input and queue the folders and archives whose listing is new or changed."""
+        folders, size = 0, 0
+        todo: list[TodoRow] = []
+        archives: list[tuple[TodoRow, str]] = []  # of a tree: read again when anything changed
+        for number, root in enumerate(self.roots):
+            if self.tree:
+                self.ledger.visit(Folder(root, "", ()).key)
+            for whole in walk(root, self.store.config.dicom.recursive, self.outputs):
+                folder = without_archives(whole)
+                folders += 1
+                size += whole.size
+                path = os.fsencode(folder.path)
+                if folder.count:
+                    self.listed += folder.count
+                    if self.ledger.visit(folder.key) != folder.digest():
+                        todo.append((number, path, b"", folder.count, folder.size))
+                for file in archives_of(whole) if folder is not whole else ():
+                    row = (number, path, os.fsencode(os.path.basename(file.path)), 1, file.size)
+                    if self.ledger.visit_archive(file.key, archive_digest(file)):
+                        self.listed += self.ledger.files_in_archive(file.key)
+                        archives.append((row, file.key))
+                    else:
+                        todo.append(row)
+                        self._archives = True
+                if folders % 1000 == 0:
+                    self.ledger.add_todo(todo)
+                    todo = []
+                    self.progress.survey(folders, self.listed, size)
+                    if self.stopped():
+                        return
+        self.ledger.add_todo(todo)
+        if self.tree and archives and (self.ledger.count("todo") or self._some_vanished()):
+            self.ledger.add_todo(row for row, _ in archives)
+            for _, key in archives:
+                self.listed -= self.ledger.files_in_archive(key)
+                self.ledger.forget_archive(key)
+        self.progress.survey(folders, self.listed, size)
+
+    # -- what is to be done ----------------------------------------------------------------------------------------
+
+    def _crawl(self) -> None:
+        config = self.store.config
+        _require_packages(config)
+        files, size = self.ledger.totals()
+        self.ledger.touch()
+        self.progress.start(files, size)
+        token = os.path.join(SHARD, uuid.uuid4().hex[:8])
+        spool = os.path.join(config.output_dir, TEMP, token)
+        try:
+            os.makedirs(spool, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, spool) from None
+        worker, workers = Worker(setup_of(config, spool, token)), config.num_workers
+        if not (self.tree or self._archives):  # it is known how many files there are
+            workers = min(workers, max(1, files))
+        limits = Limits(config.limits.seconds, config.limits.memory)
+        if workers and start_method() == "fork":
+            preload(config)
+        self.pool: Pool | Inline = Pool(workers, worker, limits) if workers else Inline(worker)
+        self.depth = DEPTH * max(1, workers)
+        self.planner = Planner(self.store, self.roots, self.outputs, spool, files // (max(1, workers) * 8))
+        clean = False
+        try:
+            if self.tree:
+                self._crawl_tree()
+            else:
+                self._loop(self._prepare(bundle) for bundle in self.planner.bundles())
+            clean = not self.stopped()
+        finally:
+            if clean:
+                self.pool.close()
+            else:
+                self.pool.terminate()
+            self.progress.finish()
+            with contextlib.suppress(OutputError):  # the disk may be full: what was committed before is kept
+                self.store.commit()
+
+    def _crawl_tree(self) -> None:
+        """Three rounds: read what changed, read what shares a scan with that, export the scans."""
+        self.forest = Tree(self.ledger, self.roots)
+        self._loop(self._prepare(bundle) for bundle in self.planner.bundles())
+        self.forest.open_roots()
+        if not self.stopped():
+            rest = self.forest.index_rest()
+            self._loop([Ticket(task, segments=tuple(segments))] for task, segments in rest)
+        if not self.stopped():
+            self._loop([Ticket(task)] for task in self.forest.scan_tasks())
+        if not self.stopped():
+            self.forest.finish()
+
+    def _loop(self, source: Iterator[list[Ticket]]) -> None:
+        """Keep the pool busy until the source is dry and every answer is in."""
+        dry = False
+        while not self.stopped():
+            idle = not self.pool.backlog
+            while not dry and len(self._ready) + self.pool.backlog < self.depth:
+                more = next(source, None)
+                dry = more is None
+                self._ready.extend(more or ())
+                if idle and len(self._ready) >= self.depth // DEPTH:
+                    break  # one for each worker: the others are prepared while these are done
+            if self._ready and self.pool.backlog < self.depth // 2 + 1:
+                self._commit()  # the ledger knows the targets before anyone writes them
+                while self._ready and self.pool.backlog < self.depth:
+                    ticket = self._ready.popleft()
+                    self._tickets[self.pool.submit(ticket.task)] = ticket
+            if dry and not self._tickets and not self._ready:
+                return
+            if idle and not dry:
+                continue
+            for event in self.pool.events():
+                ticket = self._tickets.pop(event.ticket)
+                if isinstance(event, Done):
+                    self._done(ticket, event.value)
+                else:
+                    self._lost(ticket, event)
+            if time.monotonic() - self._committed > COMMIT_SECONDS:
+                self._commit()
+
+    def _commit(self) -> None:
+        self.store.commit()
+        self._committed = time.monotonic()
+
+    def _prepare(self, bundle: list[FolderPlan] | ArchivePlan) -> list[Ticket]:
+        """The tasks of folders, or of an archive, taken in work."""
+        if isinstance(bundle, ArchivePlan):
+            bundle.spool = os.path.join(bundle.spool, uuid.uuid4().hex)
+            try:
+                os.mkdir(bundle.spool)
+            except OSError as error:
+                raise disk_error(error, bundle.spool) from None
+            return [Ticket(bundle.task(), archive=bundle)]
+        if self.tree:
+            for plan in bundle:
+                failed = sum(outcome.outcome == "failed" for _, outcome in plan.folder.faults)
+                self.recorder.advance(len(plan.folder.faults), 0, failed)
+            return [Ticket(task, segments=tuple(parts)) for task, parts in self.forest.index(bundle)]
+        if len(bundle) == 1 and len(bundle[0].files) > FOLDER_FILES:
+            large = LargeFolder(bundle[0])
+            return [Ticket(task, large=large, start=start) for start, task in large.index_tasks()]
+        return [Ticket(FolderTask(tuple(plan.job() for plan in bundle)), plans=tuple(bundle))]
+
+    # -- what came back --------------------------------------------------------------------------------------------
+
+    def _done(self, ticket: Ticket, answer: Any) -> None:
+        if isinstance(ticket.task, ArchiveTask) and ticket.archive is not None:
+            self._archive_done(ticket.archive, answer)
+        elif isinstance(ticket.task, FolderTask):
+            for plan, result in zip(ticket.plans, answer, strict=True):
+                self._folder_done(plan, result)
+        elif ticket.segments:
+            loose = self.forest.take(ticket.segments, answer)
+            self.recorder.advance(len(loose), 0, sum(outcome.outcome == "failed" for outcome in loose))
+        elif ticket.large is not None and isinstance(answer, IndexResult):
+            if ticket.large.take(ticket.start, answer):
+                self._ready.extend(Ticket(task, large=ticket.large) for task in ticket.large.scan_tasks())
+                self._large_done(ticket.large)
+        else:
+            for result in answer:
+                self.recorder.scan(ticket.large.plan.key if ticket.large else self._root_of(result), result)
+            if ticket.large is not None:
+                ticket.large.counted += sum(len(result.files) for result in answer)
+                ticket.large.waiting -= 1
+                self._large_done(ticket.large)
+
+    def _archive_done(self, archive: ArchivePlan, listed: Expanded) -> None:
+        self.listed += len(listed.members) + len(listed.faults) + 1
+        for bundle in self.planner.open(archive, listed):
+            self._ready.extend(self._prepare(bundle))
+
+    def _folder_done(self, plan: FolderPlan, result: FolderResult) -> None:
+        for scan in result.scans:
+            self.recorder.scan(plan.key, scan)
+        loose = [plan.row(file, outcome) for file, outcome in result.loose] + plan.faults()
+        names = [scan.scan_id for scan in result.scans] + list(result.kept)
+        self._close_folder(plan, loose, names, sum(len(scan.files) for scan in result.scans))
+
+    def _large_done(self, large: LargeFolder) -> None:
+        if not large.waiting:
+            self._close_folder(large.plan, large.loose(), large.scans, large.counted)
+
+    def _close_folder(self, plan: FolderPlan, loose: list[FileRow], scans: Iterable[str], counted: int) -> None:
+        self.ledger.finish_folder(plan.key, "" if plan.is_archive else plan.digest, loose, scans)
+        self.recorder.advance(plan.folder.count - counted, 0, sum(row[-1].outcome == "failed" for row in loose))
+        archive = plan.archive
+        if archive is not None:
+            archive.waiting -= 1
+            if not archive.waiting:  # it is done with its last folder
+                self.ledger.set_digest(archive.key, archive.digest)
+                shutil.rmtree(archive.spool, ignore_errors=True)
+
+    def _root_of(self, result: ScanResult) -> str:
+        """The folder that a tree's scan belongs to."""
+        prefix = result.files[0][0].prefix
+        return next(Folder(root, "", ()).key for root in self.roots if root.prefix == prefix)
+
+    # -- what went wrong -------------------------------------------------------------------------------------------
+
+    def _lost(self, ticket: Ticket, event: Lost) -> None:
+        """A worker died, hung or grew: the culprit fails, the rest of its task runs again."""
+        task = ticket.task
+        outcome = Outcome("failed", event.stage, event.reason, event.detail)
+        log.warning("%s: %s, %s; its neighbours run again", _name(task, event.item), event.reason, event.detail)
+        if event.item is not None and event.item not in task.poison:
+            self._ready.appendleft(replace(ticket, task=poisoned(task, event.item, outcome), strikes=0))
+        elif size_of(task) > 1 and not isinstance(task, IndexTask | ArchiveTask):
+            parts = split(task)
+            if ticket.large is not None:
+                ticket.large.waiting += len(parts) - 1
+            for number, part in enumerate(parts):
+                plans = ticket.plans[number : number + 1]
+                self._ready.append(replace(ticket, task=part, plans=plans, strikes=0))
+        elif ticket.strikes == 0:
+            self._ready.append(replace(ticket, strikes=1))
+        else:
+            self._give_up(ticket, outcome)
+
+    def _give_up(self, ticket: Ticket, outcome: Outcome) -> None:
+        """One folder, index, archive or scan that cannot be done, and no file to blame: all of its files fail."""
+        task = ticket.task
+        if isinstance(task, IndexTask):
+            self._done(ticket, IndexResult((outcome,) * len(task.files)))
+        elif isinstance(task, ArchiveTask):
+            self._done(ticket, Expanded((), (), outcome))
+        elif isinstance(task, FolderTask):
+            self._done(ticket, [FolderResult(tuple((file, outcome) for file in task.jobs[0].files), (), ())])
+        else:
+            job = task.jobs[0]
+            files = tuple((file, outcome) for file in job.files)
+            self._done(ticket, [ScanResult(job.scan_id, "", "", files, (), {}, b"")])
+
+
+def _name(task: Task, item: int | None) -> str:
+    """The culprit's name for the log: the user's own path."""
+    if isinstance(task, ArchiveTask):
+        return task.file.key
+    files: list[File] = list(task.files) if isinstance(task, IndexTask) else [f for job in task.jobs for f in job.files]
+    return files[item].key if item is not None else f"{files[0].key} or a neighbour" if files else "an empty folder"
+
+
+def _require_packages(config: Config) -> None:
+    """Stop before any work when an output needs a package that is not installed."""
+    if not (config.volume or config.image or config.video or config.preview):
+        return
+    from crawler.sinks import LAYOUT_SINKS, media_sinks, require
+
+    for name in config.volume.formats if config.volume else ():
+        require(LAYOUT_SINKS[name])
+    for section in (config.image, config.video):
+        for sink in media_sinks(section) if section is not None else ():
+            require(sink)
+    if config.preview is not None:
+        from crawler.sinks.preview import PreviewSink
+
+        require(PreviewSink)
+
+
+def setup_of(config: Config, spool: str, token: str) -> Setup:
+    """What workers need of a configuration."""
+    return Setup(
+        keys=config.metadata.keys if config.metadata else "keyword",
+        rows=config.metadata is not None,
+        spool=spool,
+        token=token,
+        media_dir=config.media_dir,
+        image=config.image,
+        video=config.video,
+        volume=config.volume,
+        volume_dir=config.volume_dir,
+        preview=config.preview,
+        preview_dir=config.preview_dir,
+        pixels=config.limits.pixels,
+        select=config.select,
+        quality=config.quality,
+        documents=config.media is not None and config.media.documents,
+        waveforms=config.media is not None and config.media.waveforms,
+        text=config.metadata is not None and config.metadata.text,
+    )

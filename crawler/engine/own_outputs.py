@@ -1,0 +1,27 @@
+"""Which files and folders a configuration makes: they are ours, and never input."""
+
+from __future__ import annotations
+
+import os
+
+from crawler.config.loader import Config
+from crawler.ledger.store import ledger_of, output_roots
+from crawler.paths import TEMP
+from crawler.sources.directory import Outputs
+from crawler.tables import registry
+
+UNFINISHED = ("-journal", ".compacted", ".building")  # what a killed run may leave beside a file of ours
+
+
+def own_outputs(config: Config) -> Outputs:
+    """Everything that runs of this configuration make, in case it lies inside the input.
+
+    The current folder is not ours as a whole where no output.dir is given: there may be input beside our files.
+    """
+    roots = set(config.roots)
+    named = [config.media_dir, config.volume_dir, config.preview_dir, config.output_dir if config.output.dir else None]
+    folders = [path for path in named if path and path not in roots]
+    folders += [os.path.join(path, TEMP) for path in output_roots(config)]
+    files = [ledger_of(config), os.path.join(config.output_dir, "run.log"), *registry.paths(config)]
+    files += [path for path in (config.metadata_path, config.copy_path, config.source) if path]
+    return Outputs(folders, [file + ending for file in files for ending in ("", *UNFINISHED)])

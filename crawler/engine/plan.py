@@ -1,0 +1,297 @@
+"""What is to be done with folders and archives: their listing, what is ours in their output folders, their tasks.
+
+Before a folder's first task goes out, the ledger notes what already lies in its output folders: from then on what is
+new there is ours, whatever kills the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from crawler.export.tasks import ArchiveTask, FolderJob, FolderTask, IndexResult, IndexTask, ScanJob, ScanTask, Task
+from crawler.layout.scan import SeriesKey, scan_members
+from crawler.ledger.database import FileRow
+from crawler.ledger.roster import Spooled
+from crawler.ledger.store import Store, output_root
+from crawler.model import File, Outcome
+from crawler.naming import FRAMES, media_stems, scan_digest
+from crawler.paths import portable
+from crawler.sources.archive import Expanded, is_archive
+from crawler.sources.directory import Folder, Outputs, Root, listing
+
+FOLDER_FILES = 512  # a folder of up to so many files is one task: its headers fit in memory, each file is read once
+INDEX_FILES = 256
+BUNDLE_FILES = 64  # tiny folders and scans share a task up to here, which keeps the pipe quiet
+KINDS = {"media": "image", "volume": "volume", "preview": "preview"}  # section -> kind of what lies in its folder
+
+
+@dataclass(slots=True)
+class ArchivePlan:
+    """An archive taken in work: it is done when all folders in it are."""
+
+    file: File
+    root: Root
+    digest: str
+    spool: str
+    waiting: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its name in every output, and that of the folder which its members lie in."""
+        return self.file.key
+
+    def task(self) -> ArchiveTask:
+        """List it."""
+        return ArchiveTask(self.file, self.spool)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPlan:
+    """A folder taken in work: its files, and what lies in its output folders that is not ours."""
+
+    folder: Folder
+    files: tuple[File, ...]
+    found: frozenset[str] = frozenset()
+    known: dict[str, str] = field(default_factory=dict)
+    archive: ArchivePlan | None = None
+
+    @property
+    def key(self) -> str:
+        """The folder's name in every output."""
+        return self.folder.key
+
+    @property
+    def digest(self) -> str:
+        """What the ledger keeps when all is done; an archive's own folder has that of the archive."""
+        return self.archive.digest if self.is_archive and self.archive else self.folder.digest()
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether this is an archive's own folder; it is done only when the others in it are."""
+        return self.archive is not None and self.archive.key == self.key
+
+    def job(self) -> FolderJob:
+        """The folder as work for one worker."""
+        return FolderJob(self.key, self.folder.mirror, self.files, self.known, self.found)
+
+    def stems(self) -> list[str]:
+        """Names of the files' media, without extension."""
+        names = [os.path.basename(file.mirror) for file in self.files]
+        stems = media_stems(names)
+        return [stems[name] for name in names]
+
+    def faults(self) -> list[FileRow]:
+        """What is listed but is no readable file."""
+        return [(self.key, portable(name), 0, 0, outcome) for name, outcome in self.folder.faults]
+
+    def row(self, file: File, outcome: Outcome) -> FileRow:
+        """A file's outcome for the ledger."""
+        return (self.key, file.name, file.size, file.mtime_ns, outcome)
+
+
+@dataclass(slots=True)
+class LargeFolder:
+    """A folder that goes through the pool in parts."""
+
+    plan: FolderPlan
+    entries: dict[int, tuple[SeriesKey, Spooled] | Outcome] = field(default_factory=dict)
+    scans: list[str] = field(default_factory=list)
+    waiting: int = 0
+    counted: int = 0
+
+    def index_tasks(self) -> list[tuple[int, IndexTask]]:
+        """Tasks that read all headers, with the number of their first file."""
+        files = self.plan.files
+        return [(at, IndexTask(files[at : at + INDEX_FILES])) for at in range(0, len(files), INDEX_FILES)]
+
+    def take(self, start: int, result: IndexResult) -> bool:
+        """Keep an index task's answer; True when it was the last."""
+        self.entries.update(enumerate(result.entries, start))
+        return len(self.entries) == len(self.plan.files)
+
+    def scan_tasks(self) -> list[ScanTask]:
+        """Group what was read: tasks that export each scan that changed, the largest first, tiny ones bundled."""
+        plan = self.plan
+        stems = plan.stems()
+        read = [number for number, entry in sorted(self.entries.items()) if not isinstance(entry, Outcome)]
+        found = {number: entry for number, entry in self.entries.items() if not isinstance(entry, Outcome)}
+        names = [os.path.basename(plan.files[number].mirror) for number in read]
+        jobs: list[ScanJob] = []
+        for scan_id, members in scan_members(plan.key, names, [found[number][0] for number in read]).items():
+            files = tuple(plan.files[read[member]] for member in members)
+            mine = tuple(stems[read[member]] for member in members)
+            self.scans.append(scan_id)
+            if plan.known.get(scan_id) == scan_digest(files, mine):
+                continue
+            spooled = tuple(found[read[member]][1] for member in members)
+            jobs.append(ScanJob(scan_id, plan.folder.mirror, files, mine, spooled, plan.found))
+        jobs.sort(key=lambda job: -sum(file.size for file in job.files))
+        tasks = list(bundled(jobs))
+        self.waiting = len(tasks)
+        return tasks
+
+    def loose(self) -> list[FileRow]:
+        """Files outside scans."""
+        rows = [
+            self.plan.row(file, entry)
+            for number, file in enumerate(self.plan.files)
+            if isinstance(entry := self.entries[number], Outcome)
+        ]
+        return rows + self.plan.faults()
+
+
+class Planner:
+    """Takes queued folders and archives in work, in order."""
+
+    def __init__(self, store: Store, roots: list[Root], outputs: Outputs, spool: str, bundle: int) -> None:
+        self._store, self._roots, self._outputs, self._spool = store, roots, outputs, spool
+        self._bundle = max(1, min(BUNDLE_FILES, bundle))
+
+    def bundles(self) -> Iterator[list[FolderPlan] | ArchivePlan]:
+        """Bundles of small folders, single large ones, and archives."""
+        bundle: list[FolderPlan] = []
+        for number, path, archive in self._store.ledger.todo():
+            root = self._roots[number]
+            folder = listing(root, os.fsdecode(path), self._outputs)
+            if archive:
+                for file in archives_of(folder):
+                    if os.path.basename(file.path) == os.fsdecode(archive):
+                        yield ArchivePlan(file, root, archive_digest(file), self._spool)
+                continue
+            plan = self.take(without_archives(folder))
+            if len(plan.files) > FOLDER_FILES:
+                yield [plan]
+                continue
+            bundle.append(plan)
+            if sum(len(one.files) + 1 for one in bundle) > self._bundle:
+                yield bundle
+                bundle = []
+        if bundle:
+            yield bundle
+
+    def open(self, archive: ArchivePlan, listed: Expanded) -> Iterator[list[FolderPlan]]:
+        """The folders in an archive, bundled like others; the first is the archive's own."""
+        files: dict[str, list[File]] = {"": []}
+        faults: dict[str, list[tuple[str, Outcome]]] = {"": [("", listed.outcome)]}
+        for member in listed.members:
+            files.setdefault(posixpath.dirname(member.member or ""), []).append(member)
+        taken = {member.member for member in listed.members}
+        for path, outcome in listed.faults:
+            shown = path = path.replace("..", "%2E%2E").strip("/") or "(no name)"  # a name to be read, never a path
+            number = 1
+            while shown in taken:
+                number += 1
+                shown = f"{path}#{number}"
+            taken.add(shown)
+            inside, name = posixpath.split(shown)
+            faults.setdefault(inside, []).append((name, outcome))
+        folders = sorted({*files, *faults})
+        archive.waiting = len(folders)
+        bundle: list[FolderPlan] = []
+        for inside in folders:
+            mine = sorted(files.get(inside, []), key=lambda file: file.mirror)
+            entries = tuple((os.path.basename(file.mirror), file.size, file.mtime_ns) for file in mine)
+            path = os.path.join(archive.file.path, *inside.split("/")) if inside else archive.file.path
+            folder = Folder(archive.root, path, entries, tuple(faults.get(inside, ())))
+            plan = self.take(folder, mine, archive)
+            if bundle and (len(mine) > FOLDER_FILES or sum(len(one.files) + 1 for one in bundle) > self._bundle):
+                yield bundle
+                bundle = []
+            bundle.append(plan)
+            if len(mine) > FOLDER_FILES:
+                yield bundle
+                bundle = []
+        if bundle:
+            yield bundle
+
+    def take(
+        self, folder: Folder, files: Sequence[File] | None = None, archive: ArchivePlan | None = None
+    ) -> FolderPlan:
+        """Note that a folder is in work."""
+        ledger, key = self._store.ledger, folder.key
+        known = ledger.known_scans(key) if self._store.config.dicom.group == "folder" else {}
+        found = ledger.open_folder(key, self._found(folder))
+        return FolderPlan(folder, tuple(folder.files() if files is None else files), found, known, archive)
+
+    def _found(self, folder: Folder) -> set[str]:
+        """What lies in the folder's output folders and is not ours."""
+        config = self._store.config
+        if config.media is not None and config.media.overwrite:
+            return set()
+        found: set[str] = set()
+        for slot, kind in KINDS.items():
+            if getattr(config, slot) is None:
+                continue
+            place = os.path.join(output_root(config, kind), folder.mirror)
+            try:
+                names = os.listdir(place)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            for name in [inner for outer in names for inner in _with_frames(place, outer)]:
+                path = os.path.join(folder.mirror, name)
+                if not self._store.ledger.is_ours(os.fsencode(path)):
+                    found.add(f"{slot}/{path}")
+        return found
+
+
+def _with_frames(folder: str, name: str) -> list[str]:
+    """A name, or what lies in the folder of that name when it is made for the frames of a cine."""
+    if not name.endswith(FRAMES):
+        return [name]
+    try:
+        return [os.path.join(name, inner) for inner in os.listdir(os.path.join(folder, name))]
+    except (FileNotFoundError, NotADirectoryError):
+        return [name]
+
+
+def archives_of(folder: Folder) -> list[File]:
+    """The archives in a folder: each is a folder of its own."""
+    return [file for file in folder.files() if is_archive(os.path.basename(file.path))]
+
+
+def without_archives(folder: Folder) -> Folder:
+    """The folder without them."""
+    entries = tuple(entry for entry in folder.entries if not is_archive(entry[0]))
+    return folder if len(entries) == len(folder.entries) else replace(folder, entries=entries)
+
+
+def archive_digest(file: File) -> str:
+    """Fingerprint of an archive as listed: it is not opened to see whether it changed."""
+    return hashlib.blake2b(f"{file.size}\0{file.mtime_ns}".encode(), digest_size=16).hexdigest()
+
+
+def bundled(jobs: Sequence[ScanJob] | Iterator[ScanJob]) -> Iterator[ScanTask]:
+    """Scans to tasks, tiny ones together."""
+    bundle: list[ScanJob] = []
+    for job in jobs:
+        bundle.append(job)
+        if sum(len(one.files) for one in bundle) >= BUNDLE_FILES:
+            yield ScanTask(tuple(bundle))
+            bundle = []
+    if bundle:
+        yield ScanTask(tuple(bundle))
+
+
+def poisoned(task: Task, item: int, outcome: Outcome) -> Task:
+    """The same task, with one item marked as not to be touched at that stage again."""
+    return replace(task, poison={**task.poison, item: outcome})
+
+
+def size_of(task: Task) -> int:
+    """Units that a task can be split in."""
+    return len(task.jobs) if isinstance(task, FolderTask | ScanTask) else 1
+
+
+def split(task: FolderTask | ScanTask) -> list[Task]:
+    """One task for each unit of a bundle, with its share of the poison."""
+    parts: list[Task] = []
+    base = 0
+    for job in task.jobs:
+        mine = {item - base: outcome for item, outcome in task.poison.items() if 0 <= item - base < len(job.files)}
+        parts.append(FolderTask((job,), mine) if isinstance(job, FolderJob) else ScanTask((job,), mine))
+        base += len(job.files)
+    return parts

@@ -1,0 +1,87 @@
+"""`run(config)`: bring the outputs of a configuration up to date with its input, and render the accounts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+
+from crawler.config.loader import Config
+from crawler.engine.crawl import Engine
+from crawler.engine.interrupts import interrupts
+from crawler.engine.progress import Progress, Silent
+from crawler.ledger.store import disk_error, open_store
+from crawler.ledger.summary import Summary, summarise
+from crawler.sources.directory import roots_of
+from crawler.tables import registry
+
+log = logging.getLogger("dme")
+
+
+def run(
+    config: Config, *, rebuild: bool = False, retry_failed: bool = False, progress: Progress | None = None
+) -> Summary:
+    """Bring the outputs of a configuration up to date with its input.
+
+    Parameters
+    ----------
+    rebuild
+        Forget all that was done, delete its products, and make everything anew.
+    retry_failed
+        Try files again that failed before and did not change.
+    progress
+        Who is told how it goes on.
+
+    Returns
+    -------
+    Summary
+        The accounts of the whole output, and what this run did for them. An interrupted run returns too.
+
+    Raises
+    ------
+    StopError
+        The run cannot start or cannot go on; what was committed is kept.
+    """
+    began = time.monotonic()
+    roots = roots_of(config.roots)
+    registry.check(config)
+    with open_store(config, rebuild) as store, interrupts() as stop:
+        if retry_failed:
+            store.ledger.forget_digests(failed_only=True)
+        store.ledger.put("finished", False)
+        _copy_config(config)
+        engine = Engine(store, roots, progress or Silent(), stop.is_set)
+        try:
+            engine.run()
+        except sqlite3.Error as error:
+            raise store.ledger.translate(error) from None
+        summary = summarise(
+            store.ledger,
+            handled=engine.handled,
+            listed=engine.listed,
+            seconds=time.monotonic() - began,
+            interrupted=stop.is_set(),
+        )
+        if not stop.is_set():
+            scattered = store.ledger.scattered()
+            if scattered:
+                log.warning("%d series lie in several folders: 'dicom.group: tree' brings them together", scattered)
+            registry.build(store.config, store.ledger, summary)
+            store.ledger.put("finished", True)
+        store.commit()
+        store.sweep()
+        return summary
+
+
+def _copy_config(config: Config) -> None:
+    """Keep the configuration beside its outputs, byte for byte."""
+    path = config.copy_path
+    if path is None or (config.source and os.path.realpath(path) == os.path.realpath(config.source)):
+        return
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            file.write(config.text)
+    except OSError as error:
+        raise disk_error(error, path) from None

@@ -1,0 +1,145 @@
+"""`group: tree`: instances of a scan lie anywhere below the root, as in a PACS's storage.
+
+All headers are read first; their keys go to a table on disk (`roster.py`), which hands the scans out one by one. After
+a change, the files of changed folders are read anew, and of the others only those that share a scan with them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from crawler.engine.plan import INDEX_FILES, FolderPlan, bundled
+from crawler.export.tasks import IndexResult, IndexTask, ScanJob, ScanTask
+from crawler.layout.scan import SeriesKey
+from crawler.ledger.database import FileRow, Ledger
+from crawler.ledger.roster import Member, Roster
+from crawler.model import File, Outcome
+from crawler.naming import media_stems, scan_digest
+from crawler.paths import native
+from crawler.sources.directory import Folder, Root
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Files of one folder in an index task, with the names of their media."""
+
+    plan: FolderPlan
+    files: tuple[File, ...]
+    stems: tuple[str, ...]
+
+
+class Tree:
+    """The state of one run over trees."""
+
+    def __init__(self, ledger: Ledger, roots: list[Root]) -> None:
+        self._ledger = ledger
+        self._roots = roots
+        self._roster = Roster(ledger, [(_base(root), root.prefix) for root in roots])
+        self._numbers = {(_base(root), root.prefix): number for number, root in enumerate(roots)}
+        self._found: dict[str, frozenset[str]] = {}  # of the few folders that have foreign outputs
+
+    def open_roots(self) -> None:
+        """Scans belong to their root's folder, whether files lie directly in it or not."""
+        for root in self._roots:
+            self._ledger.open_folder(Folder(root, "", ()).key, ())
+
+    def index(self, plans: list[FolderPlan]) -> Iterator[tuple[IndexTask, list[Segment]]]:
+        """Tasks that read the files of changed folders."""
+        segments: list[Segment] = []
+        for plan in plans:
+            self._ledger.put_loose(plan.key, plan.faults())
+            if plan.found:
+                self._found[plan.key] = plan.found
+            self._ledger.set_digest_later(plan.key, plan.digest)
+            stems = plan.stems()
+            for at in range(0, len(plan.files), INDEX_FILES):
+                part = slice(at, at + INDEX_FILES)
+                segments.append(Segment(plan, plan.files[part], tuple(stems[part])))
+        return _tasks(segments)
+
+    def index_rest(self) -> Iterator[tuple[IndexTask, list[Segment]]]:
+        """Tasks that read files of unchanged folders whose scans are touched; to be asked for when `index` is done."""
+        self._roster.touch()
+        segments: list[Segment] = []
+        for key, names, wanted in self._roster.unread():
+            root, folder = self._locate(key)
+            paths = [os.path.join(folder, native(name)) for name in names]
+            stems = media_stems([os.path.basename(path) for path in paths])
+            files: list[File] = []
+            for path, name in zip(paths, names, strict=True):
+                if name in wanted:
+                    with contextlib.suppress(OSError):  # gone since the walk: its folder has changed by the next run
+                        info = os.stat(os.path.join(_base(root), path))
+                        files.append(File(_base(root), path, info.st_size, info.st_mtime_ns, root.prefix))
+            plan = FolderPlan(Folder(root, folder, ()), tuple(files))
+            for at in range(0, len(files), INDEX_FILES):
+                part = tuple(files[at : at + INDEX_FILES])
+                segments.append(Segment(plan, part, tuple(stems[os.path.basename(file.path)] for file in part)))
+        return _tasks(segments)
+
+    def take(self, segments: Sequence[Segment], result: IndexResult) -> list[Outcome]:
+        """Keep an index task's answer; return the outcomes of files that belong to no scan."""
+        entries = iter(result.entries)
+        loose: list[FileRow] = []
+        for segment in segments:
+            members: list[Member] = []
+            for file, stem in zip(segment.files, segment.stems, strict=True):
+                entry = next(entries)
+                if isinstance(entry, Outcome):
+                    loose.append(segment.plan.row(file, entry))
+                else:
+                    number = self._numbers[file.root, file.prefix]
+                    members.append(Member(number, file, stem, SeriesKey(*entry[0]), entry[1]))
+            self._roster.add(members)
+        self._ledger.add_loose(loose)
+        return [row[-1] for row in loose]
+
+    def scan_tasks(self) -> Iterator[ScanTask]:
+        """Tasks that export each touched scan, in order of their hashes; those that did not change are left alone."""
+        return bundled(self._jobs())
+
+    def finish(self) -> None:
+        """Everything is exported: drop what is gone, and note that the folders are done."""
+        self._roster.drop_rest()
+        for root in self._roots:
+            self._ledger.set_digest(Folder(root, "", ()).key, "a root without files")
+        self._ledger.set_digests()
+
+    def _jobs(self) -> Iterator[ScanJob]:
+        for number, scan_id, members in self._roster.scans():
+            files = tuple(member.file for member in members)
+            stems = tuple(member.stem for member in members)
+            if self._ledger.scan_digest(scan_id) == scan_digest(files, stems):
+                continue
+            root = Folder(self._roots[number], "", ())
+            keys = {root.key, *(file.key.rpartition("/")[0] for file in files)} if self._found else set()
+            found = frozenset().union(*(self._found.get(key, frozenset()) for key in keys))
+            yield ScanJob(scan_id, root.mirror, files, stems, tuple(member.spooled for member in members), found)
+
+    def _locate(self, key: str) -> tuple[Root, str]:
+        """Root and native relative path of a folder, from its name in outputs."""
+        path = native(key)
+        for root in self._roots:
+            if not root.prefix:
+                return root, path
+            if path == root.prefix or path.startswith(root.prefix + os.sep):
+                return root, path[len(root.prefix) + 1 :]
+        raise KeyError("a folder of no root")
+
+
+def _base(root: Root) -> str:
+    return os.path.dirname(root.path) if root.is_file else root.path
+
+
+def _tasks(segments: list[Segment]) -> Iterator[tuple[IndexTask, list[Segment]]]:
+    """Index tasks of about `INDEX_FILES` files."""
+    bundle: list[Segment] = []
+    for number, segment in enumerate(segments):
+        bundle.append(segment)
+        full = sum(len(one.files) for one in bundle) + len(segment.files) > INDEX_FILES
+        if full or number == len(segments) - 1:
+            yield IndexTask(tuple(file for one in bundle for file in one.files)), bundle
+            bundle = []

@@ -1,0 +1,120 @@
+"""What a file gives beside pictures and volumes: its document, its waveform, its header as a text.
+
+None of them needs a frame. Which of them apply, and what becomes of the file when one cannot be written, is decided
+here; how they are written is the business of `sinks/`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from crawler.error_boundary import Border
+from crawler.errors import SinkError
+from crawler.export.result import Header, State, relative
+from crawler.export.setup import Setup
+from crawler.model import Instance, Outcome, Product
+from crawler.paths import portable
+from crawler.sinks.base import Target, discard
+
+EXISTS = Outcome("skipped", "", "exists", "media.overwrite is false and the file is not ours")
+
+
+class Exists(SinkError):
+    """A file of another owner lies at the target; the detail is its extension."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreeTarget(Target):
+    """A target that writes over nothing that `taken` names, by extension."""
+
+    taken: Callable[[str], bool]
+
+    def publish(self, scratch: str, extension: str, kind: str, layout: str = "") -> Product:
+        """As `Target.publish`. Raises Exists."""
+        if self.taken(extension):
+            discard(scratch)
+            raise Exists("exists", extension)
+        return Target.publish(self, scratch, extension, kind, layout)
+
+
+def media_type_of(instance: Instance, setup: Setup) -> str | None:
+    """Kind of the medium, "document" or "waveform"; None where there is none, or the configuration wants none."""
+    if setup.media_dir is None:
+        return None
+    from crawler.dicom.waveforms import is_waveform
+    from crawler.sinks.document import is_document
+
+    if setup.documents and is_document(instance.sop_class):
+        return "document"
+    return "waveform" if setup.waveforms and is_waveform(instance.sop_class) else None
+
+
+class Beside:
+    """Writes these outputs of the files of a scan.
+
+    Parameters
+    ----------
+    found
+        ``media/<path>`` (native, relative) of files in the output folder that are not ours.
+    """
+
+    def __init__(self, setup: Setup, found: frozenset[str]) -> None:
+        self._setup, self._found = setup, found
+
+    def write(self, header: Header, stem: str, state: State, advance: Callable[[], None]) -> list[Product]:
+        """Write what applies to one file, and note in its state what came of it.
+
+        Parameters
+        ----------
+        stem
+            Name of the file's media.
+        advance
+            Called while the work goes on.
+
+        Returns
+        -------
+        list of Product
+            Finished files. Those of a medium are noted in the state, the report is not: it is no medium.
+        """
+        root = self._setup.media_dir
+        media_type = media_type_of(header.instance, self._setup)
+        if root is None or not (media_type or self._setup.text):
+            return []
+        path = os.path.join(os.path.dirname(header.instance.file.mirror), stem)
+        taken = partial(self._taken, path)
+        target = FreeTarget(os.path.join(root, path), self._setup.temp(root), taken)
+        products: list[Product] = []
+        if media_type is not None and state.outcome.outcome != "failed":  # one that killed a worker is not tried again
+            state.media_type = media_type
+            with Border("write", state.settle):
+                try:
+                    products += _medium(media_type, header.instance, target, advance)
+                except Exists as error:
+                    state.media.append(portable(path + error.detail))
+                    state.settle(EXISTS)
+            state.media += [relative(product, root) for product in products]
+        if self._setup.text:
+            from crawler.sinks.text import EXTENSION, write_text
+
+            with Border("write", state.settle):
+                if taken(EXTENSION):
+                    state.settle(EXISTS)
+                else:
+                    products += write_text(header.record(), self._setup.keys, target)
+        return products
+
+    def _taken(self, path: str, extension: str) -> bool:
+        return f"media/{path}{extension}" in self._found
+
+
+def _medium(media_type: str, instance: Instance, target: Target, advance: Callable[[], None]) -> list[Product]:
+    if media_type == "document":
+        from crawler.sinks.document import write_document
+
+        return write_document(instance, target)
+    from crawler.sinks.waveform import write_waveform
+
+    return write_waveform(instance, target, advance)

@@ -1,0 +1,245 @@
+"""What is made of the layouts of a scan: volumes, videos of stacks, previews.
+
+Opens, closes and accounts for them; which frame goes where is handed to `export.py`, which decodes. Layouts that come
+out of a second plan as they were keep what was written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crawler.dicom.dictionary import key_for
+from crawler.error_boundary import Border
+from crawler.export.companions import EXISTS
+from crawler.export.heartbeat import Watch
+from crawler.export.media import Gallery, Medium, is_stack
+from crawler.export.result import Header, State, noted_keys, relative
+from crawler.export.setup import Setup
+from crawler.export.volumes import Identity, Volume, files_of, identity_of, photometric_of
+from crawler.model import Layout, Outcome, Product, Scan
+from crawler.paths import portable
+
+if TYPE_CHECKING:  # loaded by who needs it: many runs make nothing of layouts
+    from crawler.display.lut import Lut
+
+Wanted = dict[int, list[tuple[Volume | Medium, tuple[int, ...]]]]
+"""Frame number -> the volumes and pictures that want it, and where it lands in each."""
+Made = dict[Identity, list[Product]]
+
+
+@dataclass(eq=False, slots=True)
+class Opened:
+    """Outputs of layouts that share files, being written. A context: what is not closed at its end is given up.
+
+    Attributes
+    ----------
+    wanted
+        Position of each instance in the scan -> its frames that are wanted.
+    """
+
+    watch: Watch
+    items: Sequence[int]
+    wanted: dict[int, Wanted] = field(default_factory=dict)
+    takers: list[tuple[Identity, Volume | Medium, Made]] = field(default_factory=list)
+
+    def want(self, number: int, frame: int, takers: Sequence[Volume | Medium], index: tuple[int, ...]) -> None:
+        """Have a frame handed to `takers`, for their place `index`."""
+        if takers:
+            self.wanted.setdefault(number, {}).setdefault(frame, []).extend((taker, index) for taker in takers)
+
+    def close(self) -> None:
+        """Finish everything."""
+        for identity, taker, made in self.takers:
+            if isinstance(taker, Medium) or taker.sinks:
+                self.watch.note(self.items[files_of(identity)[0]], "write")
+                made[identity] = taker.close()
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for _, taker, _ in self.takers:
+            taker.abort()
+
+
+class LayoutOutputs:
+    """The outputs of one scan's layouts.
+
+    Parameters
+    ----------
+    base
+        Native relative path of the scan's volumes, without layout and extension.
+    headers, states, items
+        Per instance: header, what became of it, number in the worker's task.
+    gallery
+        Makes the displays and media of the scan.
+    found
+        As in `ScanExport`.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        watch: Watch,
+        base: str,
+        headers: Sequence[Header],
+        states: Sequence[State],
+        items: Sequence[int],
+        gallery: Gallery,
+        found: frozenset[str],
+    ) -> None:
+        self.setup, self.watch, self.base = setup, watch, base
+        self.headers, self.states, self.items = headers, states, items
+        self.gallery, self.found = gallery, found
+        self.tables: dict[int, Lut | None] = {}
+        self.volumes: Made = {}
+        self.stacks: Made = {}
+        self.previews: Made = {}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is made of layouts."""
+        return self.setup.volume is not None or self.setup.stacks or self.setup.preview is not None
+
+    def products(self) -> Iterator[Product]:
+        """Everything that was written."""
+        for made in (self.volumes, self.stacks, self.previews):
+            for some in made.values():
+                yield from some
+
+    def discard(self) -> None:
+        """Delete everything that was written."""
+        for product in self.products():
+            os.unlink(product.path)
+        for made in (self.volumes, self.stacks, self.previews):
+            made.clear()
+
+    def open(self, group: Sequence[Layout], members: Sequence[int], part: Scan) -> Opened:
+        """Open the outputs of layouts that share files, as far as they are not written yet.
+
+        Parameters
+        ----------
+        group, members, part
+            Layouts of the scan `part`, whose instances are those at the positions `members` of the whole scan.
+        """
+        opened = Opened(self.watch, self.items)
+        for layout in group:
+            identity = identity_of(layout, members)
+            takers: list[Volume | Medium] = []
+            if self.setup.volume is not None and identity not in self.volumes:
+                takers.append(self._volume(layout, members, part))
+                opened.takers.append((identity, takers[-1], self.volumes))
+            if self.setup.stacks and identity not in self.stacks and is_stack(layout, part.instances):
+                takers.append(self._stack(layout, members))
+                opened.takers.append((identity, takers[-1], self.stacks))
+            for place in layout.placement:
+                opened.want(members[place.instance], place.frame, takers, place.index)
+            if self.setup.preview is not None and identity not in self.previews:
+                preview, needed = self._preview(layout, members)
+                opened.takers.append((identity, preview, self.previews))
+                for place in layout.placement if needed else ():
+                    if place.index in needed:
+                        opened.want(members[place.instance], place.frame, [preview], place.index)
+        return opened
+
+    def settle(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
+        """Tell each file of its volumes and stacks' videos, and delete those that a file's failure made obsolete."""
+        valid = {identity_of(layout, members) for layout in plan}
+        for made in (self.volumes, self.stacks, self.previews):
+            obsolete = [made.pop(identity) for identity in list(made) if identity not in valid]
+            current = {product.path for some in made.values() for product in some}
+            for product in (product for some in obsolete for product in some):
+                if product.path not in current:
+                    os.unlink(product.path)
+        for identity, products in self.volumes.items():
+            for number in files_of(identity):
+                volumes = [product for product in products if product.kind == "volume"]
+                self.states[number].volumes.extend(relative(product, self.setup.volume_dir) for product in volumes)
+        for identity, products in self.stacks.items():
+            for number in files_of(identity) if products else ():
+                self.states[number].media_type = self.states[number].media_type or "video"
+                self.states[number].media.extend(relative(product, self.setup.media_dir) for product in products)
+
+    def _volume(self, layout: Layout, members: Sequence[int], part: Scan) -> Volume:
+        from crawler.pixels.modality import value_type
+        from crawler.sinks import LAYOUT_SINKS, LayoutSubject, Target
+
+        section, root = self.setup.volume, self.setup.volume_dir
+        placed = [part.instances[number] for number in sorted({place.instance for place in layout.placement})]
+        planes = [part.instances[place.instance].plane(place.frame) for place in layout.placement]
+        values = section.values if section else "stored"
+        photometric = photometric_of(placed[0], values)
+        identity = identity_of(layout, members)
+        settle = partial(self._fail, files_of(identity))
+        volume = Volume(identity, np.dtype(np.float64), photometric == "RGB" and values == "modality", settle)
+        with Border("pixels", settle) as border:
+            tables = self._tables(layout, members) if values == "modality" else ()
+            volume.dtype = dtype = value_type(placed, planes, values, tables)
+        if border.failed:
+            return volume
+        subject = LayoutSubject(part, layout, dtype, values, photometric, self._noted(volume.files))
+        base = self._name(layout)
+        for name in section.formats if section and root else ():
+            sink = LAYOUT_SINKS[name]()
+            if f"volume/{base}{sink.extension}" in self.found:
+                for number in volume.files:
+                    self.states[number].volumes.append(portable(base + sink.extension))
+                    self.states[number].settle(EXISTS)
+                continue
+            target = Target(os.path.join(root or "", base), self.setup.temp(root or ""))
+            volume.add(sink, target, subject)
+        return volume
+
+    def _stack(self, layout: Layout, members: Sequence[int]) -> Medium:
+        numbers = [members[place.instance] for place in layout.placement]
+        return self.gallery.open_stack(self._name(layout), numbers, partial(self._fail, sorted(numbers)))
+
+    def _preview(self, layout: Layout, members: Sequence[int]) -> tuple[Medium, frozenset[tuple[int, ...]]]:
+        files = sorted({members[place.instance] for place in layout.placement})
+        from crawler.export.previews import Previews
+
+        previews = Previews(self.setup, self.gallery, self.states, self.found)
+        return previews.open(self._name(layout), layout, members, partial(self._fail, files))
+
+    def _name(self, layout: Layout) -> str:
+        """Native relative path of what is made of a layout, without extension."""
+        return f"{self.base}-{layout.name}" if layout.name else self.base
+
+    def _tables(self, layout: Layout, members: Sequence[int]) -> list[Lut]:
+        """Read the Modality LUTs of a layout's files, which their frames will need too.
+
+        A table that cannot be read bars its own file, and the layouts are planned again without it.
+        """
+        numbers = sorted({members[place.instance] for place in layout.placement})
+        key = key_for("ModalityLUTSequence", self.setup.keys)
+        for number in numbers:
+            header = self.headers[number]
+            pixels = header.instance.pixels
+            if number not in self.tables and pixels is not None and pixels.has_luts and key in header.record():
+                from crawler.display.lut import modality_lut
+                from crawler.display.tables import Tables
+
+                with Border("pixels", self.states[number].bar):
+                    self.tables[number] = modality_lut(Tables(header.instance))
+        return [table for number in numbers if (table := self.tables.get(number)) is not None]
+
+    def _noted(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """Elements that volumes note, by keyword, where all of their files agree."""
+        records = [self.headers[number].instance.record for number in numbers]
+        common = dict(records[0]) if records else {}
+        for record in records:
+            common = {key: value for key, value in common.items() if record.get(key) == value}
+        keys = noted_keys(self.setup.keys).items()
+        return {keyword: common[key] for keyword, key in keys if common.get(key) is not None}
+
+    def _fail(self, numbers: Sequence[int], outcome: Outcome) -> None:
+        """An output that cannot be written fails all of its files; their rows, media and other outputs stay."""
+        for number in numbers:
+            self.states[number].settle(outcome)

@@ -1,0 +1,261 @@
+"""The media of a scan's files: which sinks a file or a stack of slices gets, and how they are fed and finished.
+
+It opens no volume and settles no order; `export.py` decodes, and says which frame is whose.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from crawler.config.sections import ImageSection, VideoSection
+from crawler.error_boundary import Border
+from crawler.export.companions import EXISTS
+from crawler.export.heartbeat import Watch
+from crawler.export.result import State
+from crawler.export.setup import Setup
+from crawler.model import Frame, Instance, Layout, Outcome, Product
+from crawler.paths import portable
+from crawler.pixels.frames import frames
+from crawler.pixels.video import is_encoded
+
+if TYPE_CHECKING:  # a run for headers or volumes makes no picture: what does is loaded by who needs it
+    from crawler.display.crop import Box
+    from crawler.display.render import Display, ScanDisplay
+    from crawler.display.renderer import Renderer
+    from crawler.display.voi import Window
+    from crawler.sinks import Sink, Target
+
+# Slices a second of a stack whose files name no rate: as seeds/001 shows every video.
+STACK_RATE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of a scan: its name in the media folder, without extension, and its number in the worker's task."""
+
+    instance: Instance
+    stem: str
+    item: int
+    state: State
+
+
+@dataclass(slots=True)
+class Medium:
+    """The still or the videos of one file, or of one stack, while they are written: one sink a format.
+
+    A sink that fails is dropped, `settle` is told, and the others go on.
+    """
+
+    settle: Callable[[Outcome], None]
+    sinks: list[Sink] = field(default_factory=list)
+    source: Callable[[bool], Iterator[Frame]] = lambda rgb: iter(())
+
+    def open(self, sink: Sink, target: Target, subject: Any) -> None:
+        """Have it written in one more format; the subject is what the sink is opened with."""
+        self.sinks.append(sink)
+        self._attempt(sink, "pixels", partial(sink.open, target, subject))
+
+    def put(self, index: tuple[int, ...], frame: Frame) -> None:
+        """Hand a frame to every sink."""
+        for sink in tuple(self.sinks):
+            self._attempt(sink, "write", partial(sink.put, index, frame))
+
+    def close(self) -> list[Product]:
+        """Finish every sink that is left."""
+        products: list[Product] = []
+        for sink in tuple(self.sinks):
+            self._attempt(sink, "write", lambda sink=sink: products.extend(sink.close()))  # type: ignore[misc]
+        self.sinks = []
+        return products
+
+    def abort(self) -> None:
+        """Leave nothing unfinished behind."""
+        for sink in self.sinks:
+            sink.abort()
+        self.sinks = []
+
+    def _attempt(self, sink: Sink, stage: str, deed: Callable[[], None]) -> None:
+        with Border(stage, self.settle) as border:
+            deed()
+        if border.failed:
+            sink.abort()
+            self.sinks.remove(sink)
+
+
+class Gallery:
+    """Opens the media of one scan.
+
+    Parameters
+    ----------
+    members
+        The scan's files.
+    decode
+        Returns frame 0 of the file of a number; an error leaves the file out of what its series has in common.
+    found
+        ``media/<path>`` (native, relative) of what lies in the media folder and is not ours.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        watch: Watch,
+        members: Sequence[Member],
+        decode: Callable[[int], Frame],
+        found: frozenset[str],
+    ) -> None:
+        self.setup, self.watch, self.members, self.decode, self.found = setup, watch, members, decode, found
+
+    @cached_property
+    def _shown(self) -> ScanDisplay:
+        """How the files are shown, by themselves and by what they share."""
+        from crawler.display.render import ScanDisplay
+
+        instances = [member.instance for member in self.members]
+        return ScanDisplay(instances, self.decode, self.setup.window, self.setup.overlays)
+
+    def section(self, instance: Instance) -> ImageSection | VideoSection | None:
+        """The section of the configuration that a file's pixels fall under; None when nothing is made of them."""
+        if instance.pixels is None or instance.is_index or self.setup.media_dir is None:
+            return None
+        moving = instance.pixels.frames > 1 or is_encoded(instance)
+        return self.setup.video if moving else self.setup.image
+
+    def open(self, number: int) -> Medium | None:
+        """The still or videos of the file of a number; None when it failed, or other files lie in the way."""
+        member = self.members[number]
+        instance, state, root = member.instance, member.state, self.setup.media_dir
+        section = self.section(instance)
+        if section is None or root is None or state.outcome.outcome == "failed":
+            return None
+        from crawler.display.crop import us_region
+        from crawler.display.render import Display
+        from crawler.sinks import FileSubject, Target
+        from crawler.sinks.remux import RemuxSink
+
+        state.media_type = "video" if isinstance(section, VideoSection) else "image"
+        path = os.path.join(os.path.dirname(instance.file.mirror), member.stem)
+        medium = Medium(state.settle)
+        self.watch.note(member.item, "pixels")
+        with Border("pixels", state.settle) as border:
+            box = us_region(instance) if self.setup.crops else None
+            sinks = self._free(self._sinks(section, member, box), path, [state])
+            medium.source = partial(self._source, member, all(isinstance(sink, RemuxSink) for sink in sinks))
+            display = self._display(number, box) if sinks else Display()
+        if not border.failed:
+            target = Target(os.path.join(root, path), self.setup.temp(root))
+            for sink in sinks:
+                medium.open(sink, target, FileSubject(instance, display))
+        return medium if medium.sinks else None
+
+    def open_stack(self, path: str, numbers: Sequence[int], settle: Callable[[Outcome], None]) -> Medium:
+        """The video through a stack of slices; without sinks when other files lie in the way.
+
+        Parameters
+        ----------
+        path
+            Native, below the media folder, without extension.
+        numbers
+            The files of the slices, in array order.
+        settle
+            Told of what fails.
+        """
+        from crawler.sinks import FileSubject, Target, media_sinks
+
+        medium, section, root = Medium(settle), self.setup.video, self.setup.media_dir
+        assert section is not None
+        assert root is not None
+        members = [self.members[number] for number in numbers]
+        sinks = self._free(media_sinks(section, self.setup.bits), path, [member.state for member in members])
+        if not sinks:
+            return medium
+        first = members[0].instance
+        subject = replace(first, frame_rate=first.frame_rate or STACK_RATE)
+        with Border("pixels", settle) as border:
+            display = self.stack_display(numbers)
+        if not border.failed:
+            target = Target(os.path.join(root, path), self.setup.temp(root))
+            for sink in sinks:
+                medium.open(sink, target, FileSubject(subject, display))
+        return medium
+
+    def _sinks(self, section: ImageSection | VideoSection, member: Member, box: Box | None) -> list[Sink]:
+        """What a section asks for; the MP4 of an encoded video is its own stream, unless a part is to be cut off."""
+        from crawler.sinks import media_sinks
+        from crawler.sinks.remux import RemuxOptions, RemuxSink
+
+        sinks = media_sinks(section, self.setup.bits)
+        if isinstance(section, VideoSection) and is_encoded(member.instance) and box is None:
+            options = RemuxOptions(section.fps, partial(self.watch.note, member.item, "pixels"))
+            return [RemuxSink(options) if sink.extension == RemuxSink.extension else sink for sink in sinks]
+        return sinks
+
+    def _free(self, sinks: Iterable[Sink], path: str, states: Sequence[State]) -> list[Sink]:
+        """Those sinks whose place is free; the files' states learn of the others."""
+        free: list[Sink] = []
+        for sink in sinks:
+            name = path + sink.extension
+            folder = os.path.dirname(name)
+            # The pictures of a cine have a folder of their own: a strange file anywhere in it is in the way.
+            filled = folder != os.path.dirname(path) and any(one.startswith(f"media/{folder}/") for one in self.found)
+            if f"media/{name}" not in self.found and not filled:
+                free.append(sink)
+                continue
+            for state in states:
+                state.media.append(portable(name))
+                state.settle(EXISTS)
+        return free
+
+    def _display(self, number: int, box: Box | None) -> Renderer:
+        from crawler.display.crop import Cropped
+        from crawler.display.render import Display
+
+        member = self.members[number]
+
+        def sample(numbers: Iterable[int]) -> Iterator[Frame]:
+            for frame in frames(member.instance, list(numbers), self.setup.pixels):
+                self.watch.note(member.item, "pixels")
+                yield frame
+
+        # What ffmpeg decodes is RGB of 8 bits, whatever the header says.
+        display: Renderer = Display() if is_encoded(member.instance) else self._shown.of(number, sample)
+        return Cropped(display, box) if box is not None else display
+
+    def stack_display(self, numbers: Sequence[int]) -> Display:
+        """One window for all slices: the one that they share, else the range of all. Overlays are a slice's own."""
+        from crawler.display.render import ScanDisplay
+
+        instances = [self.members[number].instance for number in numbers]
+        alike = len({_levels(instance) for instance in instances}) == 1
+        window: Window = self.setup.window if alike or isinstance(self.setup.window, tuple) else "series"
+        return ScanDisplay(instances, lambda place: self.decode(numbers[place]), window).of(0)
+
+    def _source(self, member: Member, copies: bool, rgb: bool) -> Iterator[Frame]:
+        """The frames to be shown, `rgb` as for `pixels.frames`; none for a stream that is only rewrapped."""
+        if not is_encoded(member.instance):
+            return frames(member.instance, None, self.setup.pixels, rgb)
+        if copies:
+            return iter(())
+        from crawler.sinks.footage import decoded
+
+        folder = self.setup.temp(self.setup.media_dir or "")
+        return decoded(member.instance, folder, self.setup.pixels, partial(self.watch.note, member.item, "pixels"))
+
+
+def _levels(instance: Instance) -> tuple[Any, ...]:
+    """What the grey levels of a single frame depend on beside its values."""
+    plane = instance.plane(0)
+    return instance.windows, instance.window_function, plane.slope, plane.intercept, instance.inverse
+
+
+def is_stack(layout: Layout, instances: Sequence[Instance]) -> bool:
+    """Whether a layout of a scan's instances is a stack of at least two slices, each of which is a file."""
+    if "slice" not in layout.axes or layout.shape[layout.axes.index("slice")] < 2:
+        return False
+    files = {place.instance for place in layout.placement}
+    placed = [(instances[number].pixels, instances[number].mosaic) for number in files]
+    single = all(pixels is not None and pixels.frames == 1 and mosaic is None for pixels, mosaic in placed)
+    return single and len(files) == len(layout.placement)

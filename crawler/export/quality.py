@@ -1,0 +1,109 @@
+"""The quality of a scan's files: which are measured, what their frames need for it, and the cells of rows and series.
+
+`quality.py` measures and judges; `export.py` decodes, and hands over each frame that it has. A frame that cannot be
+measured, or a video that is not decoded, has no measures and costs its file nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from crawler.dicom.dictionary import key_for
+from crawler.errors import PixelError
+from crawler.export.result import Header, State
+from crawler.export.setup import Setup
+from crawler.model import Frame, Instance
+from crawler.pixels.video import is_encoded
+
+if TYPE_CHECKING:  # loaded when quality is asked for
+    from crawler.quality.measures import Tally, Thresholds
+
+_PADDING = tuple(f"{kind}PixelPaddingValue" for kind in ("", "Float", "DoubleFloat"))
+
+
+class Inspection:
+    """Measures one scan.
+
+    Parameters
+    ----------
+    headers, states
+        Of the scan's files. The states are told their cells by `settle`.
+
+    Attributes
+    ----------
+    waiting
+        Numbers of the files still to be measured; empty when the configuration has no section `quality`.
+    """
+
+    def __init__(self, setup: Setup, headers: Sequence[Header], states: Sequence[State]) -> None:
+        self._section, self._headers, self._states = setup.quality, headers, states
+        self._keys = [f'"{key_for(keyword, setup.keys)}":'.encode() for keyword in _PADDING]
+        self._tallies: dict[int, Tally] = {}
+        on = self._section is not None
+        self.waiting = {number for number, one in enumerate(headers) if on and _is_measured(one.instance)}
+
+    def open(self, number: int) -> Callable[[Frame], None]:
+        """Begin a file, which then waits no longer; the answer takes its frames, and does nothing when it is done."""
+        if self._section is None or number not in self.waiting:
+            return lambda frame: None
+        from crawler.quality.measures import Tally, thresholds_for
+
+        self.waiting.discard(number)
+        tally = self._tallies[number] = Tally(self._section.share)
+        instance = self._headers[number].instance
+        given = self._section.thresholds.get(instance.modality)
+        thresholds = thresholds_for(instance.modality, asdict(given) if given is not None else None)
+        try:
+            return self._taker(number, tally, thresholds)
+        except PixelError:  # a table is damaged: where pictures are made, that file fails
+            return lambda frame: None
+
+    def settle(self) -> dict[str, Any]:
+        """Tell every file its cells; return those of the series. Nothing of either without a section `quality`."""
+        if self._section is None:
+            return {}
+        from crawler.quality.measures import Tally
+
+        series = Tally(self._section.share)
+        for number, state in enumerate(self._states):
+            tally = self._tallies.get(number, Tally(self._section.share))
+            state.quality = tally.cells("frames")
+            if tally.count:
+                series.add(tally.mean, tally.reasons)
+        cells = series.cells("files")
+        return cells | {"quality_reasons": "|".join(cells["quality_reasons"])}
+
+    def _taker(self, number: int, tally: Tally, thresholds: Thresholds) -> Callable[[Frame], None]:
+        from crawler.display.lut import modality_lut
+        from crawler.display.palette import palette_of
+        from crawler.display.spread import padding
+        from crawler.display.tables import Tables
+        from crawler.quality.measures import grey_of, judge, measure
+
+        header = self._headers[number]
+        instance, tables = header.instance, Tables(header.instance)
+        pixels, text = instance.pixels, header.text()
+        table = palette = pad = None
+        if pixels is not None and pixels.has_luts:
+            coloured = pixels.photometric == "PALETTE COLOR"
+            table, palette = (None, palette_of(tables)) if coloured else (modality_lut(tables), None)
+        if pixels is not None and any(key in text for key in self._keys):
+            pad = padding(tables, pixels)
+
+        def take(frame: Frame) -> None:
+            if frame.photometric == "PALETTE COLOR" and palette is None:
+                return  # indices without colours
+            try:
+                found = measure(grey_of(frame, table, palette, pad), instance.inverse)
+            except PixelError:  # colours that nothing here knows: where pictures are made, that file fails
+                return
+            if found is not None:
+                tally.add(found, judge(found, thresholds))
+
+        return take
+
+
+def _is_measured(instance: Instance) -> bool:
+    return instance.pixels is not None and not instance.is_index and not is_encoded(instance)

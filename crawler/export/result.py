@@ -1,0 +1,146 @@
+"""What passes between workers and the engine: the set-up, headers, the state of each file, finished rows."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import orjson
+
+from crawler.dicom.dictionary import KeyStyle, key_for
+from crawler.export.setup import Setup
+from crawler.model import File, Instance, Outcome, Product
+from crawler.paths import portable
+
+INLINE = 4 << 20  # bytes of rows that a result carries itself; more go through a file
+EXPORTED = Outcome("exported")
+
+
+@cache
+def noted_keys(style: KeyStyle) -> dict[str, str]:
+    """Elements that volumes note: by keyword, their keys in a record."""
+    from crawler.sinks.bids import NOTED
+
+    return {keyword: key_for(keyword, style) for keyword in NOTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """An instance, of whose record no more is left than volumes note, and the record as JSON: bytes, or where it lies.
+
+    ``row`` in a spool file is (path, start, size).
+    """
+
+    instance: Instance
+    row: bytes | tuple[str, int, int]
+
+    def text(self) -> bytes:
+        """The record as JSON."""
+        if isinstance(self.row, bytes):
+            return self.row
+        path, start, size = self.row
+        with open(path, "rb") as spool:
+            spool.seek(start)
+            return spool.read(size)
+
+    def record(self) -> dict[str, Any]:
+        """The record; empty when no output needs it."""
+        record: dict[str, Any] = orjson.loads(self.text() or b"{}")
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """A scan done. `rows` are its finished JSON lines, or the path of a file that holds them."""
+
+    scan_id: str
+    series_uid: str
+    digest: str
+    files: tuple[tuple[File, Outcome], ...]
+    products: tuple[Product, ...]
+    verdict: dict[str, Any]
+    rows: bytes | str
+
+
+@dataclass(slots=True)
+class State:
+    """What became of one instance so far.
+
+    `usable`: it may enter a volume; `decoder` gave its frames; `quality` are further cells of its row.
+    """
+
+    outcome: Outcome = EXPORTED
+    usable: bool = True
+    decoder: str | None = None
+    media_type: str | None = None
+    media: list[str] = field(default_factory=list)
+    volumes: list[str] = field(default_factory=list)
+    quality: dict[str, Any] = field(default_factory=dict)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Keep the first failure; a skip gives way to it."""
+        if self.outcome.outcome == "exported" or (self.outcome.outcome == "skipped" and outcome.outcome == "failed"):
+            self.outcome = outcome
+
+    def bar(self, outcome: Outcome) -> None:
+        """Keep the instance out of volumes."""
+        self.usable = False
+        self.settle(outcome)
+
+
+def relative(product: Product, root: str | None) -> str:
+    """Path of a product below its output folder, as rows give it."""
+    return portable(os.path.relpath(product.path, root))
+
+
+def write_rows(setup: Setup, scan_id: str, headers: Sequence[Header], states: Sequence[State]) -> bytes | str:
+    """The scan's lines of the JSONL: as bytes, or in a file when they are many."""
+    if not setup.rows:
+        return b""
+    lines: list[bytes] = []
+    size, path = 0, ""
+    syntax = orjson.dumps(key_for("TransferSyntaxUID", setup.keys)) + b":"
+    for header, state in zip(headers, states, strict=True):
+        lines.append(_line(scan_id, header, state, syntax))
+        size += len(lines[-1])
+        if size > INLINE:
+            path = path or os.path.join(setup.spool, f"{uuid.uuid4().hex}.rows")
+            _append(path, lines)
+            lines, size = [], 0
+    if not path:
+        return b"".join(lines)
+    _append(path, lines)
+    return path
+
+
+def _append(path: str, lines: list[bytes]) -> None:
+    with open(path, "ab") as file:
+        file.writelines(lines)
+
+
+def _line(scan_id: str, header: Header, state: State, syntax: bytes) -> bytes:
+    """One row: what we know of the file, then its record; `syntax` begins the transfer syntax in a record."""
+    record = header.text()
+    assumed = None if syntax in record else header.instance.transfer_syntax or None
+    ours = orjson.dumps(
+        {
+            "dicom_file": header.instance.file.key,
+            "outcome": state.outcome.outcome,
+            "stage": state.outcome.stage or None,
+            "reason": state.outcome.reason or None,
+            "scan_id": scan_id,
+            "media_type": state.media_type,
+            "media_file": state.media[0] if state.media else None,
+            "volume_file": state.volumes[0] if state.volumes else None,
+            "media_files": state.media,
+            "volume_files": state.volumes,
+            "decoder": state.decoder,
+            "assumed_transfer_syntax": assumed,
+            **state.quality,
+        }
+    )
+    return ours + b"\n" if record == b"{}" else b"".join((ours[:-1], b",", memoryview(record)[1:], b"\n"))

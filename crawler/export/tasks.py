@@ -1,0 +1,249 @@
+"""What a worker does with a task: read the headers of folders, group them, have each scan exported.
+
+Four kinds of task, one answer each. A folder of ordinary size is one `FolderTask`, so one worker reads, groups and
+exports it. The files of a larger one, or of a whole tree, first go through `IndexTask`s, which spool what they read and
+return small keys; the parent groups these and sends `ScanTask`s. An `ArchiveTask` lists an archive. Poisoned items
+(files that already killed a worker) are failed unread.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import uuid
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import orjson
+
+from crawler.error_boundary import outcome_of
+from crawler.errors import NotDicom, StopError
+from crawler.export.heartbeat import Watch
+from crawler.export.result import Header, ScanResult, noted_keys
+from crawler.export.scan import ScanExport
+from crawler.export.setup import Setup
+from crawler.instance.header import read_instance
+from crawler.layout.scan import SeriesKey, scan_members, series_key
+from crawler.ledger.roster import Spooled
+from crawler.model import File, Outcome
+from crawler.naming import media_stems, scan_digest
+from crawler.sources.archive import Expanded, expand
+
+Poison = Mapping[int, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class FolderJob:
+    """One folder to be read, grouped and exported.
+
+    Attributes
+    ----------
+    key, mirror
+        The folder's name in outputs, as text and as native path.
+    known
+        Digests of scans that are exported already, by scan_id: they are left alone.
+    found
+        Names in the output folders that are not ours (see `Setup.slot`).
+    """
+
+    key: str
+    mirror: str
+    files: tuple[File, ...]
+    known: Mapping[str, str] = field(default_factory=dict)
+    found: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FolderTask:
+    """Folders, handled one after the other; items count their files through."""
+
+    jobs: tuple[FolderJob, ...]
+    poison: Poison = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTask:
+    """Files of one large folder whose headers are to be spooled; items count the files."""
+
+    files: tuple[File, ...]
+    poison: Poison = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanJob:
+    """One scan of a large folder."""
+
+    scan_id: str
+    mirror: str
+    files: tuple[File, ...]
+    stems: tuple[str, ...]
+    spooled: tuple[Spooled, ...]
+    found: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveTask:
+    """An archive whose members are to be listed, and spooled where they cannot be reached otherwise."""
+
+    file: File
+    spool: str
+    poison: Poison = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTask:
+    """Scans of large folders; items count their files through."""
+
+    jobs: tuple[ScanJob, ...]
+    poison: Poison = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderResult:
+    """A folder done: files outside scans, scans exported, scans left alone."""
+
+    loose: tuple[tuple[File, Outcome], ...]
+    scans: tuple[ScanResult, ...]
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexResult:
+    """Per file of an index task: the key that grouping needs and where the rest is spooled, or its outcome."""
+
+    entries: tuple[tuple[SeriesKey, Spooled] | Outcome, ...]
+
+
+Task = FolderTask | IndexTask | ArchiveTask | ScanTask
+Answer = list[FolderResult] | IndexResult | Expanded | list[ScanResult]
+
+
+class Worker:
+    """The function that workers run; it holds what is the same for all tasks of a run."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+
+    def __call__(self, task: Task, watch: Watch) -> Answer:
+        """Do one task."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # libraries' warnings quote values; what matters is in the outcomes
+            return self._do(task, watch)
+
+    def _do(self, task: Task, watch: Watch) -> Answer:
+        if isinstance(task, IndexTask):
+            return self._index(task, watch)
+        if isinstance(task, ArchiveTask):
+            if 0 in task.poison:
+                return Expanded((), (), task.poison[0])
+            watch.note(0, "find")
+            return expand(task.file, task.spool, advance=lambda: watch.note(0, "find"))
+        base = 0
+        if isinstance(task, FolderTask):
+            folders: list[FolderResult] = []
+            for job in task.jobs:
+                folders.append(self._folder(job, base, task.poison, watch))
+                base += len(job.files)
+            return folders
+        scans: list[ScanResult] = []
+        for scan in task.jobs:
+            items = range(base, base + len(scan.files))
+            headers = _load(scan.spooled)
+            scans.append(self._scan(scan.scan_id, scan, headers, scan.stems, items, task.poison, watch))
+            base += len(scan.files)
+        return scans
+
+    def _folder(self, job: FolderJob, base: int, poison: Poison, watch: Watch) -> FolderResult:
+        loose: list[tuple[File, Outcome]] = []
+        headers: list[Header] = []
+        items: list[int] = []
+        for item, file in enumerate(job.files, base):
+            outcome = self._read(file, item, poison, headers, watch)
+            if outcome is None:
+                items.append(item)
+            else:
+                loose.append((file, outcome))
+        stems = media_stems([os.path.basename(file.mirror) for file in job.files])
+        names = [os.path.basename(header.instance.file.mirror) for header in headers]
+        members = scan_members(job.key, names, [series_key(header.instance) for header in headers])
+        kept: list[str] = []
+        scans: list[ScanResult] = []
+        for scan_id, numbers in members.items():
+            mine = [stems[names[number]] for number in numbers]
+            digest = scan_digest((headers[number].instance.file for number in numbers), mine)
+            if job.known.get(scan_id) == digest:
+                kept.append(scan_id)
+                continue
+            chosen = [headers[number] for number in numbers]
+            of_items = [items[number] for number in numbers]
+            scans.append(self._scan(scan_id, job, chosen, mine, of_items, poison, watch))
+        return FolderResult(tuple(loose), tuple(scans), tuple(kept))
+
+    def _scan(
+        self,
+        scan_id: str,
+        job: FolderJob | ScanJob,
+        headers: list[Header],
+        stems: Sequence[str],
+        items: Sequence[int],
+        poison: Poison,
+        watch: Watch,
+    ) -> ScanResult:
+        marked = {number: poison[item] for number, item in enumerate(items) if item in poison}
+        export = ScanExport(self.setup, watch, scan_id, job.mirror, headers, stems, items, marked, job.found)
+        try:
+            return export.run()
+        except StopError:
+            raise
+        except Exception as error:
+            return export.give_up(outcome_of(error, "layout"))  # nobody foresaw it: it costs this scan, and no other
+
+    def _read(self, file: File, item: int, poison: Poison, headers: list[Header], watch: Watch) -> Outcome | None:
+        """Read one header into `headers`, or say why there is none."""
+        marked = poison.get(item)
+        if marked is not None and marked.stage in ("find", "header"):
+            return marked
+        watch.note(item, "header")
+        try:
+            instance = read_instance(file, self.setup.keys, self.setup.volume.keyword if self.setup.volume else "")
+            row = orjson.dumps(instance.record) if self.setup.records else b""
+        except NotDicom as error:
+            return Outcome("skipped", "", "not DICOM", error.reason)
+        except StopError:
+            raise
+        except Exception as error:
+            return outcome_of(error, "header")
+        noted = noted_keys(self.setup.keys).values() if self.setup.volume else ()
+        record = {key: instance.record[key] for key in noted if key in instance.record}
+        headers.append(Header(replace(instance, record=record), row))
+        return None
+
+    def _index(self, task: IndexTask, watch: Watch) -> IndexResult:
+        path = os.path.join(self.setup.spool, f"{uuid.uuid4().hex}.spool")
+        entries: list[tuple[SeriesKey, Spooled] | Outcome] = []
+        with open(path, "wb") as spool:
+            for item, file in enumerate(task.files):
+                headers: list[Header] = []
+                outcome = self._read(file, item, task.poison, headers, watch)
+                if outcome is not None:
+                    entries.append(outcome)
+                    continue
+                (header,) = headers
+                state = pickle.dumps(header.instance, pickle.HIGHEST_PROTOCOL)
+                row = header.text()
+                place = Spooled(path, spool.tell(), (len(state), len(row)))
+                spool.write(state + row)
+                entries.append((series_key(header.instance), place))
+        return IndexResult(tuple(entries))
+
+
+def _load(places: Sequence[Spooled]) -> list[Header]:
+    """Read instances back; rows stay in the spool until they are written."""
+    headers: list[Header] = []
+    for place in places:
+        with open(place.path, "rb") as spool:
+            spool.seek(place.start)
+            instance = pickle.loads(spool.read(place.sizes[0]))
+        headers.append(Header(instance, (place.path, place.start + place.sizes[0], place.sizes[1])))
+    return headers

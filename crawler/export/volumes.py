@@ -1,0 +1,137 @@
+"""Layouts being written: an open layout with its sinks, and which layouts must be open together.
+
+It knows nothing of files' outcomes; `export.py` decides what a failure costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from crawler.error_boundary import Border
+from crawler.model import Frame, Instance, Layout, Outcome, Product
+from crawler.pixels.modality import modality
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from crawler.sinks import LayoutSubject, Sink, Target
+
+Identity = tuple[Any, ...]
+"""Name, shape, affine, and ((instance, frame, index), ...): two plans may share a layout."""
+
+
+def identity_of(layout: Layout, members: Sequence[int]) -> Identity:
+    """What makes a layout the same one in another plan; `members` number its instances within the scan."""
+    places = tuple((members[place.instance], place.frame, place.index) for place in layout.placement)
+    return layout.name, layout.shape, layout.affine, places
+
+
+def files_of(identity: Identity) -> list[int]:
+    """Instances (by position in the scan) that a layout holds."""
+    return sorted({number for number, _, _ in identity[3]})
+
+
+@dataclass(slots=True)
+class Volume:
+    """A layout being written. Its sinks may be none: then it swallows what it gets.
+
+    Nothing is opened before the first frame is there: a file whose pixels cannot be had costs no array. A sink that
+    fails is dropped, `settle` is told, and the others go on.
+    """
+
+    identity: Identity
+    dtype: np.dtype[Any]
+    rgb: bool
+    settle: Callable[[Outcome], None]
+    values: str = "modality"
+    sinks: list[Sink] = field(default_factory=list)
+    unopened: list[tuple[Sink, Target, LayoutSubject]] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[int]:
+        """Instances (by position in the scan) that fill it."""
+        return files_of(self.identity)
+
+    def add(self, sink: Sink, target: Target, subject: LayoutSubject) -> None:
+        """Have it written in one more format."""
+        self.values = subject.values
+        self.sinks.append(sink)
+        self.unopened.append((sink, target, subject))
+
+    def put(self, index: tuple[int, ...], frame: Frame) -> None:
+        """Hand a frame to every sink, as the values that volumes hold."""
+        if not self.sinks:
+            return
+        opening, self.unopened = self.unopened, []
+        for sink, target, subject in opening:
+            self._attempt(sink, partial(sink.open, target, subject))
+        with Border("write", self._fail) as border:
+            frame = self._as_held(frame)
+        if not border.failed:
+            for sink in tuple(self.sinks):
+                self._attempt(sink, partial(sink.put, index, frame))
+
+    def close(self) -> list[Product]:
+        """Finish every sink that is left."""
+        products: list[Product] = []
+        for sink in tuple(self.sinks):
+            self._attempt(sink, lambda sink=sink: products.extend(sink.close()))  # type: ignore[misc]
+        self.sinks = []
+        return products
+
+    def abort(self) -> None:
+        """Leave nothing unfinished behind."""
+        for sink in self.sinks:
+            sink.abort()
+        self.sinks, self.unopened = [], []
+
+    def _as_held(self, frame: Frame) -> Frame:
+        if self.values == "stored":
+            return replace(frame, values=frame.values.astype(self.dtype, copy=False))
+        if self.rgb:
+            from crawler.display.colour import to_rgb
+
+            return replace(frame, values=to_rgb(frame), photometric="RGB")
+        return replace(frame, values=modality(frame, self.dtype, frame.table))
+
+    def _attempt(self, sink: Sink, deed: Callable[[], None]) -> None:
+        with Border("write", self.settle) as border:
+            deed()
+        if border.failed:
+            sink.abort()
+            self.sinks.remove(sink)
+
+    def _fail(self, outcome: Outcome) -> None:
+        """No sink can have the frame."""
+        self.abort()
+        self.settle(outcome)
+
+
+def photometric_of(subject: Instance, values: str) -> str:
+    """(0028,0004) of the values that a volume holds: colour becomes RGB unless stored values are asked for."""
+    pixels = subject.pixels
+    if pixels is None:
+        return ""
+    return "RGB" if pixels.samples == 3 and values == "modality" else pixels.photometric
+
+
+def sharing(plan: Iterable[Layout]) -> list[list[Layout]]:
+    """Layouts in groups that share instances, so that each file is decoded once for all of its layouts."""
+    groups: list[list[Layout]] = []
+    owner: dict[int, int] = {}
+    for layout in plan:
+        files = {place.instance for place in layout.placement}
+        hits = sorted({owner[file] for file in files if file in owner})
+        home = hits[0] if hits else len(groups)
+        if not hits:
+            groups.append([])
+        groups[home].append(layout)
+        for other in hits[1:]:
+            groups[home].extend(groups[other])
+            groups[other] = []
+        for file in files | {file for file, group in owner.items() if group in hits[1:]}:
+            owner[file] = home
+    return [group for group in groups if group]

@@ -1,0 +1,154 @@
+"""The planes of an instance: geometry, rescale and traits of each frame.
+
+Single-frame objects describe their frame in the data set itself, enhanced ones in functional groups (PS3.3
+C.7.6.16), shared or one item a frame; for classic multi-frame ones see `multiframe.py`. Frames are not put in order
+here (`layout.py`). *Real World Value Mappings* are not applied: a plane's rescale leads to the modality's own values,
+mappings, of which there may be several, to quantities beyond them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from crawler.dicom.fields import Fields
+from crawler.instance.component import component_of
+from crawler.instance.multiframe import frame_planes
+from crawler.instance.traits import Dimensions, group_traits, traits_of
+from crawler.model import Plane, Vector
+
+# Macros that hold (0008,9007) Frame Type: MR, CT, PET, XA/XRF, 3D X-ray, parametric map.
+_FRAME_TYPES = (
+    "MRImageFrameTypeSequence",
+    "CTImageFrameTypeSequence",
+    "PETFrameTypeSequence",
+    "XAXRFFrameCharacteristicsSequence",
+    "XRay3DFrameTypeSequence",
+    "ParametricMapFrameTypeSequence",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What the data set says of how its functional groups are to be read."""
+
+    modality: str
+    dimensions: Dimensions
+
+
+def planes_of(fields: Fields, frames: int) -> tuple[Plane, ...]:
+    """Return the planes of an instance.
+
+    Parameters
+    ----------
+    fields
+        The whole record.
+    frames
+        (0028,0008) *Number of Frames*.
+
+    Returns
+    -------
+    tuple of Plane
+        One a frame, in frame order, for an object with (5200,9230) *Per-frame Functional Groups Sequence*, and for
+        classic ones that say where or when each frame is. A single one that all frames share for every other, and
+        where that sequence has fewer items than there are frames: which frame lacks its item cannot be told, so none is
+        given a position.
+    """
+    plain, common = _plain(fields), fields.item("SharedFunctionalGroupsSequence")
+    groups = fields.items("PerFrameFunctionalGroupsSequence")
+    if common is None and not groups:
+        return frame_planes(fields, plain, frames)
+    context = _Context(fields.text("Modality"), Dimensions.of(fields))
+    shared = _overlaid(plain, common, context)
+    if not groups:
+        return frame_planes(fields, shared, frames)
+    if len(groups) < frames:
+        return (shared,)
+    return tuple(_overlaid(shared, group, context) for group in groups[:frames])
+
+
+def voi_fields(fields: Fields) -> Fields:
+    """Return where the display window of an instance stands (PS3.3 C.11.2, C.7.6.16.2.10).
+
+    The data set itself; for an enhanced object that has none there the shared functional groups, or else those of
+    the first frame.
+    """
+    if fields.has_value("WindowCenter"):
+        return fields
+    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        group = fields.item(keyword)
+        voi = group.item("FrameVOILUTSequence") if group else None
+        if voi is not None:
+            return voi
+    return fields
+
+
+def _plain(fields: Fields) -> Plane:
+    """Plane of an object whose attributes stand in the data set itself.
+
+    The slope of a dose is (3004,000E) *Dose Grid Scaling*, which leads to the units of (3004,0002), mostly Gy (PS3.3
+    C.8.8.3). Without a position the spacing may be (0018,1164), that at the detector: it tells the shape of pixels, and
+    no distances in the patient, so no volume is made of it.
+    """
+    position = _vector(fields, "ImagePositionPatient")
+    orientation, spacing, thickness, component = fields.recall(_lie)
+    slope, intercept = fields.recall(_rescale)
+    if spacing is None and position is None:
+        spacing = _spacing(fields, "ImagerPixelSpacing")
+    return Plane(position, orientation, spacing, thickness, slope, intercept, traits_of(fields), component)
+
+
+def _lie(fields: Fields) -> tuple[tuple[float, ...] | None, tuple[float, float] | None, float | None, str]:
+    """Orientation, spacing, thickness and component, which mostly are those of the whole series."""
+    return (
+        fields.vector("ImageOrientationPatient", 6),
+        _spacing(fields),
+        fields.number("SliceThickness"),
+        component_of(fields, fields.text("Modality")),
+    )
+
+
+def _rescale(fields: Fields) -> tuple[float, float]:
+    slope = "DoseGridScaling" if fields.has_value("DoseGridScaling") else "RescaleSlope"
+    return _number_or(fields, slope, 1.0), _number_or(fields, "RescaleIntercept", 0.0)
+
+
+def _overlaid(plane: Plane, group: Fields | None, context: _Context) -> Plane:
+    """A plane with what a functional group says in place of what was there; groups repeat nothing (C.7.6.16.1)."""
+    if group is None:
+        return plane
+    position, orientation = plane.position, plane.orientation
+    spacing, thickness = plane.spacing, plane.thickness
+    slope, intercept = plane.slope, plane.intercept
+    component, stack = plane.component, plane.stack
+    if (macro := group.item("PlanePositionSequence")) is not None:
+        position = _vector(macro, "ImagePositionPatient")
+    if (macro := group.item("PlaneOrientationSequence")) is not None:
+        orientation = macro.vector("ImageOrientationPatient", 6)
+    if (macro := group.item("PixelMeasuresSequence")) is not None:
+        spacing, thickness = _spacing(macro), macro.number("SliceThickness")
+    if (macro := group.item("PixelValueTransformationSequence")) is not None:
+        slope = _number_or(macro, "RescaleSlope", 1.0)
+        intercept = _number_or(macro, "RescaleIntercept", 0.0)
+    if (macro := group.item("FrameContentSequence")) is not None:
+        stack = macro.text("StackID") or stack
+    frame_type = next((item for keyword in _FRAME_TYPES if (item := group.item(keyword)) is not None), None)
+    if frame_type is not None:
+        component = component_of(frame_type, context.modality, "FrameType")
+    traits = group_traits(plane.traits, group, frame_type, context.dimensions)
+    return Plane(position, orientation, spacing, thickness, slope, intercept, traits, component, stack)
+
+
+def _vector(fields: Fields, keyword: str) -> Vector | None:
+    return cast("Vector | None", fields.vector(keyword, 3))
+
+
+def _spacing(fields: Fields, keyword: str = "PixelSpacing") -> tuple[float, float] | None:
+    """(0028,0030) *Pixel Spacing*; the distance between pixels is above zero (PS3.3 10.7.1.3)."""
+    pair = fields.vector(keyword, 2)
+    return (pair[0], pair[1]) if pair is not None and min(pair) > 0 else None
+
+
+def _number_or(fields: Fields, keyword: str, default: float) -> float:
+    number = fields.number(keyword)
+    return default if number is None else number

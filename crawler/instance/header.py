@@ -1,0 +1,200 @@
+"""Bytes -> `Instance`: one file opened once, its header read, no pixel.
+
+Most headers are as they ought to be, and `quick.py` reads them. For the others this module finds the data set and its
+transfer syntax, `elements.py` walks, `record.py` converts, and it is decided here what becomes of a damaged header.
+`describe.py` says what the elements mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
+
+from crawler.dicom.csa import NO_CSA, Csa, read_csa
+from crawler.dicom.dictionary import VRS, KeyStyle, is_known, is_private, is_private_creator, key_for, tag_text
+from crawler.dicom.elements import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    PIXEL_TAGS,
+    Coding,
+    Element,
+    is_header_end,
+    quiet_pydicom,
+    walk,
+)
+from crawler.dicom.fast.reader import read_quickly
+from crawler.dicom.fields import Fields
+from crawler.dicom.files import inflate, not_meta, open_file, size_of
+from crawler.dicom.record import make_record
+from crawler.dicom.sniff import dataset_start, guess_coding
+from crawler.dicom.uids import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+from crawler.errors import HeaderError
+from crawler.instance.custom import with_custom
+from crawler.instance.describe import Source, describe
+from crawler.model import File, Instance
+
+_TRANSFER_SYNTAX = 0x00020010
+# One of these makes a damaged header worth its row: what the object is, or that it is an image.
+_TELLING = (("SOPClassUID", str), ("Rows", int))
+_ASSUMED = {
+    IMPLICIT_LITTLE: ImplicitVRLittleEndian,
+    EXPLICIT_LITTLE: ExplicitVRLittleEndian,
+    EXPLICIT_BIG: ExplicitVRBigEndian,
+}
+
+
+@dataclass(slots=True)
+class _Header:
+    """What was read of a file, up to `fault`."""
+
+    meta: list[Element] = field(default_factory=list)
+    data: list[Element] = field(default_factory=list)
+    transfer_syntax: str = ""
+    coding: Coding = EXPLICIT_LITTLE
+    csa: Csa = NO_CSA
+    fault: HeaderError | None = None
+
+
+def read_instance(file: File, keys: KeyStyle = "keyword", custom: str = "") -> Instance:
+    """Read a file's header.
+
+    Parameters
+    ----------
+    keys
+        Style of the record's keys: "keyword", "name" or "tag".
+    custom
+        Keyword of the element that `Plane.custom` shall hold.
+
+    Returns
+    -------
+    Instance
+        Also for a header that is cut short or damaged behind the elements that tell what the object is: the record
+        then ends where the file does.
+
+    Raises
+    ------
+    NotDicom
+        The content is not DICOM.
+    HeaderError
+        It is, and cannot be used.
+    """
+    with _os_errors_named(), open_file(file) as stream:
+        instance = quick_instance(file, stream, keys) or careful_instance(file, stream, keys)
+    if not custom:
+        return instance
+    return replace(instance, planes=with_custom(instance.planes, Fields(instance.record, keys), custom))
+
+
+def quick_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance | None:
+    """Read a header that is as it ought to be, from anywhere in the stream; None for every other one (`quick.py`)."""
+    header = read_quickly(stream, size_of(stream), keys)
+    if header is None:
+        return None
+    csa = read_csa(stream, header.kept)
+    return describe(Source(file, header.record, keys, header.transfer_syntax, csa, header.memory), pixel=header.pixel)
+
+
+def careful_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance:
+    """Read any header: the reference for `quick_instance`. Raises as `read_instance`."""
+    with quiet_pydicom():
+        header = _read(stream)
+        record = make_record(header.meta, header.data, keys=keys)
+    if header.fault is not None and not any(
+        isinstance(record.get(key_for(word, keys)), kind) for word, kind in _TELLING
+    ):
+        raise header.fault
+    return describe(
+        Source(file, record, keys, header.transfer_syntax, header.csa),
+        pixel=header.data[-1] if header.data[-1].tag in PIXEL_TAGS else None,
+        big_endian=not header.coding.little,
+        cut=header.fault is not None,
+    )
+
+
+@contextmanager
+def _os_errors_named() -> Iterator[None]:
+    """Turn a file that cannot be read into the error of that one file."""
+    try:
+        yield
+    except OSError as error:
+        raise HeaderError("cannot be read", error.strerror or type(error).__name__) from error
+
+
+def _read(stream: BinaryIO) -> _Header:
+    """Read a file's elements up to the pixel data."""
+    size = size_of(stream)
+    start = dataset_start(stream, size)
+    header = _Header()
+    try:
+        for element in walk(stream, EXPLICIT_LITTLE, size, stop=not_meta):
+            header.meta.append(element)
+        header.transfer_syntax, header.coding = _transfer_syntax(stream, header.meta)
+        if header.transfer_syntax == DeflatedExplicitVRLittleEndian:
+            with inflate(stream) as inflated:
+                _read_dataset(inflated, header)
+        else:
+            _read_dataset(stream, header)
+    except HeaderError as fault:
+        header.fault = fault
+    _require_sense(header, start)
+    return header
+
+
+def _read_dataset(stream: BinaryIO, header: _Header) -> None:
+    """Add the data set's elements to the header; what was added stays when the walk fails."""
+    position = stream.tell()
+    size = size_of(stream)
+    stream.seek(position)
+    head = stream.read(8)
+    stream.seek(position)
+    if head[:2] == b"\0\0" and any(head):  # a message's command set, always implicit little endian (PS3.7 6.3.1)
+        header.data.extend(walk(stream, IMPLICIT_LITTLE, size, stop=lambda tag: tag >> 16 != 0))
+    for element in walk(stream, header.coding, size, stop=is_header_end):
+        header.data.append(element)
+    header.csa = read_csa(stream, header.data)
+
+
+def _transfer_syntax(stream: BinaryIO, meta: list[Element]) -> tuple[str, Coding]:
+    """Transfer syntax and coding of the data set: as declared, or as its first element looks."""
+    declared = ""
+    for element in meta:
+        if element.tag == _TRANSFER_SYNTAX and isinstance(element.value, bytes):
+            declared = element.value.decode("latin-1").strip("\0 ")
+            break
+    if not declared:
+        position = stream.tell()
+        coding = guess_coding(stream.read(6))
+        stream.seek(position)
+        return _ASSUMED[coding], coding
+    codings = {uid: coding for coding, uid in _ASSUMED.items()}
+    return declared, codings.get(declared, EXPLICIT_LITTLE)  # PS3.5 A.4: all others are explicit little endian
+
+
+def _require_sense(header: _Header, start: int) -> None:
+    """Raise for a header in which nothing is DICOM but the prefix, so that no row of junk is made of it."""
+    if any(_makes_sense(element) for element in header.data):
+        return
+    if header.fault is not None and not header.data:
+        raise header.fault
+    if not header.data:
+        what = "no data set follows the file meta information" if header.meta else "nothing but zeros"
+        raise HeaderError("truncated header" if header.meta else "damaged header", f"{what}, offset {start}")
+    first = header.data[0]
+    raise HeaderError(
+        "damaged header", f"no known element, the first is {tag_text(first.tag)} at offset {first.offset}"
+    )
+
+
+def _makes_sense(element: Element) -> bool:
+    """Whether an element is one that the standard, or a maker, may have meant."""
+    if is_private(element.tag):
+        return is_private_creator(element.tag) or element.vr in VRS
+    return is_known(element.tag)

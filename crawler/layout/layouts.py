@@ -1,0 +1,324 @@
+"""Layouts: which frame of a scan lands where, in arrays of how many shapes, and whether geometry holds.
+
+Headers alone decide; no pixel is read, nothing is written, nothing is raised: what cannot be stacked gets a layout of
+its own, and what was found is in the verdict. A matrix is given only where the positions make it true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+import numpy as np
+
+from crawler import geometry
+from crawler.geometry import Floats, Integers
+from crawler.instance.mosaic import is_montage
+from crawler.layout.axes import Stack, stacks
+from crawler.layout.parts import part_of_series
+from crawler.layout.planes import OWN_KIND, Planes, image, planes_of
+from crawler.layout.repeats import BY_ORDER, Separation, number_of, separate, trait_key
+from crawler.layout.verdict import (
+    ASSUMED_STEP,
+    IN_ORDER,
+    MISSING,
+    MONTAGE,
+    NO_GEOMETRY,
+    NO_SPACING,
+    OFF_LINE,
+    ONE_POSITION,
+    PARTS,
+    REPEATED,
+    SHARED_PLANE,
+    THICKNESS_STEP,
+    TILTED,
+    UNDIRECTED,
+    UNEQUAL,
+    UNEVEN,
+    UNTOLD,
+    join_reasons,
+    scan_verdict,
+)
+from crawler.model import Affine, Coordinates, Instance, Layout, Pixels, Place, Plane, Scan, Verdict
+
+__all__ = ["layouts", "scan_verdict"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A layout before it is named, and its place in the order of layouts: first file, frame, group, run."""
+
+    order: tuple[int, ...]
+    layout: Layout
+
+
+def layouts(scan: Scan, irregular: str = "split", order: str = "auto") -> list[Layout]:
+    """Place the frames of a scan.
+
+    Planes share an array when they agree in size, samples, photometric interpretation, type of stored values, frame of
+    reference, stack, component (magnitude, phase, a derived map ...), orientation and pixel spacing. Slices are in
+    order of their distance along the slice normal, row x column direction cosines. Repeated positions that repeat
+    regularly become further axes (`placing/axes.py`), others go to arrays of their own.
+
+    Parameters
+    ----------
+    scan
+        Instances in any order; those without an image, or with a number of frames beyond belief, are in no layout.
+    irregular
+        What becomes of slices that are not evenly spaced along a line: "split" into runs that are, "keep" in one array
+        without affine, or "refuse".
+    order
+        The axis beside the slices: "auto" for every one that is found, "none" for none, or one of them, by its name
+        ("time", "b", "te" ...) or by the keyword that `Plane.custom` holds; others then split.
+
+    Returns
+    -------
+    list of Layout
+        In order of their first files, named "" when there is one, else "1", "2", ... The order of the instances
+        changes nothing but the indices in `Place.instance`.
+    """
+    with np.errstate(all="ignore"):  # headers may hold any numbers; results are checked, not trusted
+        planes = planes_of(scan.instances)
+        common = Verdict(
+            single_orientation=planes.single_orientation,
+            consistent_size=_consistent_size(scan),
+        )
+        drafts = list(_loose(scan, planes, common))
+        for members in _groups(planes):
+            drafts.extend(_Group(scan, planes, members, common, irregular, order).drafts())
+    drafts.sort(key=attrgetter("order"))
+    if len(drafts) == 1:
+        return [drafts[0].layout]
+    return [replace(draft.layout, name=str(number)) for number, draft in enumerate(drafts, start=1)]
+
+
+def _groups(planes: Planes) -> Iterator[Integers]:
+    """Indices of the planes of each kind, in order of files and frames."""
+    order = np.argsort(planes.kind, kind="stable")
+    if len(order):
+        yield from np.split(order, np.flatnonzero(np.diff(planes.kind[order])) + 1)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Group:
+    """Planes of one kind: candidates for one volume."""
+
+    scan: Scan
+    planes: Planes
+    members: Integers
+    common: Verdict
+    irregular: str
+    order: str
+
+    def drafts(self) -> Iterator[_Draft]:
+        """Tell repeated positions apart, join what repeats regularly, and give each stack its geometry."""
+        orientation = self.planes.orientation[self.members[0]]
+        direction = geometry.normal(orientation)
+        if direction is None:  # planes_of lets no such orientation pass
+            return
+        along = geometry.distances(self.planes.position[self.members], direction)
+        slots = geometry.slots(along)
+        repeated = len(slots) - int(slots.max()) - 1
+        common = replace(
+            self.common,
+            obliquity_degrees=geometry.obliquity(direction),
+            unique_positions=repeated == 0,
+            duplicate_positions=repeated,
+        )
+        planes, positions = self._planes(), self.planes.position[self.members]
+        if repeated:
+            separation = separate(slots, planes, self._sequence(planes), self.order)
+            common = replace(common, reason=_repetition(slots, separation))
+        else:
+            separation = part_of_series(slots, planes, positions, direction)
+            common = replace(common, reason=PARTS + " and ".join(separation.traits) if separation.traits else "")
+        if separation.traits == (BY_ORDER,) and (self._own_kind() or slots.max() == 0):
+            # Segments or quantities, which counting repetitions would mix; or a scan whose positions say nothing.
+            yield self._unstacked(replace(common, reason=UNTOLD if self._own_kind() else ONE_POSITION))
+            return
+        for number, stack in enumerate(stacks(separation, slots, positions, planes, self.order)):
+            yield from self._stack(Stack(self.members[stack.members], stack.coordinates), direction, common, number)
+
+    def _stack(self, stack: Stack, direction: Floats, common: Verdict, number: int) -> Iterator[_Draft]:
+        """Make layouts of planes whose positions are unique and in order; the first step's stand for all."""
+        ordered = stack.members.reshape(-1, stack.members.shape[-1])[0]
+        positions = self.planes.position[ordered]
+        if len(ordered) == 1:
+            yield self._draft(stack, direction, replace(common, missing_positions=0), (number, 0))
+            return
+        gaps = np.diff(geometry.distances(positions, direction))
+        uniform = geometry.is_uniform(positions, direction)
+        step = geometry.mean_step(positions)
+        common = replace(
+            common,
+            uniform_spacing=uniform,
+            spacing=float(gaps.mean()) if uniform else geometry.typical_gap(gaps),
+            largest_gap=float(gaps.max()),
+            missing_positions=0 if uniform else geometry.missing_positions(gaps),
+            tilt_degrees=geometry.tilt(direction, step),
+        )
+        if uniform:
+            yield self._draft(stack, direction, common, (number, 0))
+            return
+        common = replace(common, reason=join_reasons(common.reason, _irregularity(gaps, common)))
+        if self.irregular in ("keep", "refuse"):
+            common = replace(common, policy=self.irregular)
+            refused = common.reason if self.irregular == "refuse" else ""
+            yield self._layout(stack, None, common, (number, 0), refused)
+            return
+        common = replace(common, policy="split")
+        for run, (start, stop) in enumerate(geometry.runs(positions, direction)):
+            yield self._draft(replace(stack, members=stack.members[..., start:stop]), direction, common, (number, run))
+
+    def _draft(self, stack: Stack, direction: Floats, verdict: Verdict, order: tuple[int, int]) -> _Draft:
+        """One even line of planes, or a single one, with its affine."""
+        ordered = stack.members.reshape(-1, stack.members.shape[-1])[0]
+        positions = self.planes.position[ordered]
+        if len(ordered) > 1:
+            step = geometry.mean_step(positions)
+            reason = TILTED if geometry.is_tilted(direction, positions) else ""
+            verdict = replace(
+                verdict,
+                spacing=float(step @ direction),
+                tilt_degrees=geometry.tilt(direction, step),
+            )
+        else:
+            thickness = self._plane(ordered[0]).thickness
+            thick = thickness is not None and 0 < thickness < geometry.COORDINATE_LIMIT
+            step = direction * (thickness if thickness is not None and thick else 1.0)
+            reason = THICKNESS_STEP if thick else ASSUMED_STEP
+            verdict = replace(verdict, spacing=None, tilt_degrees=None)
+        spacing = self.planes.spacing[ordered[0]]
+        matrix = geometry.affine(self.planes.orientation[ordered[0]], positions[0], spacing, step)
+        verdict = replace(
+            verdict,
+            regular_volume=matrix is not None and len(ordered) > 1,
+            reason=join_reasons(verdict.reason, reason if matrix is not None else NO_SPACING),
+        )
+        return self._layout(stack, matrix, verdict, order)
+
+    def _layout(
+        self, stack: Stack, matrix: Floats | None, verdict: Verdict, order: tuple[int, int], refused: str = ""
+    ) -> _Draft:
+        instances = self.planes.instance[stack.members]
+        frames = self.planes.frame[stack.members]
+        indices = np.ndindex(stack.members.shape)
+        placement = tuple(
+            Place(instance, frame, index)
+            for instance, frame, index in zip(instances.ravel().tolist(), frames.ravel().tolist(), indices, strict=True)
+        )
+        affine: Affine | None = None if matrix is None else tuple(map(tuple, matrix.tolist()))
+        axes = (*(steps.axis for steps in stack.coordinates), "slice")
+        layout = _array(self._pixels(), axes, stack.members.shape, placement, verdict)
+        layout = replace(layout, affine=affine, refused=refused, coordinates=stack.coordinates)
+        return _Draft((*self._first(), *order), layout)
+
+    def _unstacked(self, verdict: Verdict) -> _Draft:
+        """All frames in their order in the files, without an affine."""
+        placement = tuple(
+            Place(int(self.planes.instance[member]), int(self.planes.frame[member]), (index,))
+            for index, member in enumerate(self.members)
+        )
+        layout = _array(self._pixels(), ("frame",), (len(placement),), placement, verdict)
+        return _Draft((*self._first(), 0, 0), layout)
+
+    def _first(self) -> tuple[int, int]:
+        """Rank of the group's first file, and its frame there."""
+        first = self.members[0]
+        return int(self.planes.rank[self.planes.instance[first]]), int(self.planes.frame[first])
+
+    def _plane(self, member: int) -> Plane:
+        instance = self.scan.instances[int(self.planes.instance[member])]
+        return instance.plane(int(self.planes.frame[member]))
+
+    def _planes(self) -> list[Plane]:
+        instances, planes = self.scan.instances, self.planes
+        places = zip(planes.instance[self.members].tolist(), planes.frame[self.members].tolist(), strict=True)
+        return [instances[instance].plane(frame) for instance, frame in places]
+
+    def _sequence(self, planes: Sequence[Plane]) -> Integers:
+        """Rank of each plane by (0020,0013) *Instance Number*, *Acquisition Time*, file name, then frame."""
+        numbers = [self.scan.instances[index].instance_number for index in self.planes.instance[self.members].tolist()]
+        times = [plane.trait("AcquisitionTime") for plane in planes]
+        # Members are in order of file names and frames, which a stable sort keeps; numbers may exceed an int64.
+        order = sorted(range(len(numbers)), key=lambda index: (_number_key(numbers[index]), trait_key(times[index])))
+        ranks = np.empty(len(order), dtype=np.intp)
+        ranks[order] = np.arange(len(order))
+        return ranks
+
+    def _pixels(self) -> Pixels:
+        return image(self.scan.instances[self.planes.instance[self.members[0]]]) or Pixels()
+
+    def _own_kind(self) -> bool:
+        return self.scan.instances[self.planes.instance[self.members[0]]].sop_class in OWN_KIND
+
+
+def _loose(scan: Scan, planes: Planes, common: Verdict) -> Iterator[_Draft]:
+    """One layout a file for the frames without geometry of their own."""
+    for index, frames in planes.loose:
+        instance = scan.instances[index]
+        shared = len(frames) > 1 and len(instance.planes) == 1
+        placement = tuple(Place(index, frame, (place,)) for place, frame in enumerate(frames))
+        verdict = replace(common, reason=SHARED_PLANE if shared else _missing(instance))
+        axis = "frame" if len(frames) > 1 else "slice"
+        layout = _array(image(instance) or Pixels(), (axis,), (len(frames),), placement, verdict)
+        layout = replace(layout, coordinates=_frame_times(instance, frames))
+        yield _Draft((int(planes.rank[index]), frames[0], 0, 0), layout)
+
+
+def _frame_times(instance: Instance, frames: Sequence[int]) -> tuple[Coordinates, ...]:
+    """When the frames of a cine were made, where the header says it."""
+    if len(frames) < 2 or len(instance.planes) <= max(frames):
+        return ()
+    times = [number_of(instance.planes[frame].trait("FrameReferenceTime")) for frame in frames]
+    known = tuple(round(time * 1e-3, 6) for time in times if time is not None)
+    if len(known) < len(times):
+        return ()
+    return (Coordinates("frame", known, "FrameReferenceTime", "s"),)
+
+
+def _missing(instance: Instance) -> str:
+    """Why frames of an instance have no geometry."""
+    if instance.mosaic is not None:
+        return UNDIRECTED
+    return MONTAGE if len(instance.planes) == 1 and is_montage(instance.planes[0]) else NO_GEOMETRY
+
+
+def _array(
+    pixels: Pixels, axes: tuple[str, ...], steps: tuple[int, ...], placement: tuple[Place, ...], verdict: Verdict
+) -> Layout:
+    """A layout of planes along leading axes."""
+    colour = pixels.samples > 1
+    return Layout(
+        name="",
+        shape=(*steps, pixels.rows, pixels.columns, *((pixels.samples,) if colour else ())),
+        axes=(*axes, "row", "column", *(("sample",) if colour else ())),
+        placement=placement,
+        verdict=verdict,
+    )
+
+
+def _consistent_size(scan: Scan) -> bool | None:
+    """All images of the scan have one size; None without images."""
+    sizes = {(pixels.rows, pixels.columns) for instance in scan.instances if (pixels := image(instance))}
+    return len(sizes) == 1 if sizes else None
+
+
+def _repetition(slots: Integers, separation: Separation) -> str:
+    """How repeated positions were told apart, and whether that is in doubt."""
+    told = REPEATED + " and ".join(trait or IN_ORDER for trait in separation.traits)
+    counts = np.bincount(slots)
+    return join_reasons(told, UNEQUAL if counts.min() != counts.max() else "")
+
+
+def _irregularity(gaps: Floats, verdict: Verdict) -> str:
+    """Why an ordered stack is not one even line."""
+    if np.abs(gaps - gaps.mean()).max() <= geometry.gap_tolerance(float(gaps.mean())):
+        return OFF_LINE
+    return join_reasons(UNEVEN, MISSING if verdict.missing_positions else "")
+
+
+def _number_key(number: int | None) -> tuple[bool, int]:
+    """Sort key of an instance number: absent ones last."""
+    return (number is None, number or 0)

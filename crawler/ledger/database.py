@@ -1,0 +1,387 @@
+"""What is done: one SQLite file beside the JSONL, the only truth about a run's progress.
+
+It holds folders (digest of the listing), files (size, mtime, outcome), scans (digest, verdict, their rows' place in the
+JSONL) and products (path, checksum). It reads no DICOM and writes no output; the JSONL itself is `rows.py`.
+
+Everything that one commit holds is true together. Paths of products are stored relative to their output root, as bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from crawler.errors import LedgerError, OutputError
+from crawler.ledger.queries import Accounts
+from crawler.model import Outcome
+from crawler.paths import portable
+
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE folders (id INTEGER PRIMARY KEY, path TEXT UNIQUE, digest TEXT NOT NULL, found TEXT);
+CREATE TABLE files (folder INTEGER, name TEXT, size INTEGER, mtime INTEGER, outcome TEXT, stage TEXT, reason TEXT,
+    detail TEXT, scan INTEGER, PRIMARY KEY (folder, name)) WITHOUT ROWID;
+CREATE INDEX files_of_scan ON files (scan);
+CREATE TABLE scans (id INTEGER PRIMARY KEY, folder INTEGER, scan_id TEXT UNIQUE, series TEXT, digest TEXT, verdict TEXT,
+    start INTEGER, stop INTEGER, new_start INTEGER);
+CREATE INDEX scans_of_folder ON scans (folder);
+CREATE INDEX scans_of_series ON scans (series);
+CREATE TABLE products (kind TEXT, path BLOB, scan INTEGER, layout TEXT, size INTEGER, checksum TEXT,
+    PRIMARY KEY (kind, path)) WITHOUT ROWID;
+CREATE INDEX products_of_scan ON products (scan);
+CREATE TABLE trash (kind TEXT, path BLOB, PRIMARY KEY (kind, path)) WITHOUT ROWID;
+"""
+_SCRATCH = """
+CREATE TEMP TABLE todo (number INTEGER PRIMARY KEY, root INTEGER, path BLOB, archive BLOB, count INTEGER, size INTEGER);
+CREATE TEMP TABLE seen (id INTEGER PRIMARY KEY);
+CREATE TEMP TABLE later (path TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID;
+"""
+
+_WITHIN = "(path = ? OR (path > ? AND path < ?))"  # an archive's own folder and those in it
+
+FileRow = tuple[str, str, int, int, Outcome]
+"""Folder, name (both as in `File.key`), size, mtime in ns, outcome."""
+TodoRow = tuple[int, bytes, bytes, int, int]
+"""Number of the root, folder, name of an archive in it (empty: the folder itself), files, bytes."""
+ProductRow = tuple[str, bytes, str, int, str]
+"""Kind, path relative to the kind's output root, layout, size, checksum."""
+PRODUCT_KINDS = ("image", "video", "document", "waveform", "text", "volume", "sidecar", "preview")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRow:
+    """One scan as the ledger keeps it: `series` is the hash of its UID, `span` the place of its rows in the JSONL."""
+
+    scan_id: str
+    series: str
+    digest: str
+    verdict: dict[str, Any]
+    span: tuple[int, int]
+    files: tuple[FileRow, ...]
+    products: tuple[ProductRow, ...]
+
+
+class Ledger(Accounts):
+    """An open ledger, locked against a second run. Changes gather until `commit`.
+
+    Parameters
+    ----------
+    path
+        The SQLite file; made when absent.
+
+    Raises
+    ------
+    LedgerError
+        It is damaged, of another version, or in use by another run.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = DELETE")  # a rollback journal also serves on network disks
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("BEGIN EXCLUSIVE")
+            self._open()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise self.translate(error) from None
+        except LedgerError:
+            self._db.close()
+            raise
+
+    def _open(self) -> None:
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if not tables:
+            for statement in _SCHEMA.split(";\n"):
+                self._db.execute(statement)
+            self.put("version", VERSION)
+        elif self.get("version") != VERSION:
+            raise LedgerError(f"{portable(self.path)} was written by another version of dme; rerun with --rebuild")
+        for statement in _SCRATCH.strip().split(";\n"):
+            self._db.execute(statement)
+        self.commit()
+
+    def translate(self, error: sqlite3.Error) -> LedgerError | OutputError:
+        """What an error of SQLite means to the user."""
+        text, name = str(error), portable(self.path)
+        if "locked" in text or "busy" in text:
+            return LedgerError(f"{name} is in use: another run works on this output; wait for it, or stop it")
+        if "full" in text:
+            return OutputError("the disk is full; all that was committed is kept: free space and run again")
+        if "unable to open" in text or "readonly" in text:
+            return OutputError(f"{name} cannot be written: check the folder and its permissions")
+        return LedgerError(
+            f"{name} is damaged ({text}); rerun with --rebuild: it is set aside with its JSONL, and all is made anew"
+        )
+
+    def commit(self) -> None:
+        """Make all changes since the last commit permanent."""
+        try:
+            self._db.execute("COMMIT")
+            self._db.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            raise self.translate(error) from None
+
+    def close(self) -> None:
+        """Forget uncommitted changes and let go of the lock."""
+        self._db.close()
+
+    def execute(self, sql: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
+        """Run one statement (for this module and `roster.py`)."""
+        try:
+            return self._db.execute(sql, tuple(values))
+        except sqlite3.Error as error:
+            raise self.translate(error) from None
+
+    # -- single values -------------------------------------------------------------------------------------------
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A JSON value by name."""
+        row = self.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a JSON value by name; one that is there already costs no write."""
+        sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+        self.execute(f"{sql} WHERE value IS NOT excluded.value", (key, json.dumps(value)))
+
+    def touch(self) -> None:
+        """Note that something changed: views made before are stale."""
+        self.put("revision", self.get("revision", 0) + 1)
+
+    # -- folders -------------------------------------------------------------------------------------------------
+
+    def visit(self, path: str) -> str:
+        """Note that a folder exists; return its digest, empty when it is unknown or unfinished."""
+        row = self.execute("SELECT id, digest FROM folders WHERE path = ?", (path,)).fetchone()
+        if row is None:
+            return ""
+        self.execute("INSERT OR IGNORE INTO seen VALUES (?)", (row[0],))
+        return str(row[1])
+
+    def visit_archive(self, path: str, digest: str) -> bool:
+        """Note that an archive exists; True when it is done and unchanged: then the folders in it exist too."""
+        unchanged = self.visit(path) == digest
+        if unchanged:
+            self.execute(f"INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE {_WITHIN}", _within(path))
+        return unchanged
+
+    def forget_archive(self, path: str) -> None:
+        """Have an archive read again; the folders in it must be found again."""
+        self.execute(f"UPDATE folders SET digest = '' WHERE {_WITHIN}", _within(path))
+        self.execute(f"DELETE FROM seen WHERE id IN (SELECT id FROM folders WHERE {_WITHIN})", _within(path))
+
+    def files_in_archive(self, path: str) -> int:
+        """Files of an archive and the folders in it, itself included."""
+        sql = f"SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE {_WITHIN}"
+        return int(self.execute(sql, _within(path)).fetchone()[0])
+
+    def set_digest(self, path: str, digest: str) -> None:
+        """An archive, or a folder of a tree, is done."""
+        self.execute("UPDATE folders SET digest = ?, found = NULL WHERE path = ?", (digest, path))
+
+    def set_digest_later(self, path: str, digest: str) -> None:
+        """A folder of a tree is done when the whole tree is."""
+        self.execute("INSERT INTO later VALUES (?, ?)", (path, digest))
+
+    def set_digests(self) -> None:
+        """The whole tree is done."""
+        self.execute(
+            "UPDATE folders SET digest = later.digest, found = NULL FROM later WHERE folders.path = later.path"
+        )
+
+    def open_folder(self, path: str, found: Iterable[str]) -> frozenset[str]:
+        """Take a folder in work: what we write there from now on is ours, but not what was `found` there.
+
+        Returns what was found when the folder was first taken in work, if that work was never finished.
+        """
+        row = self.execute("SELECT found FROM folders WHERE path = ?", (path,)).fetchone()
+        names = json.loads(row[0]) if row is not None and row[0] is not None else sorted(found)
+        self.execute(
+            "INSERT INTO folders (path, digest, found) VALUES (?, '', ?)"
+            " ON CONFLICT (path) DO UPDATE SET digest = '', found = excluded.found",
+            (path, json.dumps(names)),
+        )
+        self.execute("INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE path = ?", (path,))
+        return frozenset(names)
+
+    def known_scans(self, path: str) -> dict[str, str]:
+        """Digests of a folder's finished scans, by scan_id."""
+        sql = "SELECT scan_id, scans.digest FROM scans JOIN folders ON folder = folders.id WHERE path = ?"
+        return dict(self.execute(sql, (path,)).fetchall())
+
+    def is_ours(self, path: bytes) -> bool:
+        """Whether a path, relative to its output root, is a product of ours, or one that waits for deletion."""
+        kinds = ", ".join("?" * len(PRODUCT_KINDS))  # all of them: the index begins with the kind
+        sql = f"SELECT 1 FROM {{}} WHERE kind IN ({kinds}) AND path = ? LIMIT 1"
+        values, tables = (*PRODUCT_KINDS, path), ("products", "trash")
+        return any(self.execute(sql.format(table), values).fetchone() is not None for table in tables)
+
+    def finish_folder(self, path: str, digest: str, loose: Iterable[FileRow], scans: Iterable[str]) -> None:
+        """A folder is done: `loose` are its files outside scans, `scans` all scan_ids it holds now."""
+        folder = self._folder(path)
+        kept = set(scans)
+        for number, scan_id in self.execute("SELECT id, scan_id FROM scans WHERE folder = ?", (folder,)).fetchall():
+            if scan_id not in kept:
+                self._drop_scan(number)
+        self.put_loose(path, loose)
+        self.set_digest(path, digest)
+
+    def forget_vanished(self) -> int:
+        """Drop every folder that was not visited; return how many."""
+        unseen = [row[0] for row in self.execute("SELECT id FROM folders WHERE id NOT IN (SELECT id FROM seen)")]
+        for folder in unseen:
+            for (number,) in self.execute("SELECT id FROM scans WHERE folder = ?", (folder,)).fetchall():
+                self._drop_scan(number)
+            self.execute("DELETE FROM files WHERE folder = ?", (folder,))
+            self.execute("DELETE FROM folders WHERE id = ?", (folder,))
+        return len(unseen)
+
+    def forget_digests(self, failed_only: bool = False) -> None:
+        """Have folders looked at again on this run: all, or those with failed files."""
+        if not failed_only:
+            self.execute("UPDATE scans SET digest = ''")
+            self.execute("UPDATE folders SET digest = ''")
+            return
+        self.execute("UPDATE scans SET digest = '' WHERE id IN (SELECT scan FROM files WHERE outcome = 'failed')")
+        self._look_again("SELECT DISTINCT folder FROM files WHERE outcome = 'failed'")
+
+    def _look_again(self, folders: str) -> None:
+        """Forget the digests of folders that a query names, and of those above them: one may be an archive."""
+        paths = {row[0] for row in self.execute(f"SELECT path FROM folders WHERE id IN ({folders})")}
+        while paths:
+            for path in paths:
+                self.execute("UPDATE folders SET digest = '' WHERE path = ?", (path,))
+            paths = {path.rpartition("/")[0] for path in paths if "/" in path}
+
+    def _folder(self, path: str) -> int:
+        return int(self.execute("SELECT id FROM folders WHERE path = ?", (path,)).fetchone()[0])
+
+    # -- scans ---------------------------------------------------------------------------------------------------
+
+    def put_scan(self, folder: str, scan: ScanRow) -> None:
+        """Replace a scan: its files, products and rows; products that it no longer has go to the trash."""
+        number = self._folder(folder)
+        old = self.execute("SELECT id FROM scans WHERE scan_id = ?", (scan.scan_id,)).fetchone()
+        if old is not None:
+            self._drop_scan(old[0])
+        cursor = self.execute(
+            "INSERT INTO scans (folder, scan_id, series, digest, verdict, start, stop) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (number, scan.scan_id, scan.series, scan.digest, json.dumps(scan.verdict), *scan.span),
+        )
+        self._add_files(cursor.lastrowid, scan.files)
+        for kind, path, layout, size, checksum in scan.products:
+            values = (kind, path, cursor.lastrowid, layout, size, checksum)
+            self.execute("INSERT OR REPLACE INTO products VALUES (?, ?, ?, ?, ?, ?)", values)
+            self.execute("DELETE FROM trash WHERE kind = ? AND path = ?", (kind, path))
+
+    def drop_scans(self, which: str) -> int:
+        """Drop the scans that an SQL condition names; return how many."""
+        numbers = [row[0] for row in self.execute(f"SELECT id FROM scans WHERE {which}")]
+        for number in numbers:
+            self._drop_scan(number)
+        return len(numbers)
+
+    def put_loose(self, path: str, loose: Iterable[FileRow]) -> None:
+        """Replace a folder's files outside scans."""
+        self.execute("DELETE FROM files WHERE folder = ? AND scan IS NULL", (self._folder(path),))
+        self._add_files(None, loose)
+
+    def add_loose(self, loose: Iterable[FileRow]) -> None:
+        """Note files outside scans."""
+        self._add_files(None, loose)
+
+    def scan_digest(self, scan_id: str) -> str:
+        """Digest of a finished scan, or an empty text."""
+        row = self.execute("SELECT digest FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def _drop_scan(self, number: int) -> None:
+        self.execute("INSERT OR IGNORE INTO trash SELECT kind, path FROM products WHERE scan = ?", (number,))
+        self.execute("DELETE FROM products WHERE scan = ?", (number,))
+        self.execute(
+            "DELETE FROM files WHERE scan = ? AND folder = (SELECT folder FROM scans WHERE id = ?)", (number,) * 2
+        )
+        self.execute("DELETE FROM scans WHERE id = ?", (number,))
+
+    def _add_files(self, scan: int | None, files: Iterable[FileRow]) -> None:
+        numbers: dict[str, int] = {}
+        rows: list[tuple[Any, ...]] = []
+        for folder, name, size, mtime, out in files:
+            number = numbers.get(folder) or numbers.setdefault(folder, self._folder(folder))
+            rows.append((number, name, size, mtime, out.outcome, out.stage, out.reason, out.detail, scan))
+        try:
+            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            raise self.translate(error) from None
+
+    def trash(self) -> list[tuple[str, bytes]]:
+        """(kind, path) of products that nothing names any more."""
+        sql = "SELECT kind, path FROM trash EXCEPT SELECT kind, path FROM products"
+        return self.execute(sql).fetchall()
+
+    def all_products(self) -> list[tuple[str, bytes]]:
+        """(kind, path) of everything that is ours."""
+        return self.execute("SELECT kind, path FROM products UNION SELECT kind, path FROM trash").fetchall()
+
+    def empty_trash(self) -> None:
+        """Forget the trash: its files are deleted."""
+        self.execute("DELETE FROM trash")
+
+    # -- rows of the JSONL ---------------------------------------------------------------------------------------
+
+    def spans(self) -> list[tuple[int, int]]:
+        """(start, stop) of every live range of the JSONL, in order."""
+        return self.execute("SELECT start, stop FROM scans WHERE stop > start ORDER BY start").fetchall()
+
+    def lose_rows(self, length: int) -> int:
+        """The JSONL holds only `length` bytes: have the scans beyond it made again; return how many."""
+        lost_scans = f"SELECT id FROM scans WHERE stop > {int(length)} AND stop > start"
+        self._look_again(f"SELECT DISTINCT folder FROM files WHERE scan IN ({lost_scans})")
+        lost = self.execute("UPDATE scans SET digest = '', start = 0, stop = 0 WHERE stop > ?", (length,))
+        return lost.rowcount
+
+    def plan_spans(self) -> None:
+        """Note where each range will lie once dead rows are gone."""
+        place = 0
+        rows = self.execute("SELECT id, stop - start FROM scans WHERE stop > start ORDER BY start").fetchall()
+        for number, size in rows:
+            self.execute("UPDATE scans SET new_start = ? WHERE id = ?", (place, number))
+            place += size
+
+    def move_spans(self) -> None:
+        """The compacted JSONL is in place."""
+        self.execute("UPDATE scans SET stop = new_start + stop - start, start = new_start WHERE stop > start")
+
+    # -- work of this run ----------------------------------------------------------------------------------------
+
+    def add_todo(self, rows: Iterable[TodoRow]) -> None:
+        """Queue folders and archives."""
+        self._db.executemany("INSERT INTO todo (root, path, archive, count, size) VALUES (?, ?, ?, ?, ?)", rows)
+
+    def todo(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """(root, folder, archive) queued, a thousand at a time, of which the largest come first.
+
+        So a large one seldom begins when there is nothing else left to do.
+        """
+        last, sql = 0, "SELECT * FROM todo WHERE number > ? ORDER BY number LIMIT 1000"
+        while batch := self.execute(sql, (last,)).fetchall():
+            for _, root, path, archive, _, _ in sorted(batch, key=lambda row: -row[-1]):
+                yield root, path, archive
+            last = batch[-1][0]
+
+
+def _within(path: str) -> tuple[str, str, str]:
+    """What `_WITHIN` compares with: "0" follows "/"."""
+    return path, path + "/", path + "0"
+
+
+def ledger_path(rows_path: str) -> str:
+    """Where the ledger of a JSONL lies: beside it."""
+    return rows_path + ".ledger"

@@ -1,0 +1,120 @@
+"""What the ledger of an output knows, asked without changing anything: not the ledger, not the outputs, not the input.
+
+It opens the SQLite file read-only. What the input holds by now it cannot know: the walk of the next run finds out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from crawler.config.loader import Config
+from crawler.errors import LedgerError
+from crawler.ledger.database import VERSION, Ledger
+from crawler.ledger.store import ledger_of
+from crawler.ledger.summary import Summary, summarise
+from crawler.paths import portable
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of an output.
+
+    Attributes
+    ----------
+    ledger
+        Native path of the ledger.
+    changed
+        When it was last written, seconds since the epoch.
+    running
+        A run is going on; nothing else is known then, for it holds the ledger's lock.
+    finished
+        The last run came to its end.
+    unfinished
+        Folders that the next run opens whatever their listing: their work was cut short, or is wanted anew.
+    summary
+        The accounts; None while a run is going on.
+    """
+
+    ledger: str
+    changed: float
+    running: bool = False
+    finished: bool = False
+    unfinished: int = 0
+    summary: Summary | None = None
+
+
+def read_status(config: Config) -> Status:
+    """Look up what is known of a configuration's output.
+
+    Raises
+    ------
+    LedgerError
+        There is no ledger, or it is damaged, or of another version.
+    """
+    path = ledger_of(config)
+    try:
+        changed = os.stat(path).st_mtime
+    except OSError:
+        raise LedgerError(f"{portable(path)} does not exist: nothing was exported here yet") from None
+    with _reading(path) as ledger:
+        if ledger is None:
+            return Status(path, changed, running=True)
+        finished = bool(ledger.get("finished", False))
+        summary = summarise(ledger, handled=0, listed=0, seconds=0.0, interrupted=not finished)
+        return Status(path, changed, False, finished, ledger.unfinished(), summary)
+
+
+class _Reader(Ledger):
+    """A ledger over a connection that is open already; of its methods those are of use that change nothing."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = connection
+        try:
+            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise self.translate(error) from None
+        if not tables:
+            raise LedgerError(f"{portable(path)} is empty: a run was stopped before it began")
+        if self.get("version") != VERSION:
+            raise LedgerError(f"{portable(path)} was written by another version of dme")
+
+    def unfinished(self) -> int:
+        """Folders without a digest."""
+        return int(self.execute("SELECT count(*) FROM folders WHERE digest = ''").fetchone()[0])
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[_Reader | None]:
+    """The ledger as of one moment; None when a run holds it.
+
+    A killed run leaves a journal from which SQLite restores the last committed state, in the file itself. Nothing here
+    may be changed, so that is done to a copy.
+    """
+    with contextlib.ExitStack() as stack:
+        uri = f"{Path(path).absolute().as_uri()}?mode=ro"
+        connection = stack.enter_context(contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)))
+        try:
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_master")  # takes the shared lock, for all that follows
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                yield None
+                return
+            if not os.path.exists(f"{path}-journal"):
+                raise LedgerError(f"{portable(path)} cannot be read: {error}") from None
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dme-"))
+            copy = os.path.join(folder, "ledger")
+            for ending in ("", "-journal"):
+                shutil.copyfile(path + ending, copy + ending)
+            connection = stack.enter_context(contextlib.closing(sqlite3.connect(copy, isolation_level=None)))
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"{portable(path)} is damaged ({error})") from None
+        yield _Reader(path, connection)

@@ -1,0 +1,1 @@
+"""Frames: codecs, codestreams, encapsulated video, and the Modality LUT."""

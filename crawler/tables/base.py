@@ -1,0 +1,82 @@
+"""What views share: what they are made from, and how a file is put in place whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crawler.config.loader import Config
+from crawler.ledger.database import Ledger
+from crawler.ledger.store import disk_error
+from crawler.ledger.summary import Summary
+
+if TYPE_CHECKING:
+    from crawler.tables.grid import Lines
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything that a view may read."""
+
+    config: Config
+    ledger: Ledger
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A file made from ledger and JSONL alone.
+
+    Attributes
+    ----------
+    path
+        Where it lies under a configuration, or None when it is not wanted.
+    build
+        Writes it, streaming, to the path it is given; or writes nothing, and there is no file.
+    shape
+        JSON value of what shapes it beside ledger and JSONL: it is made anew when that changes.
+    """
+
+    name: str
+    path: Callable[[Config], str | None]
+    build: Callable[[Context, str], None]
+    shape: Callable[[Config], Any] = lambda config: None
+
+
+def lines_of(config: Config) -> Lines:
+    """The JSONL of a configuration that has one."""
+    if config.metadata is None or config.metadata_path is None:
+        raise ValueError("the configuration has no metadata")
+    from crawler.tables.grid import Lines
+
+    return Lines(config.metadata_path, config.metadata.keys)
+
+
+@contextlib.contextmanager
+def whole(path: str) -> Iterator[str]:
+    """Give a path to write to; rename it into place at the end, so that a reader never sees half a file.
+
+    Where nothing was written, the file that an earlier run made goes.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the folder cannot be written.
+    """
+    scratch = f"{path}.building"
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        yield scratch
+        if os.path.exists(scratch):
+            os.replace(scratch, path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+    except OSError as error:
+        raise disk_error(error, path) from None
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(scratch)

@@ -1,0 +1,116 @@
+"""metadata.xlsx: every table in one workbook, for people.
+
+Sheets: DICOM_Metadata (a row a file), Series_Summary (a row a scan, with its verdict), one a modality with the columns
+of its template, MR_Cleaned, Failures, and Notes where Excel's limits needed something.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from crawler.config.loader import Config
+from crawler.dicom.dictionary import key_for
+from crawler.ledger.store import SHARD
+from crawler.paths import TEMP
+from crawler.tables import mr_cleaned
+from crawler.tables.base import Context, View, lines_of
+from crawler.tables.grid import Grid, Row
+from crawler.tables.metadata import templates_of
+from crawler.tables.workbook import Workbook
+
+log = logging.getLogger("dme")
+
+# Of a scan's first file: what people know a series by.
+ABOUT = (
+    "Modality",
+    "SeriesNumber",
+    "SeriesDescription",
+    "StudyDate",
+    "PatientID",
+    "AccessionNumber",
+    "SeriesInstanceUID",
+)
+_KNOWN = ("scan_id", "n_files", "modality", "series_uid")  # of a verdict, what other columns tell
+_FAILURE = ("file", "stage", "reason", "detail")
+
+
+def path(config: Config) -> str | None:
+    """Beside the JSONL, with its stem."""
+    if config.metadata is None or config.metadata_path is None or "xlsx" not in config.metadata.tables:
+        return None
+    return os.path.splitext(config.metadata_path)[0] + ".xlsx"
+
+
+def shape(config: Config) -> list[Any]:
+    """The style of the columns, the templates, the rules of MR."""
+    lists = [[one.name, sorted(one.modalities), list(one.keywords)] for one in templates_of(config)]
+    rules = mr_cleaned.shape(config) if mr_cleaned.is_wanted(config) else None
+    return [config.metadata.columns if config.metadata else "", lists, rules]
+
+
+def build(context: Context, target: str) -> None:
+    """Write the workbook; unfinished sheets lie in the folder that the next start empties."""
+    lines, metadata = lines_of(context.config), context.config.metadata
+    scratch = os.path.join(context.config.output_dir, TEMP, SHARD, "workbook")
+    os.makedirs(scratch, exist_ok=True)
+    try:
+        with Workbook(target, scratch) as book:
+            book.add("DICOM_Metadata", lines.whole(metadata.columns if metadata else "nested"))
+            book.add("Series_Summary", _series(context))
+            for template in templates_of(context.config):
+                grid = lines.of_template(template)
+                if next(grid.rows(), None) is not None:
+                    book.add(template.name.upper(), grid)
+            if mr_cleaned.is_wanted(context.config):
+                grid = mr_cleaned.grid(context)
+                if next(grid.rows(), None) is not None:
+                    book.add("MR_Cleaned", grid)
+            book.add("Failures", _failures(context))
+        for note in book.notes:
+            log.warning("%s: %s", os.path.basename(target).removesuffix(".building"), note)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _series(context: Context) -> Grid:
+    """A row a scan: what its first row says, and its verdict."""
+    lines = lines_of(context.config)
+    keys = {keyword: key_for(keyword, lines.keys) for keyword in ABOUT}
+    verdicts: dict[str, None] = {}
+    for _, verdict, _ in context.ledger.scans():
+        verdicts.update(dict.fromkeys(column for column in verdict if column not in _KNOWN))
+    columns = ["scan_id", "SeriesFolder", "FileCount", *ABOUT, *verdicts]
+
+    def rows() -> Iterator[Row]:
+        last = None  # the rows of a scan stand together
+        for row in lines.rows():
+            if row["scan_id"] == last:
+                continue
+            last = row["scan_id"]
+            verdict = context.ledger.verdict(last)
+            yield {
+                "scan_id": last,
+                "SeriesFolder": last.rpartition("/")[0] or ".",
+                "FileCount": verdict.get("n_files"),
+                **{keyword: row.get(key) for keyword, key in keys.items()},
+                **{column: verdict.get(column) for column in verdicts},
+            }
+
+    return Grid(rows, lambda _: columns)
+
+
+def _failures(context: Context) -> Grid:
+    """As unreadable_files.csv."""
+
+    def rows() -> Iterator[Row]:
+        for folder, name, *why in context.ledger.failures():
+            yield dict(zip(_FAILURE, ["/".join(filter(None, (folder, name))) or ".", *why], strict=True))
+
+    return Grid(rows, lambda _: list(_FAILURE))
+
+
+VIEW = View("xlsx", path, build, shape)

@@ -1,0 +1,161 @@
+"""A table whose rows can be read again and again, and the tables that the JSONL holds; memory for one row.
+
+Writers ask a grid for its rows as often as they need: once to learn its columns or types, once to write. A grid opens
+the JSONL for each pass and keeps nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from crawler.config.templates import Template
+from crawler.dicom.dictionary import KeyStyle, key_for
+from crawler.dicom.flat import cells_of, tag_of
+from crawler.quality.measures import Tally
+
+Row = Mapping[str, Any]
+
+# What a row says of its file, beside the elements of its header.
+OURS = (
+    "dicom_file",
+    "outcome",
+    "stage",
+    "reason",
+    "scan_id",
+    "media_type",
+    "media_file",
+    "volume_file",
+    "media_files",
+    "volume_files",
+    "decoder",
+    "assumed_transfer_syntax",
+)
+# And what it says of its quality, when that is measured.
+QUALITY = tuple(Tally(0).cells("frames"))
+_BEFORE_TEMPLATE = OURS[:5]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table.
+
+    Attributes
+    ----------
+    rows
+        Yields every row, from the first, each time it is called: column -> JSON value. What a row lacks is empty.
+    order
+        From the columns that were found to the columns of the table.
+    """
+
+    rows: Callable[[], Iterator[Row]]
+    order: Callable[[Iterable[str]], list[str]]
+
+    def columns(self) -> list[str]:
+        """The columns, by a pass over all rows."""
+        found: set[str] = set()
+        for row in self.rows():
+            found.update(row)
+        return self.order(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The JSONL as tables.
+
+    Attributes
+    ----------
+    path
+        The JSONL.
+    keys
+        Style of its keys.
+    """
+
+    path: str
+    keys: KeyStyle
+
+    def whole(self, columns: Literal["nested", "flat"] = "nested") -> Grid:
+        """Every row; a column for each key of the rows, or, flat, for each element (`dataset/flat.py`).
+
+        Columns: ours first, then elements by tag, then private ones that are named without their block.
+        """
+        if columns == "nested":
+            return Grid(self.rows, self._by_tag)
+        return Grid(self._flat, _by_tag_text)
+
+    def of_template(self, template: Template) -> Grid:
+        """The rows of a template's modalities; its columns, whether a row fills them or not."""
+        keys = {keyword: key_for(keyword, self.keys) for keyword in template.keywords}
+        columns = [*_BEFORE_TEMPLATE, *keys]
+
+        def rows() -> Iterator[Row]:
+            for row in self.of_modalities(template.modalities):
+                yield {name: row.get(name) for name in _BEFORE_TEMPLATE} | {
+                    keyword: row.get(key) for keyword, key in keys.items()
+                }
+
+        return Grid(rows, lambda _: columns)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every row as it is."""
+        with open(self.path, "rb") as lines:
+            for line in lines:
+                yield orjson.loads(line)
+
+    def _flat(self) -> Iterator[Row]:
+        for row in self.rows():
+            quality = {name: row[name] for name in QUALITY if name in row}
+            yield {name: row.get(name) for name in OURS} | quality | cells_of(row, self.keys)
+
+    def of_modalities(self, modalities: frozenset[str]) -> Iterator[dict[str, Any]]:
+        """Rows of some modalities; only lines that hold such a value are parsed."""
+        key = key_for("Modality", self.keys)
+        marks = [orjson.dumps({key: code})[1:-1] for code in modalities]  # as orjson writes it
+        with open(self.path, "rb") as lines:
+            for line in lines:
+                if any(mark in line for mark in marks):
+                    row = orjson.loads(line)
+                    if row.get(key) in modalities:  # not only in a sequence
+                        yield row
+
+    def _by_tag(self, found: Iterable[str]) -> list[str]:
+        def place(column: str) -> tuple[int, int, str]:
+            tag = None if ",xx" in column else tag_of(column, self.keys)
+            return (1, 0, column) if tag is None else (0, tag, column)
+
+        return _ordered(found, place)
+
+
+def _by_tag_text(found: Iterable[str]) -> list[str]:
+    """Flat columns by the tag at their end, those of sequences behind the others."""
+
+    def place(column: str) -> tuple[bool, bool, str, str]:
+        name, _, tag = column.rpartition(" (")
+        return ",xx" in column, "_" in name, tag, column
+
+    return _ordered(found, place)
+
+
+def _ordered(found: Iterable[str], place: Callable[[str], Any]) -> list[str]:
+    """Our columns, those of quality where a row has them, and the others in their places."""
+    others = set(found).difference(OURS)
+    quality = [name for name in QUALITY if name in others]
+    return [*OURS, *quality, *sorted(others.difference(quality), key=place)]
+
+
+def text_of(value: Any) -> Any:
+    """A JSON value as the content of one cell.
+
+    Numbers, texts and None are as they are. Several values are joined by a backslash, as DICOM does; sequences and
+    other nested values are JSON.
+    """
+    if isinstance(value, list):
+        if any(isinstance(item, dict | list) for item in value):
+            return orjson.dumps(value).decode()
+        return "\\".join("" if item is None else str(item) for item in value)
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()
+    return value

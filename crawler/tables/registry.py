@@ -1,0 +1,80 @@
+"""Files made from ledger and JSONL alone: tables, logs, an index. A new one is a module here and a row in `views`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+from crawler.config.loader import Config
+from crawler.errors import StopError
+from crawler.ledger.database import Ledger
+from crawler.ledger.summary import Summary
+from crawler.tables import failures, index, missing, report, series, totals
+from crawler.tables.base import Context, View, whole
+
+INSTALL = "python -m pip install -r requirements-tables.txt"
+
+
+def views(config: Config) -> tuple[View, ...]:
+    """Every view that a configuration may have."""
+    of_rows: list[View] = []
+    if config.metadata is not None and config.metadata.tables:
+        from crawler.tables import excel, metadata  # slow to load, and many runs make no table
+
+        of_rows = [*metadata.views(config), excel.VIEW]
+    return (failures.VIEW, missing.VIEW, series.VIEW, *of_rows, index.VIEW, totals.VIEW, report.VIEW)
+
+
+def paths(config: Config) -> list[str]:
+    """Every file that views make under a configuration."""
+    return [path for view in views(config) if (path := view.path(config))]
+
+
+def check(config: Config) -> None:
+    """Find what would stop the views at the end of a run before it begins.
+
+    Raises
+    ------
+    ConfigError
+        A template, or the rules of MR, are not what they should be.
+    StopError
+        A package is not installed.
+    """
+    if config.metadata is None or not (config.metadata.tables or config.metadata.mr_clean):
+        return
+    from crawler.tables import metadata, mr_cleaned
+
+    for wanted, packages in metadata.needs(config).items():
+        missing_ones = [name for name in packages if importlib.util.find_spec(name) is None]
+        if missing_ones:
+            raise StopError(f"{wanted} needs {', '.join(missing_ones)}: install with `{INSTALL}`")
+    paths(config)  # reads the templates
+    if mr_cleaned.is_wanted(config):
+        mr_cleaned.check(config)
+
+
+def build(config: Config, ledger: Ledger, summary: Summary) -> list[str]:
+    """Rebuild views that are missing or older than the last change; return what was made.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written; the old one stays.
+    """
+    made: list[str] = []
+    revision = ledger.get("revision", 0)
+    for view in views(config):
+        path = view.path(config)
+        mark = f"view {view.name}"
+        if path is None:
+            continue
+        state = [revision, view.shape(config)]
+        if ledger.get(mark) == [*state, os.path.exists(path)]:
+            continue
+        with whole(path) as scratch:
+            view.build(Context(config, ledger, summary), scratch)
+        written = os.path.exists(path)
+        ledger.put(mark, [*state, written])
+        if written:
+            made.append(path)
+    return made

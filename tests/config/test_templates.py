@@ -1,0 +1,97 @@
+"""Templates: the lists that come with the package, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydicom.datadict import tag_for_keyword
+from support.runs import export
+
+from crawler.config.templates import load_templates
+from crawler.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[2] / "dicom_tags"
+
+
+def test_those_that_come_with_the_package() -> None:
+    found = {template.name: template for template in load_templates(str(SHIPPED))}
+    assert found.keys() == {"ct", "dx", "mg", "mr", "nm", "pt", "us", "xa"}
+    for template in found.values():
+        assert all(tag_for_keyword(keyword) is not None for keyword in template.keywords)
+        assert {"Modality", "SeriesInstanceUID", "SOPInstanceUID", "Rows"} <= set(template.keywords)
+    assert {"KVP", "ConvolutionKernel"} <= set(found["ct"].keywords)
+    assert {"RepetitionTime", "EchoTime", "MagneticFieldStrength"} <= set(found["mr"].keywords)
+    assert found["dx"].modalities == {"DX", "CR", "DR", "IO", "PX"}
+
+
+def test_no_modality_has_two_tables() -> None:
+    modalities = [code for template in load_templates(str(SHIPPED)) for code in template.modalities]
+    assert len(modalities) == len(set(modalities))
+
+
+def test_a_list_of_its_own_takes_a_modality_from_its_neighbour(tmp_path: Path) -> None:
+    for name in ("cr", "dx"):
+        (tmp_path / f"{name}.json").write_text('["Modality"]')
+    cr, dx = load_templates(str(tmp_path))
+    assert cr.modalities == {"CR"}
+    assert "CR" not in dx.modalities
+
+
+def test_order_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "ct.json").write_text(json.dumps(["Rows", "KVP", "Columns"]))
+    assert load_templates(str(tmp_path))[0].keywords == ("Rows", "KVP", "Columns")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        (
+            "ct.json",
+            '[\n  "KVP",\n  "SliceThicknes"\n]',
+            'ct.json:3: "SliceThicknes": no DICOM keyword; nearest: SliceThickness',
+        ),
+        ("ct.json", '["zzzzzzzz"]', 'ct.json:1: "zzzzzzzz": no DICOM keyword'),
+        ("ct.json", '["KVP",\n"Rows",\n"KVP"]', 'ct.json:3: "KVP": given twice'),
+        ("ct.json", '["KVP",]', "ct.json:1: not valid JSON"),
+        ("ct.json", '{"KVP": 1}', "ct.json:1: expected a list of DICOM keywords"),
+        ("ct.json", "[]", "ct.json:1: expected a list of DICOM keywords"),
+        ("ct.json", '["KVP", 3]', "ct.json:1: expected a list of DICOM keywords"),
+        ("C T.json", '["KVP"]', "the name of a template is a modality in lower case"),
+        ("mr_clean.json", "{}", "holds no template, such as ct.json"),
+    ],
+)
+def test_refusal(tmp_path: Path, name: str, text: str, told: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load_templates(str(tmp_path))
+    assert told in str(refused.value)
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "ct.json").write_text('["Rowz", "Colums"]')
+    (tmp_path / "mr.json").write_text('["EchoTim"]')
+    with pytest.raises(ConfigError) as refused:
+        load_templates(str(tmp_path))
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "ct.json").write_bytes(b'["\xff"]')
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_templates(str(tmp_path))
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"metadata\.templates: .*cannot be read"):
+        load_templates(str(tmp_path / "none"))
+
+
+def test_a_bad_template_stops_a_run_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "tags").mkdir()
+    (tmp_path / "tags" / "ct.json").write_text('["Rowz"]')
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ConfigError, match="nearest: Rows"):
+        export(tmp_path / "in", tmp_path / "out", metadata={"templates": str(tmp_path / "tags")})
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,178 @@
+"""Workers that crash, hang, grow or die idle cost their own task, and the pool goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from crawler.engine.pool import Done, Inline, Limits, Lost, Pool, start_method
+from crawler.errors import OutputError, StopError
+from crawler.export.heartbeat import Watch
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ends workers by POSIX signals")
+LIMITS = Limits(seconds=1.5, memory=600 * 10**6)
+
+
+def work(task, watch: Watch):
+    """A task is a list of deeds; the answer counts those that were done."""
+    for item, deed in enumerate(task):
+        watch.note(item, "pixels")
+        if deed == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif deed == "hang":
+            time.sleep(3600)
+        elif deed == "grow":
+            hoard = []
+            while True:
+                hoard.append(bytearray(10**7))
+        elif deed == "grow outside the heap":
+            import mmap
+
+            hoard = []
+            while True:
+                block = mmap.mmap(-1, 10**7, flags=mmap.MAP_SHARED)
+                block.write(b"x" * 10**7)
+                hoard.append(block)
+        elif deed == "raise":
+            raise KeyError("a value that must not be quoted")
+        elif deed == "full":
+            raise OutputError("the disk is full")
+        elif deed == "slow":
+            time.sleep(0.4)
+    watch.clear()
+    return len(task)
+
+
+def answers(pool, tasks):
+    tickets = {pool.submit(task): number for number, task in enumerate(tasks)}
+    found = {}
+    end = time.monotonic() + 60
+    while len(found) < len(tasks):
+        assert time.monotonic() < end, "the pool never answered"
+        for event in pool.events():
+            found[tickets[event.ticket]] = event
+    return [found[number] for number in range(len(tasks))]
+
+
+@pytest.fixture
+def pool():
+    pool = Pool(2, work, LIMITS)
+    yield pool
+    pool.terminate()
+
+
+@pytest.mark.parametrize(
+    ("deed", "reasons"),
+    [
+        ("crash", {"worker died"}),
+        ("hang", {"time limit"}),
+        ("grow", {"out of memory", "memory limit"}),  # the system's refusal or the parent's look, whichever is first
+        ("grow outside the heap", {"memory limit"}),
+        ("raise", {"internal error"}),
+    ],
+)
+def test_a_poison_item_is_named_and_its_neighbours_are_answered(pool, deed, reasons):
+    events = answers(pool, [["fine"], ["fine", deed, "fine"], ["fine"] * 3, *[["fine"]] * 20])
+    lost = events.pop(1)
+    assert isinstance(lost, Lost)
+    assert (lost.item, lost.stage) == (1, "pixels")
+    assert lost.reason in reasons
+    assert "quoted" not in lost.detail
+    assert [type(event) for event in events] == [Done] * 22
+
+
+def test_the_clock_starts_anew_with_every_step(pool):
+    (event,) = answers(pool, [["slow"] * 6])  # 2.4 s in all, 0.4 s a step, limit 1.5 s
+    assert isinstance(event, Done)
+
+
+@pytest.mark.skipif(start_method() != "fork", reason="a worker begins with its parent's memory by fork alone")
+def test_what_the_parent_holds_is_not_counted():
+    ballast = b"x" * 200_000_000
+    pool = Pool(1, work, Limits(seconds=60, memory=100_000_000))
+    try:
+        (event,) = answers(pool, [["slow"] * 3])  # the parent looks several times
+    finally:
+        pool.terminate()
+    assert isinstance(event, Done)
+    assert len(ballast) == 200_000_000
+
+
+def test_a_worker_that_dies_while_idle_takes_nothing_along(pool):
+    answers(pool, [["fine"]] * 4)
+    for worker in list(pool._workers):
+        os.kill(worker.process.pid, signal.SIGKILL)
+    assert all(isinstance(event, Done) for event in answers(pool, [["fine"]] * 50))
+
+
+def test_an_error_that_stops_the_run_is_raised_in_the_parent(pool):
+    with pytest.raises(OutputError, match="full"):
+        answers(pool, [["full"]])
+
+
+class Unborn:
+    """Work that ends the process that loads it."""
+
+    def __reduce__(self):
+        return (os._exit, (7,))
+
+
+def test_workers_that_cannot_start_end_the_run():
+    pool = Pool(1, Unborn(), LIMITS, method="spawn")
+    try:
+        with pytest.raises(StopError, match="num_workers: 0"):
+            answers(pool, [["fine"]])
+    finally:
+        pool.terminate()
+
+
+def test_workers_leave_when_the_parent_is_killed(tmp_path):
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            pool = Pool(1, work, Limits(3600, 10**9))
+            pool.submit(["hang"])
+            for _ in range(8):
+                pool.events()
+            (tmp_path / "pid").write_text(str(pool._workers[0].process.pid))
+        time.sleep(60)
+        os._exit(0)
+    end = time.monotonic() + 20
+    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    worker = int((tmp_path / "pid").read_text())
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    while time.monotonic() < end:
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker outlived its parent")
+
+
+def test_inline_answers_like_the_pool():
+    events = answers(Inline(work), [["fine", "fine"], ["fine", "raise"]])
+    assert events[0] == Done(1, 2)
+    assert isinstance(events[1], Lost)
+    assert (events[1].item, events[1].reason) == (1, "internal error")
+
+
+def test_pebble_answers_alike_and_breaks_where_we_do_not():
+    """The library that the pool stands in for: equal answers, but an idle death fails all that is queued."""
+    pebble = pytest.importorskip("pebble")
+    with pebble.ProcessPool(max_workers=2) as other:
+        assert [other.schedule(len, args=(["a"] * n,)).result(30) for n in range(5)] == list(range(5))
+        pids = [other.schedule(os.getpid).result(30) for _ in range(8)]
+        for pid in set(pids):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)
+        with pytest.raises(Exception):  # noqa: B017, PT011 - whatever it raises, the work is not done
+            other.schedule(len, args=(["a"],)).result(10)

@@ -1,0 +1,307 @@
+"""Fourth and further axes: what repeats regularly becomes one array with named axes and their values."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.layout.layouts import layouts
+from crawler.model import TRAITS, Coordinates, File, Instance, Layout, Pixels, Plane, Scan
+
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+PIXELS = Pixels(rows=8, columns=6, photometric="MONOCHROME2", bits_allocated=16, keyword="PixelData")
+
+
+def plane(z: float, x: float = 0.0, **more: Any) -> Plane:
+    traits = tuple(more.pop(name, None) for name in TRAITS)
+    return Plane((x, 0.0, z), AXIAL, (1.0, 1.0), 2.0, traits=traits, **more)
+
+
+def scan(planes: Sequence[Plane], numbered: bool = True) -> Scan:
+    """One file a plane, in order of acquisition."""
+    instances = tuple(
+        Instance(
+            File("/in", f"{number:05}", 1, 1),
+            {},
+            pixels=PIXELS,
+            planes=(one,),
+            instance_number=number + 1 if numbered else None,
+        )
+        for number, one in enumerate(planes)
+    )
+    return Scan("s1-00000000", "1.2.3", instances)
+
+
+def only(found: Sequence[Layout]) -> Layout:
+    assert len(found) == 1, [(layout.shape, layout.axes, layout.verdict.reason) for layout in found]
+    return found[0]
+
+
+def planes_at(layout: Layout, of: Scan) -> dict[tuple[int, ...], Plane]:
+    return {place.index: of.instances[place.instance].plane(place.frame) for place in layout.placement}
+
+
+SLICES = range(5)
+
+
+def series(**traits: Any) -> list[Plane]:
+    return [plane(2.0 * slot, **traits) for slot in SLICES]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values", "axis", "unit"),
+    [
+        ("EchoTime", (4.9, 7.4, 9.8), "te", "ms"),
+        ("EchoNumbers", (1, 2), "echo", ""),
+        ("InversionTime", (100.0, 400.0), "ti", "ms"),
+        ("FlipAngle", (3.0, 15.0), "fa", "degree"),
+        ("NominalPercentageOfCardiacPhase", (0.0, 25.0, 50.0), "phase", "%"),
+        ("TriggerTime", (0.0, 33.3, 66.6), "trigger_time", "ms"),
+        ("TemporalPositionIdentifier", (1, 2, 3), "time", ""),
+        ("AcquisitionNumber", (4, 5), "time", ""),
+    ],
+)
+def test_each_trait_becomes_its_axis(keyword: str, values: tuple[Any, ...], axis: str, unit: str) -> None:
+    planes = [one for value in values for one in series(**{keyword: value})]
+    of = scan(random.Random(3).sample(planes, len(planes)))
+    layout = only(layouts(of))
+    assert layout.axes == (axis, "slice", "row", "column")
+    assert layout.shape == (len(values), 5, 8, 6)
+    assert layout.coordinates == (Coordinates(axis, values, keyword, unit),)
+    for index, found in planes_at(layout, of).items():
+        assert (found.trait(keyword), found.position) == (values[index[0]], (0.0, 0.0, 2.0 * index[1]))
+    assert layout.verdict.regular_volume
+    assert layout.verdict.duplicate_positions == 5 * (len(values) - 1)
+    assert layout.affine is not None
+
+
+def test_two_traits_become_two_axes_with_time_inside() -> None:
+    planes = [
+        one
+        for point in (1, 2, 3)
+        for echo in (30.0, 50.0)
+        for one in series(EchoTime=echo, TemporalPositionIdentifier=point)
+    ]
+    layout = only(layouts(scan(planes)))
+    assert (layout.shape, layout.axes) == ((2, 3, 5, 8, 6), ("te", "time", "slice", "row", "column"))
+    assert [steps.values for steps in layout.coordinates] == [(30.0, 50.0), (1, 2, 3)]
+
+
+def test_echoes_of_a_functional_series_that_only_the_order_tells() -> None:
+    planes = [one for _ in range(4) for echo in (13.0, 30.0, 47.0) for one in series(EchoTime=echo)]
+    layout = only(layouts(scan(planes)))
+    assert (layout.shape[:3], layout.axes[:3]) == ((3, 4, 5), ("te", "time", "slice"))
+    assert layout.verdict.reason == "repeated positions told apart by EchoTime and order of acquisition"
+
+
+def test_order_of_acquisition_gets_its_seconds_from_the_clock() -> None:
+    start = 86_398.0  # two seconds to midnight
+    planes = [
+        plane(2.0 * slot, AcquisitionTime=(start + 2.5 * point + 0.5 * slot) % 86_400)
+        for point in range(4)
+        for slot in SLICES
+    ]
+    layout = only(layouts(scan(planes)))
+    assert layout.coordinates == (Coordinates("time", (0.0, 2.5, 5.0, 7.5), "AcquisitionTime", "s"),)
+
+
+def test_frame_reference_time_in_seconds() -> None:
+    planes = [one for start in (5_000.0, 15_000.0, 45_000.0) for one in series(FrameReferenceTime=start)]
+    layout = only(layouts(scan(planes)))
+    assert layout.coordinates == (Coordinates("time", (5.0, 15.0, 45.0), "FrameReferenceTime", "s"),)
+
+
+def test_diffusion_volumes_follow_the_acquisition_with_their_directions() -> None:
+    scheme: list[tuple[float, Any]] = [
+        (0.0, None), (1000.0, (1.0, 0.0, 0.0)), (0.0, None), (1000.0, (0.0, 1.0, 0.0)), (1000.0, (1.0, 0.0, 0.0)),
+    ]  # fmt: skip
+    volumes = [
+        [
+            plane(2.0 * slot, DiffusionBValue=b, DiffusionGradientOrientation=to, AcquisitionNumber=number)
+            for slot in SLICES
+        ]
+        for number, (b, to) in enumerate(scheme)
+    ]
+    by_volume = [one for volume in volumes for one in volume]
+    by_slice = [volume[slot] for slot in SLICES for volume in volumes]
+    for planes in (by_volume, by_slice):
+        layout = only(layouts(scan(planes)))
+        assert (layout.shape[:2], layout.axes[0]) == ((5, 5), "b")
+        assert layout.coordinates[0].values == tuple(b for b, _ in scheme)
+        assert layout.coordinates[0].directions == tuple(to for _, to in scheme)
+        assert layout.coordinates[0].unit == "s/mm2"
+
+
+def test_diffusion_whose_files_run_slice_by_slice_in_their_own_order() -> None:
+    """Each slice numbers its volumes differently: only b-values tell which belong together."""
+    planes = [
+        plane(2.0 * slot, DiffusionBValue=b) for slot in SLICES for b in ((0.0, 500.0) if slot % 2 else (500.0, 0.0))
+    ]
+    of = scan(planes)
+    layout = only(layouts(of))
+    assert layout.coordinates[0].values == (0.0, 500.0)
+    assert {(index[0], one.trait("DiffusionBValue")) for index, one in planes_at(layout, of).items()} == {
+        (0, 0.0),
+        (1, 500.0),
+    }
+
+
+def test_trigger_times_that_run_on_from_slice_to_slice() -> None:
+    planes = [plane(2.0 * slot, TriggerTime=40.0 * phase + 0.3 * slot) for slot in SLICES for phase in range(6)]
+    layout = only(layouts(scan(planes, numbered=False)))
+    assert (layout.axes[0], layout.shape[0]) == ("trigger_time", 6)
+    assert layout.coordinates[0].values == pytest.approx([40.0 * phase + 0.6 for phase in range(6)])
+
+
+def test_an_incomplete_last_volume_stays_by_itself() -> None:
+    planes = [one for point in range(4) for one in series(TemporalPositionIdentifier=point)][:-2]
+    whole, rest = layouts(scan(planes))
+    assert (whole.shape[:2], whole.axes[0], whole.verdict.regular_volume) == ((3, 5), "time", True)
+    assert (rest.shape[0], rest.axes[0]) == (3, "slice")
+    assert "repeated positions in unequal numbers" in rest.verdict.reason
+
+
+def test_a_missing_cell_gives_up_the_outer_axis() -> None:
+    planes = [
+        one
+        for point in (1, 2, 3)
+        for echo in (30.0, 50.0)
+        for one in series(EchoTime=echo, TemporalPositionIdentifier=point)
+    ]
+    short, long = layouts(scan(planes[:-5]))
+    assert (short.shape[:2], short.axes[0]) == ((3, 5), "time")
+    assert (long.shape[:2], long.axes[0]) == ((2, 5), "time")
+
+
+def test_volumes_that_are_shifted_in_plane_share_no_array() -> None:
+    planes = [plane(2.0 * slot, 3.0 * point, TemporalPositionIdentifier=point) for point in range(2) for slot in SLICES]
+    assert [layout.axes[0] for layout in layouts(scan(planes))] == ["slice", "slice"]
+
+
+@pytest.mark.parametrize(
+    ("order", "shapes"),
+    [
+        ("auto", [(2, 3, 5)]),
+        ("none", [(5,)] * 6),
+        ("time", [(3, 5)] * 2),
+        ("te", [(2, 5)] * 3),
+        ("b", [(5,)] * 6),
+    ],
+)
+def test_order_chooses_the_axis(order: str, shapes: list[tuple[int, ...]]) -> None:
+    planes = [
+        one
+        for point in (1, 2, 3)
+        for echo in (30.0, 50.0)
+        for one in series(EchoTime=echo, TemporalPositionIdentifier=point)
+    ]
+    found = layouts(scan(planes), order=order)
+    assert [layout.shape[:-2] for layout in found] == shapes
+
+
+def test_order_prefers_its_own_trait() -> None:
+    """Both would do; the first in `TRAITS` wins unless the other is asked for."""
+    planes = [one for point in range(3) for one in series(TemporalPositionIdentifier=point, TriggerTime=40.0 * point)]
+    assert only(layouts(scan(planes))).axes[0] == "time"
+    assert only(layouts(scan(planes), order="trigger_time")).axes[0] == "trigger_time"
+
+
+def test_an_axis_of_any_keyword() -> None:
+    planes = [replace(one, custom=angle) for angle in (10, 20) for one in series(AcquisitionNumber=angle)]
+    layout = only(layouts(scan(planes), order="SaturationRecoveryTime"))
+    assert layout.axes[0] == "SaturationRecoveryTime"
+    assert layout.coordinates == (Coordinates("SaturationRecoveryTime", (10, 20), "SaturationRecoveryTime"),)
+
+
+def test_image_types_and_components_never_share_an_array() -> None:
+    planes = [one for kind in ("A", "B") for one in series(ImageType=("ORIGINAL", "PRIMARY", kind))]
+    assert [layout.shape[:-2] for layout in layouts(scan(planes))] == [(5,), (5,)]
+    magnitude, phase = series(), [replace(one, component="phase") for one in series()]
+    found = layouts(scan([*magnitude, *phase]))
+    assert [(layout.shape[:-2], layout.verdict.reason) for layout in found] == [((5,), ""), ((5,), "")]
+
+
+def test_echoes_side_by_side_are_two_volumes() -> None:
+    """No position is repeated; one stack would mix two contrasts."""
+    planes = [plane(float(slot), EchoTime=10.0 if slot % 2 else 90.0) for slot in range(10)]
+    first, second = layouts(scan(planes))
+    assert (first.shape[0], second.shape[0]) == (5, 5)
+    assert first.verdict.reason == "told apart by EchoTime"
+    assert (first.verdict.spacing, first.verdict.regular_volume) == (2.0, True)
+
+
+def test_an_echo_time_that_is_adjusted_from_slice_to_slice_splits_nothing() -> None:
+    planes = [plane(float(slot), EchoTime=90.0 + 0.01 * slot) for slot in range(10)]
+    assert only(layouts(scan(planes))).shape[0] == 10
+
+
+def test_interleaved_acquisitions_are_two_volumes() -> None:
+    planes = [plane(3.0 * slot + 1.1 * number, AcquisitionNumber=number) for number in (0, 1) for slot in SLICES]
+    found = layouts(scan(planes))
+    assert [layout.shape[0] for layout in found] == [5, 5]
+    assert [layout.verdict.reason for layout in found] == ["told apart by AcquisitionNumber"] * 2
+    whole = [plane(3.0 * slot, AcquisitionNumber=slot // 3) for slot in range(9)]  # a scan in parts stays whole
+    assert only(layouts(scan(whole))).shape[0] == 9
+
+
+def test_one_position_for_all_slices_is_no_volume() -> None:
+    layout = only(layouts(scan([plane(7.0) for _ in range(20)])))
+    assert (layout.axes[0], layout.affine, layout.verdict.regular_volume) == ("frame", None, False)
+    assert layout.verdict.reason == "one position for all slices"
+    timed = only(layouts(scan([plane(7.0, TriggerTime=50.0 * number) for number in range(20)])))
+    assert (timed.shape[:2], timed.axes[:2]) == ((20, 1), ("trigger_time", "slice"))
+
+
+def test_an_uneven_stack_is_split_alike_in_every_volume() -> None:
+    at = (0.0, 2.0, 4.0, 8.0, 10.0, 12.0, 14.0)
+    planes = [plane(z, TemporalPositionIdentifier=point) for point in (1, 2) for z in at]
+    found = layouts(scan(planes))
+    assert [layout.shape[:2] for layout in found] == [(2, 3), (2, 4)]
+    kept = only(layouts(scan(planes), "keep"))
+    assert (kept.shape[:2], kept.affine) == ((2, 7), None)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from([None, 1.0, 2.0])), max_size=30),
+    st.sampled_from(["auto", "none", "time", "te"]),
+    st.randoms(),
+)
+def test_whatever_repeats_every_plane_lands_once_and_order_of_files_is_nothing(
+    rows: list[tuple[int, int, float | None]], order: str, rng: random.Random
+) -> None:
+    planes = [plane(float(z), TemporalPositionIdentifier=point, EchoTime=echo) for z, point, echo in rows]
+    of = scan(planes)
+    shuffled = replace(of, instances=tuple(rng.sample(of.instances, len(of.instances))))
+    found, again = layouts(of, order=order), layouts(shuffled, order=order)
+    placed = [of.instances[place.instance].file.key for layout in found for place in layout.placement]
+    assert sorted(placed) == sorted(one.file.key for one in of.instances)
+    assert placed == [shuffled.instances[place.instance].file.key for layout in again for place in layout.placement]
+    for layout in found:
+        assert [place.index for place in layout.placement] == list(np.ndindex(layout.shape[:-2]))
+        for place in layout.placement if layout.affine else ():
+            position = of.instances[place.instance].planes[0].position
+            assert np.allclose((np.array(layout.affine) @ [place.index[-1], 0, 0, 1])[:3], position, atol=0.1)
+
+
+@pytest.mark.parametrize("clocked", [True, False])
+def test_time_is_linear_in_the_number_of_planes(clocked: bool) -> None:
+    """Measured: 20,000 planes in 0.3 s; comparing pairs of planes would take minutes."""
+    planes = [
+        plane(2.0 * slot, AcquisitionTime=2.0 * point + 0.01 * slot if clocked else None)
+        for point in range(500)
+        for slot in range(40)
+    ]
+    of = scan(planes)
+    began = time.perf_counter()
+    layout = only(layouts(of))
+    assert time.perf_counter() - began < 5.0
+    assert layout.shape[:2] == (500, 40)

@@ -1,0 +1,151 @@
+"""Whatever a killed run leaves behind is recognised at the next start."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from support.factories import ct_series, quick_dataset, save
+from support.runs import ALL, content, export
+
+from crawler.errors import LedgerError, OutputError
+from crawler.ledger.database import Ledger
+from crawler.ledger.rows import Rows
+from crawler.ledger.store import Store
+from crawler.model import Outcome
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """A finished output whose input changed: the next run has dead rows to compact and products to delete."""
+    ct_series(tmp_path / "in" / "a", n=4, uid="1.2.3.1")
+    ct_series(tmp_path / "in" / "b", n=4, uid="1.2.3.2")
+    export(tmp_path / "in", tmp_path / "out")
+    shutil.rmtree(tmp_path / "in" / "a")
+    export(tmp_path / "in", tmp_path / "fresh")
+    return tmp_path
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "after"),
+    [
+        (Rows, "write_compacted", True),
+        (Ledger, "plan_spans", True),
+        (Rows, "replace", False),
+        (Rows, "replace", True),
+        (Ledger, "move_spans", True),
+        (Store, "empty_trash", False),
+        (Ledger, "empty_trash", False),
+        (Ledger, "forget_vanished", False),
+        (Ledger, "finish_folder", False),
+    ],
+)
+def test_killed_at_every_step_of_tidying_up(changed, monkeypatch, owner, name, after):
+    if name == "finish_folder":
+        save(quick_dataset(SOPInstanceUID="1.2.9"), changed / "in" / "new.dcm")
+        shutil.rmtree(changed / "fresh")
+        export(changed / "in", changed / "fresh")
+    original, calls = getattr(owner, name), []
+
+    def kill(self, *arguments):
+        calls.append(name)
+        if name == "empty_trash" and owner is Store and len(calls) == 1:
+            return original(self, *arguments)  # the first call is the one at the start
+        if after:
+            original(self, *arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, kill)
+        with pytest.raises(Killed):
+            export(changed / "in", changed / "out")
+    export(changed / "in", changed / "out")
+    assert content(changed / "out") == content(changed / "fresh")
+
+
+def test_a_ledger_of_another_version_is_refused(tmp_path):
+    ledger = Ledger(str(tmp_path / "l"))
+    ledger.put("version", 999)
+    ledger.commit()
+    ledger.close()
+    with pytest.raises(LedgerError, match="another version"):
+        Ledger(str(tmp_path / "l"))
+
+
+def test_a_ledger_that_is_damaged_in_the_middle_is_named(tmp_path):
+    for number in range(300):
+        save(quick_dataset(SOPInstanceUID=f"1.2.3.{number}"), tmp_path / "in" / f"{number}.dcm")
+    export(tmp_path / "in", tmp_path / "out", metadata={})
+    path = tmp_path / "out" / "metadata.jsonl.ledger"
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xa5" * (len(data) - 4096)
+    path.write_bytes(data)
+    with pytest.raises(LedgerError, match=r"damaged .* --rebuild"):
+        export(tmp_path / "in", tmp_path / "out", metadata={})
+
+
+def test_failures_are_counted_by_reason(tmp_path):
+    ledger = Ledger(str(tmp_path / "l"))
+    ledger.open_folder("f", [])
+    bad = Outcome("failed", "pixels", "truncated pixel data", "holds 1 of 2 bytes")
+    ledger.finish_folder("f", "d", [("f", "a", 1, 2, bad), ("f", "b", 1, 2, bad)], [])
+    assert ledger.accounts() == [("failed", "pixels", "truncated pixel data", 2, 2)]
+    assert [row[:2] for row in ledger.failures()] == [("f", "a"), ("f", "b")]
+    ledger.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 600 kB; needs Linux and the right to mount."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = sys.platform == "linux" and os.geteuid() == 0
+    if made:
+        command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
+        made = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    if not made:
+        pytest.skip("mounting a small file system needs Linux and root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_full_disk_stops_the_run_and_keeps_what_was_done(tmp_path, small_disk, workers):
+    for number in range(24):
+        ct_series(tmp_path / "in" / f"{number:02}", n=6, uid=f"1.2.3.{number}", size=(128, 128))
+    with pytest.raises(OutputError, match=r"disk.* full"):
+        export(tmp_path / "in", small_disk / "out", workers)
+    # Room is made, and the same command goes on.
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    summary = export(tmp_path / "in", small_disk / "out", workers)
+    assert summary.exit_code == 0
+    export(tmp_path / "in", tmp_path / "fresh")
+    assert content(small_disk / "out") == content(tmp_path / "fresh")
+
+
+def test_sections_may_be_added_one_by_one(tmp_path):
+    ct_series(tmp_path / "in", n=3)
+    sections = {}
+    for name, section in ALL.items():
+        sections[name] = section
+        export(tmp_path / "in", tmp_path / "out", **sections)
+    export(tmp_path / "in", tmp_path / "fresh")
+    assert content(tmp_path / "out") == content(tmp_path / "fresh")
+
+
+def test_of_a_thousand_folders_the_largest_go_first(tmp_path):
+    ledger = Ledger(os.fspath(tmp_path / "ledger"))
+    try:
+        ledger.add_todo((0, b"%d" % number, b"", 1, number % 7) for number in range(1500))
+        order = [(int(path) >= 1000, -(int(path) % 7), int(path)) for _, path, _ in ledger.todo()]
+        assert order == sorted(order)
+        assert len(order) == 1500
+    finally:
+        ledger.close()
