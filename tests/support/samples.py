@@ -16,9 +16,12 @@ def copy_sample(folder: Path, broken: bool = False) -> None:
     shutil.copytree(_written(broken), folder, dirs_exist_ok=True)
 
 
+TEMP = tempfile.gettempdir()  # a test may give the process another one, and look whether it stays empty
+
+
 @functools.cache
 def _written(broken: bool) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="dme-sample-"))
+    folder = Path(tempfile.mkdtemp(prefix="dme-sample-", dir=TEMP))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_sample(folder, broken=broken)
     return folder
