@@ -7,7 +7,9 @@
     |   |-- ConfigError       the configuration cannot be used
     |   |-- SourceError       the input is missing or cannot be opened
     |   |-- LedgerError       the record of what is done, or its JSONL, cannot be trusted
-    |   `-- OutputError       the output cannot be written (disk full, no permission)
+    |   |-- OutputError       the output cannot be written (disk full, no permission)
+    |   `-- PacsError         the PACS cannot be used as it is configured
+    |-- RequestError          one request to a PACS failed: the others go on
     `-- FileError             one file: one row in unreadable_files.csv, the run goes on
         |-- NotDicom          the file is not DICOM: skipped, not failed
         |-- HeaderError       stage "header"
@@ -46,6 +48,27 @@ class LedgerError(StopError):
 
 class OutputError(StopError):
     """An output folder or file cannot be written."""
+
+
+class PacsError(StopError):
+    """The PACS cannot be used as it is configured: no such host, a wrong certificate, a key that is no attribute."""
+
+
+class RequestError(CrawlerError):
+    """A PACS answered one request with a failure, with nonsense, or not at all; other requests may do well.
+
+    Parameters
+    ----------
+    reason
+        A short sentence without identifiers ("the server did not answer for 60 s").
+    status
+        Status of the DIMSE response (PS3.7 annex C) or HTTP status, when there was one.
+    """
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
 
 
 class FileError(CrawlerError):

@@ -26,6 +26,7 @@ FOLDERS = (
     "pixels",
     "instance",
     "config",
+    "pacs",
     "sources",
     "dicom",
     "archives",
