@@ -124,8 +124,8 @@ class Received:
 class Refusal:
     """Something that did not go through although the exchange went on.
 
-    `kind` "context": `uid` is a SOP class, `syntax` a transfer syntax, `code` the result of PS3.8 table 9-18. "instance":
-    `uid` is a SOP instance ("" when the server did not say which), `code` a DIMSE or HTTP status.
+    `kind` "context": `uid` is a SOP class, `syntax` a transfer syntax, `code` the result of PS3.8 table 9-18.
+    "instance": `uid` is a SOP instance ("" when the server did not say which), `code` a DIMSE or HTTP status.
     """
 
     kind: Literal["context", "instance"]
@@ -226,8 +226,8 @@ class Finder(Protocol):
         Parameters
         ----------
         keys
-            Keyword to value, with the wildcards and ranges of PS3.4 C.2.2.2 (several UIDs joined by a backslash); "" asks
-            for the attribute to be returned.
+            Keyword to value, with the wildcards and ranges of PS3.4 C.2.2.2 (several UIDs joined by a backslash);
+            "" asks for the attribute to be returned.
         note
             Told in one sentence without identifiers of each split, and of what may still be incomplete.
 
