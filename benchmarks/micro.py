@@ -159,7 +159,7 @@ class _Volume:
         import numpy as np
 
         from crawler.sinks.deflate import LEVEL
-        from crawler.sinks.zipped import ZipWriter
+        from crawler.sinks.zip_writer import ZipWriter
 
         def mine() -> int:
             with open(self._folder / "ours.npz", "wb") as file:

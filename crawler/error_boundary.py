@@ -30,8 +30,8 @@ def outcome_of(error: Exception, stage: str) -> Outcome:
     return Outcome("failed", stage, *describe(error))
 
 
-class Border:
-    """A context that hands the outcome of what is raised in it to `settle`; errors that stop the run pass through.
+class ErrorBoundary:
+    """A context that hands the outcome of what is raised in it to `record`; errors that stop the run pass through.
 
     Attributes
     ----------
@@ -39,12 +39,12 @@ class Border:
         Whether something was raised.
     """
 
-    def __init__(self, stage: str, settle: Callable[[Outcome], None]) -> None:
+    def __init__(self, stage: str, record: Callable[[Outcome], None]) -> None:
         self.stage = stage
-        self.settle = settle
+        self.record = record
         self.failed = False
 
-    def __enter__(self) -> Border:
+    def __enter__(self) -> ErrorBoundary:
         return self
 
     def __exit__(
@@ -53,5 +53,5 @@ class Border:
         if not isinstance(error, Exception) or isinstance(error, StopError):
             return False
         self.failed = True
-        self.settle(outcome_of(error, self.stage))
+        self.record(outcome_of(error, self.stage))
         return True

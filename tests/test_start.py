@@ -18,7 +18,7 @@ NEVER = [
     *("tqdm", "psutil", "ssl", "http", "email", "urllib.request", "tarfile", "zstandard"),
     *(
         "crawler.pixels.codecs",
-        "crawler.display.render",
+        "crawler.display.display",
         "crawler.sinks.video",
         "crawler.sinks.waveform",
         "crawler.quality.measures",

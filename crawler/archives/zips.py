@@ -1,7 +1,7 @@
 """The directory of a zip archive, and its members as streams.
 
 One directory is kept open in a process: 10,000 members do not read it 10,000 times, and no two large ones are in memory
-together. It does not judge what the members are (`sources/zipped.py`).
+together. It does not judge what the members are (`sources/zip_writer.py`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from crawler.paths import portable
 
 if TYPE_CHECKING:  # a run prints no such table
-    from crawler.dryrun.glance import Glance
+    from crawler.dryrun.header_sample import HeaderSample
     from crawler.dryrun.preflight import Preflight, Span
     from crawler.dryrun.survey import Archives
     from crawler.dryrun.trial import Trial
@@ -51,18 +51,18 @@ def by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 def preflight_table(found: Preflight, config_name: str) -> str:
     """What a dry run found out."""
-    survey, glance = found.survey, found.glance
+    survey, headers = found.survey, found.headers
     lines = [_line("found", f"{survey.files:,} files   {size_text(survey.size)}   in {survey.folders:,} folders")]
     if survey.faults:
         lines.append(_line("", f"{survey.faults:,} entries that are no files or cannot be listed"))
     lines += _archives(survey.archives)
     if not survey.files:
         return "\n".join([*lines, "Nothing was found: check dicom.dir and dicom.recursive"])
-    lines += _headers(glance, survey.complete)
-    lines += _volumes(glance)
-    if glance.scattered:
-        lines.append(_line("series", f"{len(glance.scattered):,} lie in several folders, a scan in each:"))
-        lines += _few(", ".join(folder or "." for folder in folders) for folders in glance.scattered)
+    lines += _headers(headers, survey.complete)
+    lines += _volumes(headers)
+    if headers.scattered:
+        lines.append(_line("series", f"{len(headers.scattered):,} lie in several folders, a scan in each:"))
+        lines += _few(", ".join(folder or "." for folder in folders) for folders in headers.scattered)
     lines += _trial(found.trial)
     seconds, written = found.seconds, found.written
     if seconds and written:
@@ -106,42 +106,42 @@ def _archives(archives: Archives) -> list[str]:
     return lines + _few(f"{count:>6,}  {reason}" for reason, count in by_count(archives.refused))
 
 
-def _headers(glance: Glance, complete: bool) -> list[str]:
+def _headers(headers: HeaderSample, complete: bool) -> list[str]:
     which = "all headers" if complete else "headers of a sample, spread evenly"
-    lines = [_line("read", f"{glance.files:,}: {which}")]
-    share = max(1, glance.files)
-    for name, count in (("not DICOM", glance.not_dicom), ("DICOMDIR", glance.indexes)):
+    lines = [_line("read", f"{headers.files:,}: {which}")]
+    share = max(1, headers.files)
+    for name, count in (("not DICOM", headers.not_dicom), ("DICOMDIR", headers.indexes)):
         if count:
             lines.append(_line(name, f"{count:,}  ({count / share:.1%})"))
-    if glance.failed:
-        lines.append(_line("unreadable", f"{glance.failed.total():,}  ({glance.failed.total() / share:.1%})"))
-        lines += _few(f"{count:>6,}  {reason}" for reason, count in by_count(glance.failed))
-    if glance.modalities:
-        from crawler.dryrun.glance import syntax_name
+    if headers.failed:
+        lines.append(_line("unreadable", f"{headers.failed.total():,}  ({headers.failed.total() / share:.1%})"))
+        lines += _few(f"{count:>6,}  {reason}" for reason, count in by_count(headers.failed))
+    if headers.modalities:
+        from crawler.dryrun.header_sample import syntax_name
 
-        shown = ", ".join(f"{name} {count:,}" for name, count in by_count(glance.modalities)[: 2 * SHOWN])
+        shown = ", ".join(f"{name} {count:,}" for name, count in by_count(headers.modalities)[: 2 * SHOWN])
         lines.append(_line("modalities", shown))
         lines.append(_line("transfer syntaxes", "").rstrip())
         lines += _few(
             f"{count:>6,}  {syntax_name(uid)}"
-            + (f"   CANNOT BE DECODED: {glance.undecodable[uid]}" if uid in glance.undecodable else "")
-            for uid, count in by_count(glance.syntaxes)
+            + (f"   CANNOT BE DECODED: {headers.undecodable[uid]}" if uid in headers.undecodable else "")
+            for uid, count in by_count(headers.syntaxes)
         )
     return lines
 
 
-def _volumes(glance: Glance) -> list[str]:
-    if not glance.folders:
+def _volumes(headers: HeaderSample) -> list[str]:
+    if not headers.folders:
         return []
-    text = f"{glance.scans:,} in {glance.folders:,} folders read whole make {glance.arrays:,} volumes"
-    if not glance.predictions:
+    text = f"{headers.scans:,} in {headers.folders:,} folders read whole make {headers.arrays:,} volumes"
+    if not headers.predictions:
         return [_line("scans", text)]
-    refused = sum(one.refused > 0 for one in glance.predictions)
-    split = sum(one.arrays > 1 for one in glance.predictions)
+    refused = sum(one.refused > 0 for one in headers.predictions)
+    split = sum(one.arrays > 1 for one in headers.predictions)
     lines = [_line("scans", f"{text}; split: {split:,}, refused in part or whole: {refused:,}")]
     return lines + _few(
         f"{one.scan_id}: {one.arrays} arrays" + (f", {one.refused} refused" if one.refused else "") + f" ({one.reason})"
-        for one in glance.predictions
+        for one in headers.predictions
     )
 
 

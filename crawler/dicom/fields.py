@@ -82,7 +82,7 @@ class Fields:
         return tuple(numbers) if len(numbers) == size else None
 
     def recall(self, work: Callable[[Fields], T]) -> T:
-        """Return what a function of fields gives for these; `memory.py` may know it from a header that is like this.
+        """Return what a function of fields gives for these; `memo.py` may know it from a header that is like this.
 
         It must ask by this class's methods only, and not by `first_items`.
         """

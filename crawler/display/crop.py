@@ -16,7 +16,7 @@ from crawler.display.renderer import Renderer
 from crawler.display.tables import read_elements
 from crawler.errors import PixelError
 from crawler.model import Frame, Instance
-from crawler.pixels.faults import faults
+from crawler.pixels.decoder_errors import decoder_errors
 
 REGIONS = "SequenceOfUltrasoundRegions"
 
@@ -72,7 +72,7 @@ def us_region(instance: Instance) -> Box | None:
                 [int(region[f"RegionLocation{side}"].value) for side in ("MinY0", "MaxY1", "MinX0", "MaxX1")]
                 for region in dataset.get(REGIONS) or ()
             ]
-    except faults() as error:
+    except decoder_errors() as error:
         raise PixelError("unusable ultrasound regions", "they cannot be read") from error
     if not regions:
         return None

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from crawler.display.tables import OVERLAY_GROUPS, Tables
 from crawler.errors import PixelError
-from crawler.pixels.faults import faults
+from crawler.pixels.decoder_errors import decoder_errors
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -80,7 +80,7 @@ def _overlay(tables: Tables, group: int) -> Overlay | None:
             data = np.frombuffer(data, "u2").byteswap().tobytes()
         bits = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little")  # first pixel lowest (PS3.5 8.1.2)
         plane = bits[: frames * rows * columns].reshape(frames, rows, columns).astype(bool)
-    except faults() as error:
+    except decoder_errors() as error:
         raise PixelError("damaged pixel data", f"the overlay of group {group:04X} cannot be read") from error
     # One frame without an origin is meant for all frames of the image it lies on, as for a single image.
     return Overlay(plane, row, column, None if frames == 1 and first is None else int(first or 1) - 1)

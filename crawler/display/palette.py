@@ -14,7 +14,7 @@ import numpy.typing as npt
 from crawler.display.lut import Lut, read_entries
 from crawler.display.tables import COLOURS, Tables
 from crawler.errors import PixelError
-from crawler.pixels.faults import faults
+from crawler.pixels.decoder_errors import decoder_errors
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +48,7 @@ def palette_of(tables: Tables) -> Lut | None:
     try:
         count, first, bits = (int(number) for number in descriptor)
         table = apply_color_lut(first + np.arange(count or 1 << 16), dataset)[:, :3]
-    except faults() as error:
+    except decoder_errors() as error:
         raise PixelError("damaged pixel data", "the segmented palette cannot be expanded") from error
     return Lut(first, _eight_bits(table, bits))
 

@@ -15,7 +15,7 @@ from crawler.dicom.files import open_dataset
 from crawler.dicom.uids import DeflatedExplicitVRLittleEndian
 from crawler.errors import PixelError
 from crawler.model import Instance
-from crawler.pixels.faults import faults
+from crawler.pixels.decoder_errors import decoder_errors
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -83,7 +83,7 @@ class Tables:
                     if element.keyword in ("ModalityLUTSequence", "VOILUTSequence"):
                         list(dataset[element.tag].value[0].iterall() if element.value else ())
                 return dataset
-        except faults() as error:
+        except decoder_errors() as error:
             raise PixelError("damaged pixel data", "the lookup tables cannot be read") from error
 
     @property
@@ -96,7 +96,7 @@ class Tables:
         for groups in _GROUPS:
             try:
                 items = [group.get(keyword) for group in self.dataset.get(groups) or ()]
-            except faults() as error:
+            except decoder_errors() as error:
                 raise PixelError("damaged pixel data", f"{groups} cannot be read") from error
             if items and all(items):
                 yield from (item[0] for item in items)

@@ -1,7 +1,7 @@
 """The values of interest: which grey values a person sees as black, as white and between (PS3.3 C.11.2).
 
 Windows by the three functions of the standard and VOI LUTs, those that the file offers and the one that is chosen.
-A range that is worked out from pixels comes from `spread.py`.
+A range that is worked out from pixels comes from `grey_range.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crawler.display.lut import Lut, voi_luts
 from crawler.display.tables import Tables
 from crawler.errors import PixelError
 from crawler.model import Instance
-from crawler.pixels.faults import faults
+from crawler.pixels.decoder_errors import decoder_errors
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -122,7 +122,7 @@ def _of_frame(item: Dataset, tables: Tables) -> list[Voi]:
         function = str(item.get("VOILUTFunction") or "LINEAR")
         windows = [window_voi(*pair, function) for pair in zip(centers, widths, strict=False) if pair[1] > 0]
         return [*voi_luts(tables, item), *windows]
-    except faults() as error:
+    except decoder_errors() as error:
         raise PixelError("damaged pixel data", "FrameVOILUTSequence cannot be read") from error
 
 

@@ -1,6 +1,6 @@
 """The dry run: what a run would find, what would go wrong, how long it would take and how much it would write.
 
-Survey (listings), glance (headers of a sample) and trial (a small run into a temporary folder) as one. Nothing is
+Survey (listings), headers (headers of a sample) and trial (a small run into a temporary folder) as one. Nothing is
 written in the input or the output, neither ledger nor log nor folder; what is done already is not looked up
 (`status.py` does).
 """
@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 
 from crawler.config.loader import Config
-from crawler.dryrun.glance import Glance, glance
+from crawler.dryrun.header_sample import HeaderSample, sample_headers
 from crawler.dryrun.survey import Survey, survey
 from crawler.dryrun.trial import Trial, trial
 from crawler.sources.directory import roots_of
@@ -37,7 +37,7 @@ class Preflight:
     """
 
     survey: Survey
-    glance: Glance
+    headers: HeaderSample
     trial: Trial | None
     workers: int
     free: int
@@ -77,7 +77,7 @@ def preflight(config: Config) -> Preflight:
     roots = roots_of(config.roots)
     with tempfile.TemporaryDirectory(prefix="dme-dry-run-") as spool:
         seen = survey(config, roots, spool)
-        told = glance(config, seen)
+        told = sample_headers(config, seen)
         tried = trial(config, seen)
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = max(1, min(config.num_workers, processors))

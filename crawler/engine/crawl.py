@@ -26,9 +26,9 @@ from crawler.engine.plan import (
     Planner,
     archive_digest,
     archives_of,
-    poisoned,
     size_of,
     split,
+    with_culprit,
     without_archives,
 )
 from crawler.engine.pool import Done, Inline, Limits, Lost, Pool, start_method
@@ -63,7 +63,7 @@ class Ticket:
     archive: ArchivePlan | None = None
     segments: tuple[Segment, ...] = ()
     start: int = 0
-    strikes: int = 0
+    losses: int = 0
 
 
 class Engine:
@@ -311,17 +311,17 @@ class Engine:
         task = ticket.task
         outcome = Outcome("failed", event.stage, event.reason, event.detail)
         log.warning("%s: %s, %s; its neighbours run again", _name(task, event.item), event.reason, event.detail)
-        if event.item is not None and event.item not in task.poison:
-            self._ready.appendleft(replace(ticket, task=poisoned(task, event.item, outcome), strikes=0))
+        if event.item is not None and event.item not in task.culprits:
+            self._ready.appendleft(replace(ticket, task=with_culprit(task, event.item, outcome), losses=0))
         elif size_of(task) > 1 and not isinstance(task, IndexTask | ArchiveTask):
             parts = split(task)
             if ticket.large is not None:
                 ticket.large.waiting += len(parts) - 1
             for number, part in enumerate(parts):
                 plans = ticket.plans[number : number + 1]
-                self._ready.append(replace(ticket, task=part, plans=plans, strikes=0))
-        elif ticket.strikes == 0:
-            self._ready.append(replace(ticket, strikes=1))
+                self._ready.append(replace(ticket, task=part, plans=plans, losses=0))
+        elif ticket.losses == 0:
+            self._ready.append(replace(ticket, losses=1))
         else:
             self._give_up(ticket, outcome)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from crawler.export.tasks import ArchiveTask, FolderJob, FolderTask, IndexResult, IndexTask, ScanJob, ScanTask, Task
 from crawler.layout.scan import SeriesKey, scan_members
 from crawler.ledger.database import FileRow
-from crawler.ledger.roster import Spooled
+from crawler.ledger.series_index import Spooled
 from crawler.ledger.store import Store, output_root
 from crawler.model import File, Outcome
 from crawler.naming import FRAMES, media_stems, scan_digest
@@ -276,9 +276,9 @@ def bundled(jobs: Sequence[ScanJob] | Iterator[ScanJob]) -> Iterator[ScanTask]:
         yield ScanTask(tuple(bundle))
 
 
-def poisoned(task: Task, item: int, outcome: Outcome) -> Task:
+def with_culprit(task: Task, item: int, outcome: Outcome) -> Task:
     """The same task, with one item marked as not to be touched at that stage again."""
-    return replace(task, poison={**task.poison, item: outcome})
+    return replace(task, culprits={**task.culprits, item: outcome})
 
 
 def size_of(task: Task) -> int:
@@ -287,11 +287,11 @@ def size_of(task: Task) -> int:
 
 
 def split(task: FolderTask | ScanTask) -> list[Task]:
-    """One task for each unit of a bundle, with its share of the poison."""
+    """One task for each unit of a bundle, with its share of the culprits."""
     parts: list[Task] = []
     base = 0
     for job in task.jobs:
-        mine = {item - base: outcome for item, outcome in task.poison.items() if 0 <= item - base < len(job.files)}
+        mine = {item - base: outcome for item, outcome in task.culprits.items() if 0 <= item - base < len(job.files)}
         parts.append(FolderTask((job,), mine) if isinstance(job, FolderJob) else ScanTask((job,), mine))
         base += len(job.files)
     return parts

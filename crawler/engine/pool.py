@@ -25,7 +25,7 @@ from typing import Any
 from crawler.engine.worker import serve
 from crawler.error_boundary import describe
 from crawler.errors import StopError
-from crawler.export.heartbeat import SLOT, Watch, Work
+from crawler.export.heartbeat import SLOT, Heartbeat, Work
 
 TICK = 0.25  # seconds between two looks at time and memory
 START_SECONDS = 60.0  # a worker that has not said its first word by then never will
@@ -83,13 +83,13 @@ class Inline:
         if not self._queue:
             return []
         ticket, task = self._queue.popleft()
-        watch = Watch([0.0] * SLOT)
+        heartbeat = Heartbeat([0.0] * SLOT)
         try:
-            return [Done(ticket, self._work(task, watch))]
+            return [Done(ticket, self._work(task, heartbeat))]
         except StopError:
             raise
         except Exception as error:  # the border of the engine
-            item, stage, _ = watch.where()
+            item, stage, _ = heartbeat.where()
             return [Lost(ticket, item, stage, *describe(error))]
 
     def close(self) -> None:
@@ -103,7 +103,7 @@ class _Worker:
 
     def __init__(self, context: Any, work: Work, limits: Limits) -> None:
         slots = context.RawArray("d", SLOT)
-        self.watch = Watch(slots)
+        self.heartbeat = Heartbeat(slots)
         self.conn, there = context.Pipe()
         self.ticket: int | None = None
         self.task: Any = None
@@ -135,7 +135,7 @@ class _Worker:
 
 
 class Pool:
-    """`workers` processes that run `work(task, watch)`.
+    """`workers` processes that run `work(task, heartbeat)`.
 
     `work` and its answers must be picklable; where the parent has threads (a notebook) or no safe `fork`, workers
     start by spawn and import `work` anew.
@@ -211,7 +211,7 @@ class Pool:
         for worker in self._workers:
             if self._queue and worker.ticket is None and worker.ready:
                 ticket, task = self._queue.popleft()
-                worker.watch.clear()
+                worker.heartbeat.clear()
                 try:
                     worker.conn.send((ticket, task))
                 except OSError:  # it died while idle: the next look buries it, the task stays
@@ -235,9 +235,9 @@ class Pool:
 
     def _bury(self, number: int, worker: _Worker, reason: str, detail: str) -> list[Done | Lost]:
         """Replace a worker; what it was on is lost. One that dies while idle takes nothing along."""
-        item, stage, _ = worker.watch.where()
+        item, stage, _ = worker.heartbeat.where()
         worker.kill()
-        if worker.ticket is not None and worker.watch.begun() != worker.ticket:
+        if worker.ticket is not None and worker.heartbeat.begun() != worker.ticket:
             self._queue.appendleft((worker.ticket, worker.task))  # it never got there
             worker.ticket = None
         if not worker.ready:
@@ -250,7 +250,7 @@ class Pool:
     def _enforce(self) -> list[Done | Lost]:
         lost: list[Done | Lost] = []
         for number, worker in enumerate(self._workers):
-            _, _, since = worker.watch.where()
+            _, _, since = worker.heartbeat.where()
             if not worker.ready and time.monotonic() - since > START_SECONDS:
                 lost += self._bury(number, worker, "worker died", "it never started")
             if worker.ticket is None:

@@ -29,7 +29,7 @@ def preload(config: Config) -> None:
     ]
     if config.image or config.video or config.preview:
         # With pydicom, which reads padding and tables for a window, too: 0.2 s for four workers on two processors.
-        wanted += ["crawler.pixels.codecs", "crawler.display.render", "isal.isal_zlib"]
+        wanted += ["crawler.pixels.codecs", "crawler.display.display", "isal.isal_zlib"]
     if config.preview or (config.image and config.image.extension != ".png"):
         wanted.append("PIL.Image")
     for module in wanted:

@@ -1,7 +1,7 @@
 """`group: tree`: instances of a scan lie anywhere below the root, as in a PACS's storage.
 
-All headers are read first; their keys go to a table on disk (`roster.py`), which hands the scans out one by one. After
-a change, the files of changed folders are read anew, and of the others only those that share a scan with them.
+All headers are read first; their keys go to a table on disk (`series_index.py`), which hands the scans out one by one.
+After a change, the files of changed folders are read anew, and of the others only those that share a scan with them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from crawler.engine.plan import INDEX_FILES, FolderPlan, bundled
 from crawler.export.tasks import IndexResult, IndexTask, ScanJob, ScanTask
 from crawler.layout.scan import SeriesKey
 from crawler.ledger.database import FileRow, Ledger
-from crawler.ledger.roster import Member, Roster
+from crawler.ledger.series_index import Member, SeriesIndex
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
 from crawler.paths import native
@@ -37,7 +37,7 @@ class Tree:
     def __init__(self, ledger: Ledger, roots: list[Root]) -> None:
         self._ledger = ledger
         self._roots = roots
-        self._roster = Roster(ledger, [(_base(root), root.prefix) for root in roots])
+        self._roster = SeriesIndex(ledger, [(_base(root), root.prefix) for root in roots])
         self._numbers = {(_base(root), root.prefix): number for number, root in enumerate(roots)}
         self._found: dict[str, frozenset[str]] = {}  # of the few folders that have foreign outputs
 

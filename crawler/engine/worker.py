@@ -19,7 +19,7 @@ from typing import Any
 
 from crawler.error_boundary import describe
 from crawler.errors import StopError
-from crawler.export.heartbeat import Watch, Work
+from crawler.export.heartbeat import Heartbeat, Work
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
@@ -33,7 +33,7 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
     resident, data = _held()
     _limit_memory(data + memory)
     _keep_freed_memory()
-    watch = Watch(slots)
+    heartbeat = Heartbeat(slots)
     conn.send(("ready", resident))
     while True:
         try:
@@ -42,15 +42,15 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
             return
         if message is None:
             return
-        watch.begin(message[0])
+        heartbeat.begin(message[0])
         try:
-            answer = ("done", work(message[1], watch))
+            answer = ("done", work(message[1], heartbeat))
         except StopError as error:
             answer = ("stop", error)
         except Exception as error:  # the border of the engine
-            item, stage, _ = watch.where()
+            item, stage, _ = heartbeat.where()
             answer = ("error", (item, stage, *describe(error)))
-        watch.clear()
+        heartbeat.clear()
         conn.send(answer)
 
 

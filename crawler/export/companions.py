@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from crawler.error_boundary import Border
+from crawler.error_boundary import ErrorBoundary
 from crawler.errors import SinkError
 from crawler.export.result import Header, State, relative
 from crawler.export.setup import Setup
@@ -52,7 +52,7 @@ def media_type_of(instance: Instance, setup: Setup) -> str | None:
     return "waveform" if setup.waveforms and is_waveform(instance.sop_class) else None
 
 
-class Beside:
+class CompanionWriter:
     """Writes these outputs of the files of a scan.
 
     Parameters
@@ -89,19 +89,19 @@ class Beside:
         products: list[Product] = []
         if media_type is not None and state.outcome.outcome != "failed":  # one that killed a worker is not tried again
             state.media_type = media_type
-            with Border("write", state.settle):
+            with ErrorBoundary("write", state.record):
                 try:
                     products += _medium(media_type, header.instance, target, advance)
                 except Exists as error:
                     state.media.append(portable(path + error.detail))
-                    state.settle(EXISTS)
+                    state.record(EXISTS)
             state.media += [relative(product, root) for product in products]
         if self._setup.text:
             from crawler.sinks.text import EXTENSION, write_text
 
-            with Border("write", state.settle):
+            with ErrorBoundary("write", state.record):
                 if taken(EXTENSION):
-                    state.settle(EXISTS)
+                    state.record(EXISTS)
                 else:
                     products += write_text(header.record(), self._setup.keys, target)
         return products

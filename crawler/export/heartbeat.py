@@ -14,7 +14,7 @@ STAGES = ("find", "header", "layout", "pixels", "write")
 SLOT = 4  # doubles a worker: item, stage, since, ticket
 
 
-class Watch:
+class Heartbeat:
     """Where a worker says what it is on. In the parent's own process (`Inline`) it only remembers."""
 
     def __init__(self, slots: Any, base: int = 0) -> None:
@@ -50,4 +50,4 @@ class Watch:
         return (int(item) if item >= 0 else None), STAGES[int(stage)], since
 
 
-Work = Callable[[Any, Watch], Any]
+Work = Callable[[Any, Heartbeat], Any]

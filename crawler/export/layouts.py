@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crawler.dicom.dictionary import key_for
-from crawler.error_boundary import Border
+from crawler.error_boundary import ErrorBoundary
 from crawler.export.companions import EXISTS
-from crawler.export.heartbeat import Watch
-from crawler.export.media import Gallery, Medium, is_stack
+from crawler.export.heartbeat import Heartbeat
+from crawler.export.media import MediaOutputs, OpenMedia, is_stack
 from crawler.export.result import Header, State, noted_keys, relative
 from crawler.export.setup import Setup
 from crawler.export.volumes import Identity, Volume, files_of, identity_of, photometric_of
@@ -29,7 +29,7 @@ from crawler.paths import portable
 if TYPE_CHECKING:  # loaded by who needs it: many runs make nothing of layouts
     from crawler.display.lut import Lut
 
-Wanted = dict[int, list[tuple[Volume | Medium, tuple[int, ...]]]]
+Wanted = dict[int, list[tuple[Volume | OpenMedia, tuple[int, ...]]]]
 """Frame number -> the volumes and pictures that want it, and where it lands in each."""
 Made = dict[Identity, list[Product]]
 
@@ -44,12 +44,12 @@ class Opened:
         Position of each instance in the scan -> its frames that are wanted.
     """
 
-    watch: Watch
+    heartbeat: Heartbeat
     items: Sequence[int]
     wanted: dict[int, Wanted] = field(default_factory=dict)
-    takers: list[tuple[Identity, Volume | Medium, Made]] = field(default_factory=list)
+    takers: list[tuple[Identity, Volume | OpenMedia, Made]] = field(default_factory=list)
 
-    def want(self, number: int, frame: int, takers: Sequence[Volume | Medium], index: tuple[int, ...]) -> None:
+    def want(self, number: int, frame: int, takers: Sequence[Volume | OpenMedia], index: tuple[int, ...]) -> None:
         """Have a frame handed to `takers`, for their place `index`."""
         if takers:
             self.wanted.setdefault(number, {}).setdefault(frame, []).extend((taker, index) for taker in takers)
@@ -57,8 +57,8 @@ class Opened:
     def close(self) -> None:
         """Finish everything."""
         for identity, taker, made in self.takers:
-            if isinstance(taker, Medium) or taker.sinks:
-                self.watch.note(self.items[files_of(identity)[0]], "write")
+            if isinstance(taker, OpenMedia) or taker.sinks:
+                self.heartbeat.note(self.items[files_of(identity)[0]], "write")
                 made[identity] = taker.close()
 
     def __enter__(self) -> Opened:
@@ -78,7 +78,7 @@ class LayoutOutputs:
         Native relative path of the scan's volumes, without layout and extension.
     headers, states, items
         Per instance: header, what became of it, number in the worker's task.
-    gallery
+    media_outputs
         Makes the displays and media of the scan.
     found
         As in `ScanExport`.
@@ -87,17 +87,17 @@ class LayoutOutputs:
     def __init__(
         self,
         setup: Setup,
-        watch: Watch,
+        heartbeat: Heartbeat,
         base: str,
         headers: Sequence[Header],
         states: Sequence[State],
         items: Sequence[int],
-        gallery: Gallery,
+        media_outputs: MediaOutputs,
         found: frozenset[str],
     ) -> None:
-        self.setup, self.watch, self.base = setup, watch, base
+        self.setup, self.heartbeat, self.base = setup, heartbeat, base
         self.headers, self.states, self.items = headers, states, items
-        self.gallery, self.found = gallery, found
+        self.media_outputs, self.found = media_outputs, found
         self.tables: dict[int, Lut | None] = {}
         self.volumes: Made = {}
         self.stacks: Made = {}
@@ -129,10 +129,10 @@ class LayoutOutputs:
         group, members, part
             Layouts of the scan `part`, whose instances are those at the positions `members` of the whole scan.
         """
-        opened = Opened(self.watch, self.items)
+        opened = Opened(self.heartbeat, self.items)
         for layout in group:
             identity = identity_of(layout, members)
-            takers: list[Volume | Medium] = []
+            takers: list[Volume | OpenMedia] = []
             if self.setup.volume is not None and identity not in self.volumes:
                 takers.append(self._volume(layout, members, part))
                 opened.takers.append((identity, takers[-1], self.volumes))
@@ -179,7 +179,7 @@ class LayoutOutputs:
         identity = identity_of(layout, members)
         settle = partial(self._fail, files_of(identity))
         volume = Volume(identity, np.dtype(np.float64), photometric == "RGB" and values == "modality", settle)
-        with Border("pixels", settle) as border:
+        with ErrorBoundary("pixels", settle) as border:
             tables = self._tables(layout, members) if values == "modality" else ()
             volume.dtype = dtype = value_type(placed, planes, values, tables)
         if border.failed:
@@ -191,21 +191,21 @@ class LayoutOutputs:
             if f"volume/{base}{sink.extension}" in self.found:
                 for number in volume.files:
                     self.states[number].volumes.append(portable(base + sink.extension))
-                    self.states[number].settle(EXISTS)
+                    self.states[number].record(EXISTS)
                 continue
             target = Target(os.path.join(root or "", base), self.setup.temp(root or ""))
             volume.add(sink, target, subject)
         return volume
 
-    def _stack(self, layout: Layout, members: Sequence[int]) -> Medium:
+    def _stack(self, layout: Layout, members: Sequence[int]) -> OpenMedia:
         numbers = [members[place.instance] for place in layout.placement]
-        return self.gallery.open_stack(self._name(layout), numbers, partial(self._fail, sorted(numbers)))
+        return self.media_outputs.open_stack(self._name(layout), numbers, partial(self._fail, sorted(numbers)))
 
-    def _preview(self, layout: Layout, members: Sequence[int]) -> tuple[Medium, frozenset[tuple[int, ...]]]:
+    def _preview(self, layout: Layout, members: Sequence[int]) -> tuple[OpenMedia, frozenset[tuple[int, ...]]]:
         files = sorted({members[place.instance] for place in layout.placement})
         from crawler.export.previews import Previews
 
-        previews = Previews(self.setup, self.gallery, self.states, self.found)
+        previews = Previews(self.setup, self.media_outputs, self.states, self.found)
         return previews.open(self._name(layout), layout, members, partial(self._fail, files))
 
     def _name(self, layout: Layout) -> str:
@@ -226,7 +226,7 @@ class LayoutOutputs:
                 from crawler.display.lut import modality_lut
                 from crawler.display.tables import Tables
 
-                with Border("pixels", self.states[number].bar):
+                with ErrorBoundary("pixels", self.states[number].exclude):
                     self.tables[number] = modality_lut(Tables(header.instance))
         return [table for number in numbers if (table := self.tables.get(number)) is not None]
 
@@ -242,4 +242,4 @@ class LayoutOutputs:
     def _fail(self, numbers: Sequence[int], outcome: Outcome) -> None:
         """An output that cannot be written fails all of its files; their rows, media and other outputs stay."""
         for number in numbers:
-            self.states[number].settle(outcome)
+            self.states[number].record(outcome)

@@ -12,9 +12,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from crawler.config.sections import ImageSection, VideoSection
-from crawler.error_boundary import Border
+from crawler.error_boundary import ErrorBoundary
 from crawler.export.companions import EXISTS
-from crawler.export.heartbeat import Watch
+from crawler.export.heartbeat import Heartbeat
 from crawler.export.result import State
 from crawler.export.setup import Setup
 from crawler.model import Frame, Instance, Layout, Outcome, Product
@@ -24,7 +24,7 @@ from crawler.pixels.video import is_encoded
 
 if TYPE_CHECKING:  # a run for headers or volumes makes no picture: what does is loaded by who needs it
     from crawler.display.crop import Box
-    from crawler.display.render import Display, ScanDisplay
+    from crawler.display.display import Display, ScanDisplay
     from crawler.display.renderer import Renderer
     from crawler.display.voi import Window
     from crawler.sinks import Sink, Target
@@ -44,13 +44,13 @@ class Member:
 
 
 @dataclass(slots=True)
-class Medium:
+class OpenMedia:
     """The still or the videos of one file, or of one stack, while they are written: one sink a format.
 
-    A sink that fails is dropped, `settle` is told, and the others go on.
+    A sink that fails is dropped, `record` is told, and the others go on.
     """
 
-    settle: Callable[[Outcome], None]
+    record: Callable[[Outcome], None]
     sinks: list[Sink] = field(default_factory=list)
     source: Callable[[bool], Iterator[Frame]] = lambda rgb: iter(())
 
@@ -79,14 +79,14 @@ class Medium:
         self.sinks = []
 
     def _attempt(self, sink: Sink, stage: str, deed: Callable[[], None]) -> None:
-        with Border(stage, self.settle) as border:
+        with ErrorBoundary(stage, self.record) as border:
             deed()
         if border.failed:
             sink.abort()
             self.sinks.remove(sink)
 
 
-class Gallery:
+class MediaOutputs:
     """Opens the media of one scan.
 
     Parameters
@@ -102,17 +102,17 @@ class Gallery:
     def __init__(
         self,
         setup: Setup,
-        watch: Watch,
+        heartbeat: Heartbeat,
         members: Sequence[Member],
         decode: Callable[[int], Frame],
         found: frozenset[str],
     ) -> None:
-        self.setup, self.watch, self.members, self.decode, self.found = setup, watch, members, decode, found
+        self.setup, self.heartbeat, self.members, self.decode, self.found = setup, heartbeat, members, decode, found
 
     @cached_property
     def _shown(self) -> ScanDisplay:
         """How the files are shown, by themselves and by what they share."""
-        from crawler.display.render import ScanDisplay
+        from crawler.display.display import ScanDisplay
 
         instances = [member.instance for member in self.members]
         return ScanDisplay(instances, self.decode, self.setup.window, self.setup.overlays)
@@ -124,7 +124,7 @@ class Gallery:
         moving = instance.pixels.frames > 1 or is_encoded(instance)
         return self.setup.video if moving else self.setup.image
 
-    def open(self, number: int) -> Medium | None:
+    def open(self, number: int) -> OpenMedia | None:
         """The still or videos of the file of a number; None when it failed, or other files lie in the way."""
         member = self.members[number]
         instance, state, root = member.instance, member.state, self.setup.media_dir
@@ -132,26 +132,26 @@ class Gallery:
         if section is None or root is None or state.outcome.outcome == "failed":
             return None
         from crawler.display.crop import us_region
-        from crawler.display.render import Display
+        from crawler.display.display import Display
         from crawler.sinks import FileSubject, Target
         from crawler.sinks.remux import RemuxSink
 
         state.media_type = "video" if isinstance(section, VideoSection) else "image"
         path = os.path.join(os.path.dirname(instance.file.mirror), member.stem)
-        medium = Medium(state.settle)
-        self.watch.note(member.item, "pixels")
-        with Border("pixels", state.settle) as border:
+        opened = OpenMedia(state.record)
+        self.heartbeat.note(member.item, "pixels")
+        with ErrorBoundary("pixels", state.record) as border:
             box = us_region(instance) if self.setup.crops else None
             sinks = self._free(self._sinks(section, member, box), path, [state])
-            medium.source = partial(self._source, member, all(isinstance(sink, RemuxSink) for sink in sinks))
+            opened.source = partial(self._source, member, all(isinstance(sink, RemuxSink) for sink in sinks))
             display = self._display(number, box) if sinks else Display()
         if not border.failed:
             target = Target(os.path.join(root, path), self.setup.temp(root))
             for sink in sinks:
-                medium.open(sink, target, FileSubject(instance, display))
-        return medium if medium.sinks else None
+                opened.open(sink, target, FileSubject(instance, display))
+        return opened if opened.sinks else None
 
-    def open_stack(self, path: str, numbers: Sequence[int], settle: Callable[[Outcome], None]) -> Medium:
+    def open_stack(self, path: str, numbers: Sequence[int], record: Callable[[Outcome], None]) -> OpenMedia:
         """The video through a stack of slices; without sinks when other files lie in the way.
 
         Parameters
@@ -160,27 +160,27 @@ class Gallery:
             Native, below the media folder, without extension.
         numbers
             The files of the slices, in array order.
-        settle
+        record
             Told of what fails.
         """
         from crawler.sinks import FileSubject, Target, media_sinks
 
-        medium, section, root = Medium(settle), self.setup.video, self.setup.media_dir
+        opened, section, root = OpenMedia(record), self.setup.video, self.setup.media_dir
         assert section is not None
         assert root is not None
         members = [self.members[number] for number in numbers]
         sinks = self._free(media_sinks(section, self.setup.bits), path, [member.state for member in members])
         if not sinks:
-            return medium
+            return opened
         first = members[0].instance
         subject = replace(first, frame_rate=first.frame_rate or STACK_RATE)
-        with Border("pixels", settle) as border:
+        with ErrorBoundary("pixels", record) as border:
             display = self.stack_display(numbers)
         if not border.failed:
             target = Target(os.path.join(root, path), self.setup.temp(root))
             for sink in sinks:
-                medium.open(sink, target, FileSubject(subject, display))
-        return medium
+                opened.open(sink, target, FileSubject(subject, display))
+        return opened
 
     def _sinks(self, section: ImageSection | VideoSection, member: Member, box: Box | None) -> list[Sink]:
         """What a section asks for; the MP4 of an encoded video is its own stream, unless a part is to be cut off."""
@@ -189,7 +189,7 @@ class Gallery:
 
         sinks = media_sinks(section, self.setup.bits)
         if isinstance(section, VideoSection) and is_encoded(member.instance) and box is None:
-            options = RemuxOptions(section.fps, partial(self.watch.note, member.item, "pixels"))
+            options = RemuxOptions(section.fps, partial(self.heartbeat.note, member.item, "pixels"))
             return [RemuxSink(options) if sink.extension == RemuxSink.extension else sink for sink in sinks]
         return sinks
 
@@ -206,18 +206,18 @@ class Gallery:
                 continue
             for state in states:
                 state.media.append(portable(name))
-                state.settle(EXISTS)
+                state.record(EXISTS)
         return free
 
     def _display(self, number: int, box: Box | None) -> Renderer:
         from crawler.display.crop import Cropped
-        from crawler.display.render import Display
+        from crawler.display.display import Display
 
         member = self.members[number]
 
         def sample(numbers: Iterable[int]) -> Iterator[Frame]:
             for frame in frames(member.instance, list(numbers), self.setup.pixels):
-                self.watch.note(member.item, "pixels")
+                self.heartbeat.note(member.item, "pixels")
                 yield frame
 
         # What ffmpeg decodes is RGB of 8 bits, whatever the header says.
@@ -226,7 +226,7 @@ class Gallery:
 
     def stack_display(self, numbers: Sequence[int]) -> Display:
         """One window for all slices: the one that they share, else the range of all. Overlays are a slice's own."""
-        from crawler.display.render import ScanDisplay
+        from crawler.display.display import ScanDisplay
 
         instances = [self.members[number].instance for number in numbers]
         alike = len({_levels(instance) for instance in instances}) == 1
@@ -239,10 +239,10 @@ class Gallery:
             return frames(member.instance, None, self.setup.pixels, rgb)
         if copies:
             return iter(())
-        from crawler.sinks.footage import decoded
+        from crawler.sinks.video_frames import decoded
 
         folder = self.setup.temp(self.setup.media_dir or "")
-        return decoded(member.instance, folder, self.setup.pixels, partial(self.watch.note, member.item, "pixels"))
+        return decoded(member.instance, folder, self.setup.pixels, partial(self.heartbeat.note, member.item, "pixels"))
 
 
 def _levels(instance: Instance) -> tuple[Any, ...]:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from crawler.display.crop import Cropped, us_region
-from crawler.display.render import Display, display_for
+from crawler.display.display import Display, display_for
 from crawler.display.renderer import Renderer
 from crawler.export.companions import EXISTS
-from crawler.export.media import Gallery, Medium
+from crawler.export.media import MediaOutputs, OpenMedia
 from crawler.export.result import State
 from crawler.export.setup import Setup
 from crawler.model import Instance, Layout, Outcome
@@ -34,7 +34,7 @@ class Previews:
 
     Parameters
     ----------
-    gallery
+    media_outputs
         Of the same scan; it knows the window that files share.
     states
         Of the scan's files.
@@ -42,12 +42,14 @@ class Previews:
         ``preview/<path>`` (native, relative) of what lies in the folder of previews and is not ours.
     """
 
-    def __init__(self, setup: Setup, gallery: Gallery, states: Sequence[State], found: frozenset[str]) -> None:
-        self.setup, self.gallery, self.states, self.found = setup, gallery, states, found
+    def __init__(
+        self, setup: Setup, media_outputs: MediaOutputs, states: Sequence[State], found: frozenset[str]
+    ) -> None:
+        self.setup, self.media_outputs, self.states, self.found = setup, media_outputs, states, found
 
     def open(
-        self, path: str, layout: Layout, files: Sequence[int], settle: Callable[[Outcome], None]
-    ) -> tuple[Medium, frozenset[Index]]:
+        self, path: str, layout: Layout, files: Sequence[int], record: Callable[[Outcome], None]
+    ) -> tuple[OpenMedia, frozenset[Index]]:
         """Begin the preview of a layout.
 
         Parameters
@@ -56,38 +58,38 @@ class Previews:
             Native, below the folder of previews, without extension.
         files
             The scan's file that each instance of the layout is.
-        settle
+        record
             Told of what fails.
 
         Returns
         -------
-        Medium
+        OpenMedia
             Without sinks when another file lies in the way.
         frozenset
             Indices of the frames that it needs.
         """
-        medium, section, root = Medium(settle), self.setup.preview, self.setup.preview_dir
+        opened, section, root = OpenMedia(record), self.setup.preview, self.setup.preview_dir
         assert section is not None
         assert root is not None
         if f"preview/{path}{EXTENSION}" in self.found:
             for number in {files[place.instance] for place in layout.placement}:
-                self.states[number].settle(EXISTS)
-            return medium, frozenset()
-        first = self.gallery.members[files[layout.placement[0].instance]].instance
+                self.states[number].record(EXISTS)
+            return opened, frozenset()
+        first = self.media_outputs.members[files[layout.placement[0].instance]].instance
         if self.setup.crops and first.modality in ULTRASOUND:
             layout = replace(layout, affine=None)
-        subject = PreviewSubject(layout, _Shown(self.gallery, layout, files), _aspect(first))
+        subject = PreviewSubject(layout, _Shown(self.media_outputs, layout, files), _aspect(first))
         target = Target(os.path.join(root, path), self.setup.temp(root))
         sink = PreviewSink(PreviewOptions(section.size))
-        medium.open(sink, target, subject)
-        return medium, sink.wanted if medium.sinks else frozenset()
+        opened.open(sink, target, subject)
+        return opened, sink.wanted if opened.sinks else frozenset()
 
 
 class _Shown:
     """How the frame at each index of a layout is shown; found out when the first one is there."""
 
-    def __init__(self, gallery: Gallery, layout: Layout, files: Sequence[int]) -> None:
-        self._gallery = gallery
+    def __init__(self, media_outputs: MediaOutputs, layout: Layout, files: Sequence[int]) -> None:
+        self._media_outputs = media_outputs
         self._files = {place.index: files[place.instance] for place in layout.placement}
         self._flat = layout.affine is None
         self._shared: Display | None = None
@@ -97,11 +99,11 @@ class _Shown:
         """Return how the frame is shown; raises PixelError as `display.display_for` does."""
         number = self._files[index]
         if self._last is None or self._last[0] != number:
-            self._last = number, self._of(self._gallery.members[number].instance)
+            self._last = number, self._of(self._media_outputs.members[number].instance)
         return self._last[1]
 
     def _of(self, instance: Instance) -> Renderer:
-        setup = self._gallery.setup
+        setup = self._media_outputs.setup
         grey = instance.pixels is not None and is_grey(instance.pixels.photometric)
         display = self._grey() if grey else display_for(instance, setup.window)
         box = us_region(instance) if setup.crops and self._flat else None
@@ -111,9 +113,9 @@ class _Shown:
         """The window of the whole layout: of its files, or the range of its values where frames differ."""
         if self._shared is None:
             numbers = list(dict.fromkeys(self._files.values()))
-            self._shared = self._gallery.stack_display(numbers)
+            self._shared = self._media_outputs.stack_display(numbers)
             if len(self._shared.vois) > 1:
-                first = self._gallery.members[numbers[0]].instance
+                first = self._media_outputs.members[numbers[0]].instance
                 self._shared = display_for(first, "series")
         return self._shared
 

@@ -76,9 +76,9 @@ class Inspection:
         return cells | {"quality_reasons": "|".join(cells["quality_reasons"])}
 
     def _taker(self, number: int, tally: Tally, thresholds: Thresholds) -> Callable[[Frame], None]:
+        from crawler.display.grey_range import padding
         from crawler.display.lut import modality_lut
         from crawler.display.palette import palette_of
-        from crawler.display.spread import padding
         from crawler.display.tables import Tables
         from crawler.quality.measures import grey_of, judge, measure
 

@@ -81,15 +81,15 @@ class State:
     volumes: list[str] = field(default_factory=list)
     quality: dict[str, Any] = field(default_factory=dict)
 
-    def settle(self, outcome: Outcome) -> None:
+    def record(self, outcome: Outcome) -> None:
         """Keep the first failure; a skip gives way to it."""
         if self.outcome.outcome == "exported" or (self.outcome.outcome == "skipped" and outcome.outcome == "failed"):
             self.outcome = outcome
 
-    def bar(self, outcome: Outcome) -> None:
+    def exclude(self, outcome: Outcome) -> None:
         """Keep the instance out of volumes."""
         self.usable = False
-        self.settle(outcome)
+        self.record(outcome)
 
 
 def relative(product: Product, root: str | None) -> str:

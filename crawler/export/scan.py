@@ -15,12 +15,12 @@ from typing import Any
 
 from crawler.config import select
 from crawler.dicom.files import open_file
-from crawler.error_boundary import Border
+from crawler.error_boundary import ErrorBoundary
 from crawler.errors import LayoutError, PixelError
-from crawler.export.companions import Beside
-from crawler.export.heartbeat import Watch
+from crawler.export.companions import CompanionWriter
+from crawler.export.heartbeat import Heartbeat
 from crawler.export.layouts import LayoutOutputs, Wanted
-from crawler.export.media import Gallery, Medium, Member
+from crawler.export.media import MediaOutputs, Member, OpenMedia
 from crawler.export.quality import Inspection
 from crawler.export.result import Header, ScanResult, State, relative, write_rows
 from crawler.export.setup import Setup
@@ -46,7 +46,7 @@ class ScanExport:
         Native relative path of the folder that the scan's volumes lie in; media follow their files.
     headers, stems, items
         Per instance, sorted by name: header, name of its media, number in the worker's task.
-    poison
+    culprits
         Outcomes of instances (by position) that must not be decoded: they killed a worker.
     found
         ``media/<path>``, ``volume/<path>`` and ``preview/<path>`` (native, relative) that lie in the output folders and
@@ -56,38 +56,38 @@ class ScanExport:
     def __init__(
         self,
         setup: Setup,
-        watch: Watch,
+        heartbeat: Heartbeat,
         scan_id: str,
         mirror: str,
         headers: Sequence[Header],
         stems: Sequence[str],
         items: Sequence[int],
-        poison: Mapping[int, Outcome],
+        culprits: Mapping[int, Outcome],
         found: frozenset[str],
     ) -> None:
-        self.setup, self.watch = setup, watch
+        self.setup, self.heartbeat = setup, heartbeat
         self.headers, self.stems, self.items, self.found = headers, stems, items, found
         instances = tuple(header.instance for header in headers)
         self.scan = Scan(scan_id, instances[0].series_uid, instances)
         self.states = [State() for _ in headers]
-        for number, outcome in poison.items():
-            self.states[number].bar(outcome)
+        for number, outcome in culprits.items():
+            self.states[number].exclude(outcome)
         members = [Member(*one) for one in zip(instances, stems, items, self.states, strict=True)]
         # Without a reference to this object: a circle would keep the rows of whole scans until garbage is looked for.
-        first = partial(_first_frame, setup, watch, members)
-        self.gallery = Gallery(setup, watch, members, first, found)
+        first = partial(_first_frame, setup, heartbeat, members)
+        self.media_outputs = MediaOutputs(setup, heartbeat, members, first, found)
         self.inspection = Inspection(setup, headers, self.states)
-        self.unshown = {number for number, one in enumerate(instances) if self.gallery.section(one) is not None}
+        self.unshown = {number for number, one in enumerate(instances) if self.media_outputs.section(one) is not None}
         self.media: list[Product] = []
         base = os.path.join(mirror, scan_id.rpartition("/")[2])
-        self.outputs = LayoutOutputs(setup, watch, base, headers, self.states, items, self.gallery, found)
+        self.outputs = LayoutOutputs(setup, heartbeat, base, headers, self.states, items, self.media_outputs, found)
 
     def give_up(self, outcome: Outcome) -> ScanResult:
         """What remains of a scan whose export failed as a whole: its rows, and one outcome for all of its files."""
         self.outputs.discard()
         for state in self.states:
             state.volumes = []
-            state.settle(outcome)
+            state.record(outcome)
         return self._result({})
 
     def run(self) -> ScanResult:
@@ -95,16 +95,16 @@ class ScanExport:
         self._leave_out()
         self._bar_what_makes_no_volume()
         while True:
-            self.watch.note(self.items[0], "layout")
+            self.heartbeat.note(self.items[0], "layout")
             members = [number for number, state in enumerate(self.states) if state.usable]
             part = replace(self.scan, instances=tuple(self.scan.instances[number] for number in members))
             plan = layouts(part, *((volume.irregular, volume.order) if (volume := self.setup.volume) else ()))
             if self._write(plan, members, part):
                 break
-        self._write_beside()
+        self._write_companions()
         self.outputs.settle(plan, members)
         self._check_left_over(plan, members)
-        self.watch.note(self.items[0], "layout")
+        self.heartbeat.note(self.items[0], "layout")
         return self._result({**scan_verdict(plan, part), "n_files": len(self.headers)})
 
     def _result(self, verdict: dict[str, Any]) -> ScanResult:
@@ -121,7 +121,7 @@ class ScanExport:
             return
         scan = [select.Candidate(header.instance, header.record) for header in self.headers]
         for number, outcome in select.left_out(self.setup.select, scan, self.setup.keys).items():
-            self.states[number].bar(outcome)
+            self.states[number].exclude(outcome)
             self.unshown.discard(number)
             self.inspection.waiting.discard(number)
 
@@ -133,7 +133,7 @@ class ScanExport:
         twins: dict[tuple[str, int], list[int]] = {}
         for number, instance in enumerate(self.scan.instances):
             if instance.is_index:
-                self.states[number].bar(INDEX)
+                self.states[number].exclude(INDEX)
             elif instance.sop_uid and self.states[number].outcome.reason != select.REASON:
                 twins.setdefault((instance.sop_uid, instance.file.size), []).append(number)
             if is_encoded(instance):
@@ -141,11 +141,14 @@ class ScanExport:
         for numbers in twins.values():
             seen: set[bytes] = set()
             for number in numbers if len(numbers) > 1 else ():
-                self.watch.note(self.items[number], "header")
-                with Border("header", self.states[number].bar), open_file(self.scan.instances[number].file) as stream:
+                self.heartbeat.note(self.items[number], "header")
+                with (
+                    ErrorBoundary("header", self.states[number].exclude),
+                    open_file(self.scan.instances[number].file) as stream,
+                ):
                     digest = hashlib.file_digest(stream, "blake2b").digest()  # type: ignore[arg-type]
                     if digest in seen:
-                        self.states[number].bar(DUPLICATE)
+                        self.states[number].exclude(DUPLICATE)
                     seen.add(digest)
 
     def _write(self, plan: Sequence[Layout], members: Sequence[int], part: Scan) -> bool:
@@ -154,7 +157,7 @@ class ScanExport:
             for layout in plan:
                 outcome = Outcome("failed", "layout", "refused by volume.irregular", layout.refused)
                 for place in layout.placement if layout.refused else ():
-                    self.states[members[place.instance]].settle(outcome)
+                    self.states[members[place.instance]].record(outcome)
         for group in sharing(layout for layout in plan if not layout.refused) if self.outputs.wanted else ():
             with self.outputs.open(group, members, part) as opened:
                 if not all(self._decode(number, of_file) for number, of_file in opened.wanted.items()):
@@ -164,57 +167,57 @@ class ScanExport:
             self._decode(number, {})
         return True
 
-    def _write_beside(self) -> None:
+    def _write_companions(self) -> None:
         """Write documents, waveforms and reports of all files that `select` did not leave out."""
-        beside = Beside(self.setup, self.found)
+        companions = CompanionWriter(self.setup, self.found)
         for number, (header, state) in enumerate(zip(self.headers, self.states, strict=True)):
             if state.outcome.reason != select.REASON:
-                advance = partial(self.watch.note, self.items[number], "write")
+                advance = partial(self.heartbeat.note, self.items[number], "write")
                 advance()
-                self.media += beside.write(header, self.stems[number], state, advance)
+                self.media += companions.write(header, self.stems[number], state, advance)
 
     # -- one file --------------------------------------------------------------------------------------------------
 
     def _decode(self, number: int, wanted: Wanted) -> bool:
         """Decode one file once, for its media, its quality and for volumes; False when its pixels fail."""
         instance, state, item = self.scan.instances[number], self.states[number], self.items[number]
-        medium = self.gallery.open(number) if number in self.unshown else None
+        opened = self.media_outputs.open(number) if number in self.unshown else None
         self.unshown.discard(number)
         measured = number in self.inspection.waiting and state.outcome.outcome != "failed"
         inspect = self.inspection.open(number)
-        if medium is None and not measured and not any(taker.sinks for some in wanted.values() for taker, _ in some):
+        if opened is None and not measured and not any(taker.sinks for some in wanted.values() for taker, _ in some):
             return state.usable or not wanted
-        self.watch.note(item, "pixels")
+        self.heartbeat.note(item, "pixels")
         shown, table = 0, self.outputs.tables.get(number)
-        with Border("pixels", state.bar) as decoding:
+        with ErrorBoundary("pixels", state.exclude) as decoding:
             # All tiles lie in the only frame; the quality is that of all frames.
             numbers = None if measured else [0] if instance.mosaic is not None else sorted(wanted)
             takers = [taker for some in wanted.values() for taker, _ in some]
-            rgb = all(isinstance(taker, Medium) or taker.rgb for taker in takers)
-            source = frames(instance, numbers, self.setup.pixels, rgb) if medium is None else medium.source(rgb)
+            rgb = all(isinstance(taker, OpenMedia) or taker.rgb for taker in takers)
+            source = frames(instance, numbers, self.setup.pixels, rgb) if opened is None else opened.source(rgb)
             for frame in source:
                 state.decoder = frame.decoder
-                self.watch.note(item, "write")
+                self.heartbeat.note(item, "write")
                 inspect(frame)
-                if medium is not None:
-                    medium.put((frame.number,), frame)
+                if opened is not None:
+                    opened.put((frame.number,), frame)
                     shown += 1
                 if table is not None:
                     frame = replace(frame, table=table)
                 for part in tiles_of(instance, frame) if wanted else ():
                     for taker, index in wanted.get(part.number, ()):
                         taker.put(index, part)
-                self.watch.note(item, "pixels")
+                self.heartbeat.note(item, "pixels")
         # What a file that is cut short holds is shown; its outcome says that it is not all.
-        if medium is not None and (not decoding.failed or (shown and state.outcome.reason in CUT_SHORT)):
-            self._close_medium(medium, number)
-        if medium is not None:
-            medium.abort()  # does nothing to one that is closed
+        if opened is not None and (not decoding.failed or (shown and state.outcome.reason in CUT_SHORT)):
+            self._close_media(opened, number)
+        if opened is not None:
+            opened.abort()  # does nothing to one that is closed
         return state.usable
 
-    def _close_medium(self, medium: Medium, number: int) -> None:
-        self.watch.note(self.items[number], "write")
-        products = medium.close()
+    def _close_media(self, opened: OpenMedia, number: int) -> None:
+        self.heartbeat.note(self.items[number], "write")
+        products = opened.close()
         self.media.extend(products)
         self.states[number].media.extend(relative(product, self.setup.media_dir) for product in products)
 
@@ -224,16 +227,16 @@ class ScanExport:
         for number in members if self.setup.volume is not None else ():
             if number in placed or self.scan.instances[number].pixels is None:
                 continue
-            self.watch.note(self.items[number], "pixels")
-            with Border("pixels", self.states[number].settle):
+            self.heartbeat.note(self.items[number], "pixels")
+            with ErrorBoundary("pixels", self.states[number].record):
                 next(iter(frames(self.scan.instances[number], [0], self.setup.pixels)), None)
                 raise LayoutError("no layout", "its header does not describe an image that can be placed")
 
 
-def _first_frame(setup: Setup, watch: Watch, members: Sequence[Member], number: int) -> Frame:
+def _first_frame(setup: Setup, heartbeat: Heartbeat, members: Sequence[Member], number: int) -> Frame:
     """A frame of one file, for the range that the files of a series share; not of one that is out."""
     member = members[number]
     if member.state.outcome.outcome == "failed" or member.state.outcome.reason == select.REASON:
         raise PixelError("frame missing", "the file failed before, or is not selected")
-    watch.note(member.item, "pixels")
+    heartbeat.note(member.item, "pixels")
     return next(iter(frames(member.instance, [0], setup.pixels)))

@@ -19,18 +19,18 @@ import orjson
 
 from crawler.error_boundary import outcome_of
 from crawler.errors import NotDicom, StopError
-from crawler.export.heartbeat import Watch
+from crawler.export.heartbeat import Heartbeat
 from crawler.export.result import Header, ScanResult, noted_keys
 from crawler.export.scan import ScanExport
 from crawler.export.setup import Setup
 from crawler.instance.header import read_instance
 from crawler.layout.scan import SeriesKey, scan_members, series_key
-from crawler.ledger.roster import Spooled
+from crawler.ledger.series_index import Spooled
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
 from crawler.sources.archive import Expanded, expand
 
-Poison = Mapping[int, Outcome]
+Culprits = Mapping[int, Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class FolderTask:
     """Folders, handled one after the other; items count their files through."""
 
     jobs: tuple[FolderJob, ...]
-    poison: Poison = field(default_factory=dict)
+    culprits: Culprits = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class IndexTask:
     """Files of one large folder whose headers are to be spooled; items count the files."""
 
     files: tuple[File, ...]
-    poison: Poison = field(default_factory=dict)
+    culprits: Culprits = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class ArchiveTask:
 
     file: File
     spool: str
-    poison: Poison = field(default_factory=dict)
+    culprits: Culprits = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class ScanTask:
     """Scans of large folders; items count their files through."""
 
     jobs: tuple[ScanJob, ...]
-    poison: Poison = field(default_factory=dict)
+    culprits: Culprits = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,41 +125,41 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
 
-    def __call__(self, task: Task, watch: Watch) -> Answer:
+    def __call__(self, task: Task, heartbeat: Heartbeat) -> Answer:
         """Do one task."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # libraries' warnings quote values; what matters is in the outcomes
-            return self._do(task, watch)
+            return self._do(task, heartbeat)
 
-    def _do(self, task: Task, watch: Watch) -> Answer:
+    def _do(self, task: Task, heartbeat: Heartbeat) -> Answer:
         if isinstance(task, IndexTask):
-            return self._index(task, watch)
+            return self._index(task, heartbeat)
         if isinstance(task, ArchiveTask):
-            if 0 in task.poison:
-                return Expanded((), (), task.poison[0])
-            watch.note(0, "find")
-            return expand(task.file, task.spool, advance=lambda: watch.note(0, "find"))
+            if 0 in task.culprits:
+                return Expanded((), (), task.culprits[0])
+            heartbeat.note(0, "find")
+            return expand(task.file, task.spool, advance=lambda: heartbeat.note(0, "find"))
         base = 0
         if isinstance(task, FolderTask):
             folders: list[FolderResult] = []
             for job in task.jobs:
-                folders.append(self._folder(job, base, task.poison, watch))
+                folders.append(self._folder(job, base, task.culprits, heartbeat))
                 base += len(job.files)
             return folders
         scans: list[ScanResult] = []
         for scan in task.jobs:
             items = range(base, base + len(scan.files))
             headers = _load(scan.spooled)
-            scans.append(self._scan(scan.scan_id, scan, headers, scan.stems, items, task.poison, watch))
+            scans.append(self._scan(scan.scan_id, scan, headers, scan.stems, items, task.culprits, heartbeat))
             base += len(scan.files)
         return scans
 
-    def _folder(self, job: FolderJob, base: int, poison: Poison, watch: Watch) -> FolderResult:
+    def _folder(self, job: FolderJob, base: int, culprits: Culprits, heartbeat: Heartbeat) -> FolderResult:
         loose: list[tuple[File, Outcome]] = []
         headers: list[Header] = []
         items: list[int] = []
         for item, file in enumerate(job.files, base):
-            outcome = self._read(file, item, poison, headers, watch)
+            outcome = self._read(file, item, culprits, headers, heartbeat)
             if outcome is None:
                 items.append(item)
             else:
@@ -177,7 +177,7 @@ class Worker:
                 continue
             chosen = [headers[number] for number in numbers]
             of_items = [items[number] for number in numbers]
-            scans.append(self._scan(scan_id, job, chosen, mine, of_items, poison, watch))
+            scans.append(self._scan(scan_id, job, chosen, mine, of_items, culprits, heartbeat))
         return FolderResult(tuple(loose), tuple(scans), tuple(kept))
 
     def _scan(
@@ -187,11 +187,11 @@ class Worker:
         headers: list[Header],
         stems: Sequence[str],
         items: Sequence[int],
-        poison: Poison,
-        watch: Watch,
+        culprits: Culprits,
+        heartbeat: Heartbeat,
     ) -> ScanResult:
-        marked = {number: poison[item] for number, item in enumerate(items) if item in poison}
-        export = ScanExport(self.setup, watch, scan_id, job.mirror, headers, stems, items, marked, job.found)
+        marked = {number: culprits[item] for number, item in enumerate(items) if item in culprits}
+        export = ScanExport(self.setup, heartbeat, scan_id, job.mirror, headers, stems, items, marked, job.found)
         try:
             return export.run()
         except StopError:
@@ -199,12 +199,14 @@ class Worker:
         except Exception as error:
             return export.give_up(outcome_of(error, "layout"))  # nobody foresaw it: it costs this scan, and no other
 
-    def _read(self, file: File, item: int, poison: Poison, headers: list[Header], watch: Watch) -> Outcome | None:
+    def _read(
+        self, file: File, item: int, culprits: Culprits, headers: list[Header], heartbeat: Heartbeat
+    ) -> Outcome | None:
         """Read one header into `headers`, or say why there is none."""
-        marked = poison.get(item)
+        marked = culprits.get(item)
         if marked is not None and marked.stage in ("find", "header"):
             return marked
-        watch.note(item, "header")
+        heartbeat.note(item, "header")
         try:
             instance = read_instance(file, self.setup.keys, self.setup.volume.keyword if self.setup.volume else "")
             row = orjson.dumps(instance.record) if self.setup.records else b""
@@ -219,13 +221,13 @@ class Worker:
         headers.append(Header(replace(instance, record=record), row))
         return None
 
-    def _index(self, task: IndexTask, watch: Watch) -> IndexResult:
+    def _index(self, task: IndexTask, heartbeat: Heartbeat) -> IndexResult:
         path = os.path.join(self.setup.spool, f"{uuid.uuid4().hex}.spool")
         entries: list[tuple[SeriesKey, Spooled] | Outcome] = []
         with open(path, "wb") as spool:
             for item, file in enumerate(task.files):
                 headers: list[Header] = []
-                outcome = self._read(file, item, task.poison, headers, watch)
+                outcome = self._read(file, item, task.culprits, headers, heartbeat)
                 if outcome is not None:
                     entries.append(outcome)
                     continue

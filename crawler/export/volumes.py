@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from crawler.error_boundary import Border
+from crawler.error_boundary import ErrorBoundary
 from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.pixels.modality import modality
 
@@ -39,13 +39,13 @@ class Volume:
     """A layout being written. Its sinks may be none: then it swallows what it gets.
 
     Nothing is opened before the first frame is there: a file whose pixels cannot be had costs no array. A sink that
-    fails is dropped, `settle` is told, and the others go on.
+    fails is dropped, `record` is told, and the others go on.
     """
 
     identity: Identity
     dtype: np.dtype[Any]
     rgb: bool
-    settle: Callable[[Outcome], None]
+    record: Callable[[Outcome], None]
     values: str = "modality"
     sinks: list[Sink] = field(default_factory=list)
     unopened: list[tuple[Sink, Target, LayoutSubject]] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Volume:
         opening, self.unopened = self.unopened, []
         for sink, target, subject in opening:
             self._attempt(sink, partial(sink.open, target, subject))
-        with Border("write", self._fail) as border:
+        with ErrorBoundary("write", self._fail) as border:
             frame = self._as_held(frame)
         if not border.failed:
             for sink in tuple(self.sinks):
@@ -98,7 +98,7 @@ class Volume:
         return replace(frame, values=modality(frame, self.dtype, frame.table))
 
     def _attempt(self, sink: Sink, deed: Callable[[], None]) -> None:
-        with Border("write", self.settle) as border:
+        with ErrorBoundary("write", self.record) as border:
             deed()
         if border.failed:
             sink.abort()
@@ -107,7 +107,7 @@ class Volume:
     def _fail(self, outcome: Outcome) -> None:
         """No sink can have the frame."""
         self.abort()
-        self.settle(outcome)
+        self.record(outcome)
 
 
 def photometric_of(subject: Instance, values: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from crawler.dicom.csa import NO_CSA, Csa
 from crawler.dicom.dictionary import KeyStyle
 from crawler.dicom.elements import PIXEL_TAGS, Element
-from crawler.dicom.fast.memory import Memory, Recalling
+from crawler.dicom.fast.memo import Memo, MemoFields
 from crawler.dicom.fields import Fields
 from crawler.dicom.record import Record
 from crawler.instance.functional import planes_of, voi_fields
@@ -62,7 +62,7 @@ class Source:
     keys: KeyStyle = "keyword"
     transfer_syntax: str = ""
     csa: Csa = NO_CSA
-    memory: Memory | None = None
+    memory: Memo | None = None
 
 
 def describe(source: Source, pixel: Element | None = None, big_endian: bool = False, cut: bool = False) -> Instance:
@@ -79,7 +79,7 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
     """
     fields = Fields(source.record, source.keys)
     if source.memory is not None:
-        fields = Recalling(source.record, source.keys, source.memory)
+        fields = MemoFields(source.record, source.keys, source.memory)
     series = fields.recall(_of_series)
     sop_class = series["sop_class"]
     pixels = None

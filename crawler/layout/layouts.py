@@ -16,9 +16,9 @@ from crawler import geometry
 from crawler.geometry import Floats, Integers
 from crawler.instance.mosaic import is_montage
 from crawler.layout.axes import Stack, stacks
-from crawler.layout.parts import part_of_series
 from crawler.layout.planes import OWN_KIND, Planes, image, planes_of
 from crawler.layout.repeats import BY_ORDER, Separation, number_of, separate, trait_key
+from crawler.layout.series_parts import part_of_series
 from crawler.layout.verdict import (
     ASSUMED_STEP,
     IN_ORDER,

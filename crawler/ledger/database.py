@@ -133,7 +133,7 @@ class Ledger(Accounts):
         self._db.close()
 
     def execute(self, sql: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
-        """Run one statement (for this module and `roster.py`)."""
+        """Run one statement (for this module and `series_index.py`)."""
         try:
             return self._db.execute(sql, tuple(values))
         except sqlite3.Error as error:

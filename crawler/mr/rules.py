@@ -19,7 +19,7 @@ from crawler.config.yaml_nodes import Problem
 from crawler.errors import ConfigError
 from crawler.mr.words import Matcher
 
-# Beside the package, in a checkout and when installed (pyproject.toml packs dicom_tags/ with crawler/).
+# CompanionWriter the package, in a checkout and when installed (pyproject.toml packs dicom_tags/ with crawler/).
 RULES_FILE = Path(__file__).parents[2] / "dicom_tags" / "mr_clean.json"
 
 # (0018,0020) *Scanning Sequence*, enumerated values of PS3.3 C.8.3.1.

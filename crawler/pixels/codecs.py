@@ -38,7 +38,7 @@ from crawler.pixels.codestream import (
     require_segments,
     require_size,
 )
-from crawler.pixels.faults import faults
+from crawler.pixels.decoder_errors import decoder_errors
 
 Array = npt.NDArray[Any]
 
@@ -222,7 +222,7 @@ def decode(source: bytes, syntax: str, options: dict[str, Any], rgb: bool = Fals
                 values, properties = decoder.as_array(
                     encapsulated, index=0, raw=True, validate=False, decoding_plugin=name, **options
                 )
-        except faults() as error:
+        except decoder_errors() as error:
             words = words or f"{name}: {_last_line(error)}"
         else:
             return Decoded(values, str(properties["photometric_interpretation"]), name)
@@ -244,7 +244,7 @@ def _jpeg_colours(source: bytes, syntax: str, options: dict[str, Any]) -> Array 
     try:
         require_end(source)
         colours = _array(imagecodecs.jpeg8_decode(source, colorspace="ycbcr", outcolorspace="rgb"))
-    except faults():
+    except decoder_errors():
         return None  # the other way says in its own words what is wrong
     return colours if colours.shape == (options["rows"], options["columns"], 3) and colours.dtype == np.uint8 else None
 
@@ -255,7 +255,7 @@ def _decode_jpegxl(source: bytes, options: dict[str, Any]) -> Decoded:
     expected = shape if samples == 1 else (*shape, samples)
     try:
         values = _array(imagecodecs.jpegxl_decode(source))
-    except faults() as error:
+    except decoder_errors() as error:
         raise PixelError("damaged pixel data", f"imagecodecs: {_last_line(error)}") from error
     if values.shape != expected:
         raise PixelError("damaged pixel data", f"the codestream is {by(values.shape)}, the header says {by(expected)}")

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.display.colour import to_rgb
+from crawler.display.grey_range import PERCENTILES, SAMPLED_VALUES, Range
 from crawler.display.lut import Lut, rescaled
-from crawler.display.spread import PERCENTILES, SAMPLED_VALUES, Range
 from crawler.model import Frame
 
 Array = npt.NDArray[Any]

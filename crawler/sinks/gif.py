@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from crawler.model import Product
 from crawler.sinks.base import FileSubject, Target, discard
-from crawler.sinks.cine import CineSink, check_rate, rate_of
 from crawler.sinks.ffmpeg import PLAIN, local, run
+from crawler.sinks.video_base import VideoSinkBase, check_rate, rate_of
 
 # A delay counts hundredths of a second, and browsers take one of a single hundredth for ten.
 HIGHEST_RATE = 50.0
@@ -44,7 +44,7 @@ class GifOptions:
         check_rate(self.fps)
 
 
-class GifSink(CineSink):
+class GifSink(VideoSinkBase):
     """Writes a GIF: grey as it comes, colour in a second pass over a lossless file."""
 
     Options: ClassVar[type[Any]] = GifOptions

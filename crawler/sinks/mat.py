@@ -17,7 +17,7 @@ import numpy.typing as npt
 from crawler.errors import SinkError
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.provenance import AFFINE_CONVENTION, axis_fields, columns, spacing
-from crawler.sinks.raster import Part, Plan, Raster, RasterSink
+from crawler.sinks.volume_base import Part, Plan, VolumeFile, VolumeSink
 
 LARGEST = 2**31 - 2**10
 """Bytes of an array that MATLAB reads from a file of version 5, less some for its header ("MAT-File Versions")."""
@@ -26,7 +26,7 @@ HEADER = b"MATLAB 5.0 MAT-file, written by dme".ljust(116)
 """Stands in for the text of scipy, which holds the time: equal volumes, equal bytes."""
 
 
-class MatSink(RasterSink):
+class MatSink(VolumeSink):
     """Writes one layout into one file, frames in any order."""
 
     needs: ClassVar[tuple[str, ...]] = ("scipy",)
@@ -38,7 +38,7 @@ class MatSink(RasterSink):
             raise SinkError("too large for this format", f"{size:,} bytes, and a .mat holds 2 GB: use hdf5")
         return Plan(b"", subject.dtype.newbyteorder("<"))
 
-    def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
+    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
         from scipy.io import savemat
 
         content: dict[str, Any] = {

@@ -20,8 +20,8 @@ from crawler.geometry import Floats
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.deflate import LEVEL, ZLIB, Packed, check_level
 from crawler.sinks.provenance import spacing, write_provenance
-from crawler.sinks.raster import Part, Plan, Raster, RasterSink
 from crawler.sinks.timing import period
+from crawler.sinks.volume_base import Part, Plan, VolumeFile, VolumeSink
 
 TYPES = {
     "u1": "MET_UCHAR",
@@ -41,7 +41,7 @@ LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 """Where an axis of LPS comes from, by its sign: MetaImage names axes by their origin, so that DICOM's own are RAI."""
 
 
-class MetaImageSink(RasterSink):
+class MetaImageSink(VolumeSink):
     """Writes one layout into one file and its companion, frames in any order."""
 
     extension: str = ".mha"
@@ -51,7 +51,7 @@ class MetaImageSink(RasterSink):
         head = _head({**_fields(subject, shape), "ElementDataFile": "LOCAL"})
         return Plan(head, subject.dtype.newbyteorder("<"))
 
-    def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
+    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
         return [Part(raster.path, self.extension, "volume"), self._origin(subject)]
 
     def _origin(self, subject: LayoutSubject) -> Part:
@@ -83,7 +83,7 @@ class DetachedMetaImageSink(MetaImageSink):
     def _packer(self) -> Packed | None:
         return Packed(self._scratch(".zraw"), self._options.level, ZLIB)
 
-    def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
+    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
         assert self._packed is not None
         header = self._scratch(self.extension)
         size = os.path.getsize(self._packed.path)

@@ -23,8 +23,8 @@ from crawler.sinks.bids import sidecar
 from crawler.sinks.deflate import GZIP, LEVEL, Packed, check_level
 from crawler.sinks.gradients import bval, bvec
 from crawler.sinks.provenance import spacing, write_json, write_provenance
-from crawler.sinks.raster import NoOptions, Part, Plan, Raster, RasterSink
 from crawler.sinks.timing import period
+from crawler.sinks.volume_base import NoOptions, Part, Plan, VolumeFile, VolumeSink
 
 SCANNER = 1
 """NIFTI_XFORM_SCANNER_ANAT of nifti1.h: coordinates of the scanner, as Image Position (Patient) is."""
@@ -46,7 +46,7 @@ class NiftiOptions:
         check_level(self.level, "nifti")
 
 
-class NiftiSink(RasterSink):
+class NiftiSink(VolumeSink):
     """Writes one layout into one compressed NIfTI file and its companions, frames in any order."""
 
     needs: ClassVar[tuple[str, ...]] = ("nibabel",)
@@ -63,7 +63,7 @@ class NiftiSink(RasterSink):
         dtype = COLOURS[shape[-1]] if colour else subject.dtype
         return Plan(_header(subject, extents, dtype), subject.dtype.newbyteorder("<"))
 
-    def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
+    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
         volume = raster.path if self._packed is None else self._packed.path
         fields, origin = self._scratch(".json"), self._scratch(".json")
         write_json(fields, sidecar(subject))

@@ -21,8 +21,8 @@ from crawler.geometry import Floats
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.deflate import LEVEL, check_level
 from crawler.sinks.provenance import axis_fields, columns, leading_axes, spacing
-from crawler.sinks.raster import Part, Plan, Raster, RasterSink
-from crawler.sinks.zipped import ZipWriter
+from crawler.sinks.volume_base import Part, Plan, VolumeFile, VolumeSink
+from crawler.sinks.zip_writer import ZipWriter
 
 WANTED = (
     (0.0, 0.0, -1.0),
@@ -49,7 +49,7 @@ class NpzOptions:
         check_level(self.level, "npz")
 
 
-class NpzSink(RasterSink):
+class NpzSink(VolumeSink):
     """Writes one layout into one file, frames in any order."""
 
     Options: ClassVar[type[Any]] = NpzOptions
@@ -58,7 +58,7 @@ class NpzSink(RasterSink):
     def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
         return Plan(b"", subject.dtype.newbyteorder("<"))
 
-    def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
+    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
         voxels, leading = raster.view(), len(leading_axes(subject))
         arrays = {"axes": np.array(raster.axes), "spacing": np.array(spacing(subject))}
         if subject.layout.affine is not None:
@@ -111,7 +111,7 @@ def to_display(voxels: npt.NDArray[Any], affine: Floats, first: int) -> tuple[np
     return voxels.transpose(axes)[(slice(None),) * first + tuple(flips)], affine @ matrix + 0.0  # -0.0 becomes 0.0
 
 
-def _blocks(voxels: npt.NDArray[Any], first: int, raster: Raster) -> Iterator[npt.NDArray[np.float32]]:
+def _blocks(voxels: npt.NDArray[Any], first: int, raster: VolumeFile) -> Iterator[npt.NDArray[np.float32]]:
     """The voxels in C order, as float32, some planes at a time.
 
     A plane may run through the whole file, so what is used of it is bounded, too: several planes are taken in one walk

@@ -1,6 +1,6 @@
-"""The preview of a layout: one PNG of 8 bits, drawn from the frames that its sketch needs.
+"""The preview of a layout: one PNG of 8 bits, drawn from the frames that its thumbnail needs.
 
-It chooses no window and no kind of picture (`previews.py` and `sketches/` do), and never holds a volume.
+It chooses no window and no kind of picture (`previews.py` and `sinks/thumbnail/` do), and never holds a volume.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from crawler.errors import SinkError
 from crawler.model import Frame, Layout, Product
 from crawler.sinks.base import Order, Per, Target, discard, writing
 from crawler.sinks.picture import encode
-from crawler.sinks.thumbnail import Index, Sketch, sketch_of
+from crawler.sinks.thumbnail import Index, Thumbnail, thumbnail_of
 
 EXTENSION = ".png"
 
@@ -60,14 +60,14 @@ class PreviewSink:
 
     def __init__(self, options: Any = None) -> None:
         self._options = options or PreviewOptions()
-        self._sketch: Sketch | None = None
+        self._sketch: Thumbnail | None = None
         self.wanted: frozenset[Index] = frozenset()
         self._missing: set[Index] = set()
 
     def open(self, target: Target, subject: PreviewSubject) -> None:
         """Begin; nothing is written before the end."""
         self._target, self._subject = target, subject
-        self._sketch = sketch_of(subject.layout, self._options.size, subject.aspect)
+        self._sketch = thumbnail_of(subject.layout, self._options.size, subject.aspect)
         self.wanted = self._sketch.wanted
         self._missing = set(self.wanted)
 

@@ -14,8 +14,8 @@ from crawler.errors import SinkError
 from crawler.model import Frame, Product
 from crawler.pixels.video import copy_stream
 from crawler.sinks.base import FileSubject, Order, Per, Target, discard, writing
-from crawler.sinks.cine import FAST_START, check_rate, rate_of
 from crawler.sinks.ffmpeg import PLAIN, find_program, local, probe, run
+from crawler.sinks.video_base import FAST_START, check_rate, rate_of
 
 # Streams without a container have no time stamps. ffmpeg takes their rate from us; the order in which pictures are
 # shown, which is not that of the stream, it finds by what stands here: options of the input, then of the output. (An

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from crawler.errors import ConfigError
 from crawler.model import Product
 from crawler.sinks.base import FileSubject, Json, Target
-from crawler.sinks.cine import FAST_START, CineSink, check_rate, rate_of
 from crawler.sinks.ffmpeg import PLAIN
+from crawler.sinks.video_base import FAST_START, VideoSinkBase, check_rate, rate_of
 
 # Formats by the name that people use -> the encoder in ffmpeg. Other names are taken for encoders.
 ENCODERS = {
@@ -100,7 +100,7 @@ class VideoOptions:
         return arguments
 
 
-class VideoSink(CineSink):
+class VideoSink(VideoSinkBase):
     """Encodes frames as they come; the container starts with its index, so that a browser plays it while it loads."""
 
     Options: ClassVar[type[Any]] = VideoOptions

@@ -16,7 +16,7 @@ from crawler.archives.members import archive_format
 from crawler.archives.quota import DEFLATE_MOST, QUOTA, Quota
 from crawler.errors import FileError
 from crawler.model import File
-from crawler.sources.expanded import Expanded, Gathering, failed
+from crawler.sources.expanded import ArchiveContents, Expanded, failed
 
 __all__ = ["Expanded", "expand", "is_archive"]
 
@@ -57,18 +57,18 @@ def expand(file: File, spool: str, quota: Quota = QUOTA, advance: Callable[[], o
     kind, compression = found
     try:
         if kind == "zip":
-            from crawler.sources.zipped import expand_zip
+            from crawler.sources.zip_source import expand_zip
 
             return expand_zip(file, quota)
         if kind == "gz":
             return _expand_gzip(file, quota)
-        from crawler.sources.tarred import expand_tar
+        from crawler.sources.tar_source import expand_tar
 
         return expand_tar(file, compression, spool, quota, advance)
     except FileError as error:
-        return Gathering().end(failed(error))
+        return ArchiveContents().end(failed(error))
     except OSError as error:
-        return Gathering().end(failed(FileError("cannot be read", error.strerror or type(error).__name__)))
+        return ArchiveContents().end(failed(FileError("cannot be read", error.strerror or type(error).__name__)))
 
 
 def _expand_gzip(file: File, quota: Quota) -> Expanded:
@@ -89,11 +89,11 @@ def _expand_gzip(file: File, quota: Quota) -> Expanded:
         stream.seek(-4, os.SEEK_END)
         (size,) = struct.unpack("<I", stream.read(4))
     name = posixpath.basename(file.path.replace(os.sep, "/"))[: -len(".gz")]
-    gathering = Gathering()
+    gathering = ArchiveContents()
     if size > DEFLATE_MOST * packed:  # then these bytes are no size
         raise FileError("truncated archive", "its end is missing")
     if quota.member_is_bomb(size, packed):
         raise FileError("suspicious compression", f"{packed:,} bytes inflate to {size:,}")
-    gathering = Gathering()
+    gathering = ArchiveContents()
     gathering.members.append(replace(file, size=size, member=name))
     return gathering.end()

@@ -1,6 +1,6 @@
 """What an archive came to: members to read, members that are not handed on, and the archive's own outcome.
 
-It opens nothing: `zipped.py` and `tarred.py` say what they find.
+It opens nothing: `zip_writer.py` and `tar_source.py` say what they find.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Expanded:
     outcome: Outcome
 
 
-class Gathering:
+class ArchiveContents:
     """Members on their way to an `Expanded`: each entry of the archive is named first, then kept or barred."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from support.mutations import mutate
 from support.streams import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, explicit, head
 
 from crawler.dicom.dictionary import KeyStyle
-from crawler.dicom.fast.plans import plans_of
+from crawler.dicom.fast.conversions import conversions_of
 from crawler.dicom.fast.reader import read_quickly
 from crawler.errors import FileError
 from crawler.instance.header import careful_instance, quick_instance
@@ -213,13 +213,13 @@ def test_a_header_is_read_in_few_bytes() -> None:
 
 
 def test_plans_do_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.dicom.fast.plans._MOST", 10)
-    plans_of.cache_clear()
+    monkeypatch.setattr("crawler.dicom.fast.conversions._MOST", 10)
+    conversions_of.cache_clear()
     try:
         for number in range(30):
             tag = 0x00091000 + number
             data = explicit(0x00090010, "LO", b"ACME") + explicit(tag, "LO", b"a ")
             assert differs(part10(SOP_CLASS + data)) is False
-        assert len(plans_of("keyword")) <= 10
+        assert len(conversions_of("keyword")) <= 10
     finally:
-        plans_of.cache_clear()
+        conversions_of.cache_clear()

@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 from support.factories import quick_dataset, save
 
 from crawler.display.colour import to_rgb
-from crawler.display.render import Display, ScanDisplay, display_for
+from crawler.display.display import Display, ScanDisplay, display_for
 from crawler.display.voi import Ramp, Window
 from crawler.errors import PixelError
 from crawler.instance.header import read_instance

@@ -20,7 +20,7 @@ from crawler.cli.main import main
 from crawler.cli.terminal import preflight_table, size_text, time_text
 from crawler.dryrun import survey as survey_module
 from crawler.dryrun import trial as trial_module
-from crawler.dryrun.glance import Prediction
+from crawler.dryrun.header_sample import Prediction
 from crawler.dryrun.preflight import Preflight, preflight
 from crawler.dryrun.survey import Spread, survey
 from crawler.sources.directory import roots_of
@@ -82,13 +82,13 @@ def test_it_predicts_what_the_run_gives(tmp_path: Path) -> None:
     summary = export(tmp_path / "in", tmp_path / "out")
     assert found.survey.complete
     assert (found.survey.files, found.survey.size) == (summary.found, summary.bytes)
-    assert found.glance.not_dicom == summary.skipped["not DICOM"]
-    assert found.glance.scans == summary.scans
+    assert found.headers.not_dicom == summary.skipped["not DICOM"]
+    assert found.headers.scans == summary.scans
     in_header = {reason: count for reason, count in summary.failed.items() if reason.startswith("header")}
-    assert {f"header: {reason}": count for reason, count in found.glance.failed.items()} == in_header
+    assert {f"header: {reason}": count for reason, count in found.headers.failed.items()} == in_header
     assert found.trial is not None
     assert (found.trial.files, found.trial.failed) == (summary.found, summary.failed)
-    seen = found.glance
+    seen = found.headers
     assert seen.files == seen.dicom + seen.not_dicom + seen.indexes + seen.failed.total()
 
 
@@ -123,8 +123,8 @@ def test_missing_decoders_are_named(tmp_path: Path, syntax: str, words: str) -> 
     save(dataset, tmp_path / "in" / "a")
     save(quick_dataset(), tmp_path / "in" / "b")
     found = look(tmp_path / "in", tmp_path / "out")
-    assert found.glance.undecodable.keys() == {syntax}
-    assert found.glance.undecodable[syntax].startswith(words)
+    assert found.headers.undecodable.keys() == {syntax}
+    assert found.headers.undecodable[syntax].startswith(words)
     assert f"CANNOT BE DECODED: {words}" in preflight_table(found, "c.yml")
 
 
@@ -132,7 +132,7 @@ def test_missing_decoders_are_named(tmp_path: Path, syntax: str, words: str) -> 
 def test_splits_and_refusals(tmp_path: Path, irregular: str, arrays: int, refused: int) -> None:
     ct_series(tmp_path / "in" / "ct", 8, gap=4)
     found = look(tmp_path / "in", tmp_path / "out", metadata={}, volume={"irregular": irregular})
-    told = found.glance.predictions
+    told = found.headers.predictions
     if irregular == "keep":
         assert told == []
         return
@@ -148,7 +148,7 @@ def test_series_in_several_folders(tmp_path: Path) -> None:
         ct_series(tmp_path / "in" / name, 2, uid=make_uid("one"))
     ct_series(tmp_path / "in" / "c", 2)
     found = look(tmp_path / "in", tmp_path / "out")
-    assert found.glance.scattered == [["a", "b"]]
+    assert found.headers.scattered == [["a", "b"]]
     assert "1 lie in several folders" in preflight_table(found, "c.yml")
 
 
@@ -163,8 +163,8 @@ def test_archives_are_looked_into(tmp_path: Path, scratch: Path, name: str) -> N
     assert packed.survey.complete
     assert packed.survey.expected_files == loose.survey.expected_files == 6
     assert packed.survey.expected_size == loose.survey.expected_size
-    assert packed.glance.modalities == loose.glance.modalities
-    [one], [other] = packed.glance.predictions, loose.glance.predictions
+    assert packed.headers.modalities == loose.headers.modalities
+    [one], [other] = packed.headers.predictions, loose.headers.predictions
     assert one.scan_id.startswith(f"{name}/ct/")
     assert one.arrays == other.arrays == 2
     assert packed.trial is not None
@@ -199,10 +199,10 @@ def test_in_a_tree_no_series_is_scattered(tmp_path: Path) -> None:
         (tmp_path / "in" / f"{number}").mkdir(parents=True)
         path.rename(tmp_path / "in" / f"{number}" / "instance")
     found = look(tmp_path / "in", tmp_path / "out", dicom={"group": "tree"}, **ALL)
-    assert (found.glance.dicom, found.glance.scattered, found.glance.folders) == (4, [], 0)
+    assert (found.headers.dicom, found.headers.scattered, found.headers.folders) == (4, [], 0)
     assert found.trial is not None
     assert (found.trial.files, found.trial.failed) == (4, {})
-    assert look(tmp_path / "in", tmp_path / "out").glance.scattered == [["0", "1", "2", "3"]]
+    assert look(tmp_path / "in", tmp_path / "out").headers.scattered == [["0", "1", "2", "3"]]
 
 
 def test_large_trees_are_sampled_and_scaled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_a_trial_takes_no_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_disk_too_small_is_said(tmp_path: Path) -> None:
     ct_series(tmp_path / "in", 3)
     found = look(tmp_path / "in", tmp_path / "out")
-    full = Preflight(found.survey, found.glance, found.trial, found.workers, free=1)
+    full = Preflight(found.survey, found.headers, found.trial, found.workers, free=1)
     assert "too small" in preflight_table(full, "c.yml")
     assert "too small" not in preflight_table(found, "c.yml")
 

@@ -12,16 +12,16 @@ import pytest
 
 from crawler.engine.pool import Done, Inline, Limits, Lost, Pool, start_method
 from crawler.errors import OutputError, StopError
-from crawler.export.heartbeat import Watch
+from crawler.export.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ends workers by POSIX signals")
 LIMITS = Limits(seconds=1.5, memory=600 * 10**6)
 
 
-def work(task, watch: Watch):
+def work(task, heartbeat: Heartbeat):
     """A task is a list of deeds; the answer counts those that were done."""
     for item, deed in enumerate(task):
-        watch.note(item, "pixels")
+        heartbeat.note(item, "pixels")
         if deed == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         elif deed == "hang":
@@ -44,7 +44,7 @@ def work(task, watch: Watch):
             raise OutputError("the disk is full")
         elif deed == "slow":
             time.sleep(0.4)
-    watch.clear()
+    heartbeat.clear()
     return len(task)
 
 

@@ -16,7 +16,7 @@ from support.runs import config, content, export, failures, rows
 
 from crawler.errors import ConfigError
 from crawler.model import Coordinates, Frame, Layout, Place
-from crawler.sinks.thumbnail import sketch_of
+from crawler.sinks.thumbnail import thumbnail_of
 from crawler.sinks.thumbnail.canvas import GAP, fitted
 from crawler.sinks.thumbnail.flat import SHOWN
 from crawler.sinks.thumbnail.planes import cuts_of, spacing_of
@@ -149,20 +149,20 @@ EYE = tuple(map(tuple, np.eye(4).tolist()))
 def test_of_more_than_three_axes_the_middle_step_is_shown_alone() -> None:
     time = Coordinates("time", (0.0, 2.5, 5.0, 7.5, 10.0), "AcquisitionTime", "s")
     four = layout((5, 8, 16, 16), ("time", "slice", "row", "column"), affine=EYE, coordinates=(time,))
-    sketch = sketch_of(four, SIZE)
-    assert sketch.wanted == {(2, place) for place in range(8)}
+    thumbnail = thumbnail_of(four, SIZE)
+    assert thumbnail.wanted == {(2, place) for place in range(8)}
 
 
 def test_of_very_many_slices_no_more_are_needed_than_are_shown() -> None:
     long = layout((5000, 4, 4), ("slice", "row", "column"), affine=EYE)
-    wanted = sketch_of(long, SIZE).wanted
+    wanted = thumbnail_of(long, SIZE).wanted
     assert len(wanted) <= 2 * SIZE + 1
     assert {(0,), (2500,), (4999,)} <= wanted
 
 
 def test_of_many_images_without_geometry_some_are_shown() -> None:
     many = layout((500, 8, 8), ("frame", "row", "column"))
-    wanted = sketch_of(many, SIZE).wanted
+    wanted = thumbnail_of(many, SIZE).wanted
     assert len(wanted) == SHOWN
     assert {(0,), (499,)} <= wanted
 
@@ -176,10 +176,10 @@ def test_frames_may_come_in_any_order() -> None:
     volume = np.arange(6 * 9 * 7, dtype=np.uint8).reshape(6, 9, 7)
     drawn = []
     for places in (made.placement, made.placement[::-1]):
-        sketch = sketch_of(made, SIZE)
+        thumbnail = thumbnail_of(made, SIZE)
         for place in places:
-            sketch.put(place.index, Frame(0, volume[place.index], "MONOCHROME2"), lambda frame: frame.values)
-        drawn.append(sketch.draw())
+            thumbnail.put(place.index, Frame(0, volume[place.index], "MONOCHROME2"), lambda frame: frame.values)
+        drawn.append(thumbnail.draw())
     assert np.array_equal(*drawn)
 
 

@@ -21,7 +21,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from support.reference import SAME_IMAGE
 from test_pixels import instance_of
 
-from crawler.display.render import display_for
+from crawler.display.display import display_for
 from crawler.errors import FileError, PixelError
 from crawler.model import Frame
 from crawler.pixels import codecs

@@ -1,10 +1,10 @@
 """The quick reader: header bytes to record, for files as they ought to be, which nearly all are.
 
 The first file of a series is walked through element by element (`walker.py`). The next ones mostly differ from it in a
-few values, and are read by what the first one left (`mould.py`). Where every file is a series of its own, as of
-radiographs, the mould of an earlier series is tried. What is not as it ought to be, legal or not, goes to the careful
-way, `elements.walk` and `record.make_record`. Where this reader does answer it gives the same record;
-`tests/test_fast_header.py` holds it to that.
+few values, and are read by what the first one left (`header_template.py`). Where every file is a series of its own, as
+of radiographs, the template of an earlier series is tried. What is not as it ought to be, legal or not, goes to the
+careful way, `elements.walk` and `record.make_record`. Where this reader does answer it gives the same record;
+`tests/dicom/test_fast_header.py` holds it to that.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import BinaryIO
 
 from crawler.archives.streams import BLOCK
 from crawler.dicom.dictionary import KeyStyle
-from crawler.dicom.fast.mould import Mould, Unlike
-from crawler.dicom.fast.plans import Doubt
+from crawler.dicom.fast.conversions import UnusualHeader
+from crawler.dicom.fast.header_template import HeaderTemplate, Mismatch
 from crawler.dicom.fast.walker import Header, Walker
 
 _SERIES = b"\x20\0\x0e\0"  # (0020,000E) Series Instance UID
 _LONGEST_UID = 64  # bytes, PS3.5 9.1
-# Series that lie mixed in one folder. A mould has some 0.1 MB.
+# Series that lie mixed in one folder. A template has some 0.1 MB.
 _MOST = 32
-# Bytes of a header that leaves a mould, without long binary values: those of enhanced objects, one a series, have some
-# megabytes, which no next file needs.
+# Bytes of a header that leaves a template, without long binary values: those of enhanced objects, one a series, have
+# some megabytes, which no next file needs.
 _LARGEST = 1 << 18
-# Files in a row that were the first of their series, after which the next one is tried with the mould of the last; and
-# the most that are waited for when that was in vain, since a mould that is used once costs as much as to walk.
+# Files in a row that were the first of their series, after which the next one is tried with the template of the last;
+# and the most that are waited for when that was in vain, since a template that is used once costs as much as to walk.
 _ALONE, _LONGEST_WAIT = 2, 1024
 
 
@@ -51,11 +51,11 @@ def read_quickly(stream: BinaryIO, size: int, keys: KeyStyle = "keyword") -> Hea
     try:
         block = stream.read(BLOCK)
         series, shelf = series_of(block), _shelf_of(keys)
-        mould = shelf.take(series)
-        if mould is not None:
+        template = shelf.take(series)
+        if template is not None:
             try:
-                header = mould.read(Walker(stream, size, keys), block)
-            except Unlike:
+                header = template.read(Walker(stream, size, keys), block)
+            except Mismatch:
                 shelf.failed(series)
             else:
                 shelf.served(series)
@@ -63,16 +63,19 @@ def read_quickly(stream: BinaryIO, size: int, keys: KeyStyle = "keyword") -> Hea
         walker = Walker(stream, size, keys)
         header = walker.walk(block)
         if series and walker.held <= _LARGEST:
-            shelf.put(series, Mould(walker, header))
+            shelf.put(series, HeaderTemplate(walker, header))
         return header
-    except (Doubt, OSError):  # a compressed file may be damaged behind its header: blocks reach further than elements
+    except (
+        UnusualHeader,
+        OSError,
+    ):  # a compressed file may be damaged behind its header: blocks reach further than elements
         return None
 
 
 def series_of(block: bytes) -> bytes:
     """Return what tells the series of a file: the bytes of what looks like its UID; empty for none.
 
-    They decide which mould is tried. One that was made from another series may be tried in vain, and gives no wrong
+    They decide which template is tried. One that was made from another series may be tried in vain, and gives no wrong
     answer.
     """
     start = block.find(_SERIES)
@@ -82,16 +85,16 @@ def series_of(block: bytes) -> bytes:
 
 
 class _Shelf:
-    """The moulds of this process for a style of keys, by series."""
+    """The templates of this process for a style of keys, by series."""
 
     def __init__(self) -> None:
-        self._moulds: dict[bytes, Mould] = {}
+        self._moulds: dict[bytes, HeaderTemplate] = {}
         self._alone = 0  # files in a row that were the first of their series; below 0 while a vain try is made up for
         self._wait = 1
-        self._last: Mould | None = None
+        self._last: HeaderTemplate | None = None
 
-    def take(self, series: bytes) -> Mould | None:
-        """The mould of the series, or one that may do."""
+    def take(self, series: bytes) -> HeaderTemplate | None:
+        """The template of the series, or one that may do."""
         return self._moulds.get(series) or (self._last if self._alone >= _ALONE else None)
 
     def served(self, series: bytes) -> None:
@@ -107,11 +110,11 @@ class _Shelf:
             self._wait = min(2 * self._wait, _LONGEST_WAIT)
             self._alone = -self._wait
 
-    def put(self, series: bytes, mould: Mould) -> None:
+    def put(self, series: bytes, template: HeaderTemplate) -> None:
         """Keep what the first file of a series left."""
         if len(self._moulds) >= _MOST:
             del self._moulds[next(iter(self._moulds))]  # the oldest
-        self._moulds[series] = self._last = mould
+        self._moulds[series] = self._last = template
         self._alone += 1
 
 

@@ -2,7 +2,7 @@
 
 Explicit and implicit VR, little endian, with file meta information and ascending tags. It reads the file in blocks,
 passes over long binary values, and makes no object for an element. Whatever is not as it ought to be, legal or not, it
-does not judge: it raises `Doubt`.
+does not judge: it raises `UnusualHeader`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from crawler.archives.streams import BLOCK
 from crawler.dicom.csa import MAX_BYTES, is_looked_at
 from crawler.dicom.dictionary import BINARY_VRS, KeyStyle, is_private, key_for
 from crawler.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, UNDEFINED, Element
-from crawler.dicom.fast.level import Level
-from crawler.dicom.fast.memory import Memory
-from crawler.dicom.fast.plans import Doubt, Kind, Plan, known_encodings, plans_of
+from crawler.dicom.fast.conversions import Kind, Plan, UnusualHeader, conversions_of, known_encodings
+from crawler.dicom.fast.memo import Memo
+from crawler.dicom.fast.scope import Level
 from crawler.dicom.record import PIXEL_REPRESENTATION, Record, next_key, numbers_of
 from crawler.dicom.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
@@ -60,7 +60,7 @@ class Header(NamedTuple):
     transfer_syntax: str
     kept: list[Element]
     pixel: Element | None
-    memory: Memory | None = None
+    memory: Memo | None = None
 
 
 class Short(Exception):
@@ -90,7 +90,7 @@ class Walker:
     kept
         What `Header.kept` will be.
     log
-        What was met, in file order, without what lies in sequences: what `mould.py` learns from.
+        What was met, in file order, without what lies in sequences: what `header_template.py` learns from.
     level
         The data set's, as it is at its end.
     ending
@@ -116,7 +116,7 @@ class Walker:
 
     def __init__(self, stream: BinaryIO, size: int, keys: KeyStyle) -> None:
         self._stream, self._keys, self.size = stream, keys, size
-        self._plans = plans_of(keys)
+        self._plans = conversions_of(keys)
         self._read_head = EXPLICIT_HEAD
         self.implicit = False
         self.base = self.held = 0
@@ -128,31 +128,31 @@ class Walker:
         self.ending: tuple[Plan, bytes] | None = None
 
     def walk(self, block: bytes) -> Header:
-        """Read file meta information and data set; `block` begins the file. Raises `Doubt` where it may not judge."""
+        """Read file meta information and data set; `block` begins the file. Raises `UnusualHeader`."""
         meta = Level({}, {})
         record = meta.record
         start = self._meta(block, meta)
         declared = record.get(key_for("TransferSyntaxUID", self._keys))
         syntax = declared.strip("\0 ") if isinstance(declared, str) else ""
         if syntax in ("", DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian):
-            raise Doubt
+            raise UnusualHeader
         if syntax == ImplicitVRLittleEndian:
             self.set_implicit(block, start)
         self.level = Level(record, meta.counts)
         self._data(block, start, self.level)
         if key_for("SOPClassUID", self._keys) not in record:
-            raise Doubt
+            raise UnusualHeader
         return self.header(record, syntax)
 
-    def header(self, record: Record, syntax: str, memory: Memory | None = None) -> Header:
+    def header(self, record: Record, syntax: str, memory: Memo | None = None) -> Header:
         """What was read, with what was kept on the way."""
         return Header(record, syntax, self.kept, self._pixel, memory)
 
     def set_implicit(self, block: bytes, start: int) -> None:
-        """Read on in implicit VR; raises `Doubt` when the data set, at `start`, looks explicit all the same."""
+        """Read on in implicit VR; raises `UnusualHeader` when the data set, at `start`, looks explicit all the same."""
         self.implicit, self._read_head = True, IMPLICIT_HEAD
         if all(0x40 < letter < 0x5B for letter in block[start + 4 : start + 6]):
-            raise Doubt
+            raise UnusualHeader
 
     def block_at(self, offset: int, least: int) -> bytes:
         """Read a block of at least so many bytes, unless the file ends before, from a position in the file."""
@@ -166,12 +166,12 @@ class Walker:
         """Read the file meta information, when its length is the declared one; return the position behind it."""
         length_at = PREFIX_AT + len(META_START)
         if block[PREFIX_AT:length_at] != META_START:
-            raise Doubt
+            raise UnusualHeader
         end = length_at + 4 + int.from_bytes(block[length_at : length_at + 4], "little")
         if end + 8 > len(block) or block[end : end + 2] == b"\x02\0":
-            raise Doubt
+            raise UnusualHeader
         if self._elements(block, META_AT, end, level) != end or level.last >> 16 != 0x0002:
-            raise Doubt
+            raise UnusualHeader
         return end
 
     def _data(self, block: bytes, position: int, level: Level) -> None:
@@ -185,7 +185,7 @@ class Walker:
             if reached > position:
                 more = BLOCK
             elif self.base + len(block) >= self.size or more > _LARGEST:
-                raise Doubt
+                raise UnusualHeader
             else:
                 more *= _GROWTH
             block, position = self.block_at(offset, more), 0
@@ -201,7 +201,7 @@ class Walker:
 
         Raises
         ------
-        Doubt
+        UnusualHeader
             The careful way has to read the file.
         Short
             An item does not end in the block.
@@ -220,7 +220,7 @@ class Walker:
                     break
                 length = read_length(block, position + 8)[0]
             if tag <= last:
-                raise Doubt
+                raise UnusualHeader
             if kind is _PRIVATE:
                 block_plans = level.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF)  # dictionary.creator_tag, inlined
                 if block_plans is None:
@@ -239,7 +239,7 @@ class Walker:
                 value = {"vr": vr, "length": length} if length else None
             elif kind is _SEQUENCE or kind is _BINARY:
                 if kind is _BINARY and not self.is_sequence(plan):
-                    raise Doubt
+                    raise UnusualHeader
                 if length == UNDEFINED:
                     after = end
                 elif after > end:
@@ -248,18 +248,18 @@ class Walker:
                     value, after = self.items(block, start, after, length == UNDEFINED, level, tag)
                 except Short:
                     if length != UNDEFINED:
-                        raise Doubt from None
+                        raise UnusualHeader from None
                     break
             elif kind is Kind.ITEM_END:
                 if not level.delimited or length:
-                    raise Doubt
+                    raise UnusualHeader
                 return start
             elif kind is Kind.PIXELS or kind is Kind.PADDING:
                 if not level.depth:
                     self.end(plan, head, length, start, level)
                     break
                 if kind is Kind.PADDING or vr not in BINARY_VRS or length == UNDEFINED:
-                    raise Doubt
+                    raise UnusualHeader
                 if after > end:
                     break
                 value = {"vr": vr, "length": length} if length else None  # of an icon
@@ -269,7 +269,7 @@ class Walker:
                 value = self.ambiguous(plan, block[start:after], level)
             else:
                 if kind is Kind.CHARACTER_SET and -1 < last < _DATA_SET:
-                    raise Doubt
+                    raise UnusualHeader
                 value = self._special(plan, block[start:after], level, start)
             if key in record:
                 key = next_key(record, level.counts, key)
@@ -291,7 +291,7 @@ class Walker:
     ) -> tuple[list[Record], int]:
         """Read the items of a sequence (PS3.5 7.5); return them, and the position behind the sequence."""
         if level.depth >= _DEEPEST:
-            raise Doubt
+            raise UnusualHeader
         records: list[Record] = []
         while delimited or position < end:
             start = position + 8
@@ -301,7 +301,7 @@ class Walker:
             if mark == _SEQUENCE_END and delimited and not length:
                 return records, start
             if mark != _ITEM:
-                raise Doubt
+                raise UnusualHeader
             open_end = length == UNDEFINED
             after = end if open_end else start + length
             if after > end:
@@ -324,7 +324,7 @@ class Walker:
         found = convert(value, level.encodings) if value else None
         if kind is Kind.CREATOR:
             if isinstance(found, list):
-                raise Doubt
+                raise UnusualHeader
             level.creators[tag] = self._plans.of_creator((found or "").strip())
             if level.kept and is_looked_at(tag):
                 self.keep(tag, len(value), start, value)
@@ -335,7 +335,7 @@ class Walker:
         tag, _, _, _, vr, _ = plan
         if vr == "US or SS":
             if not level.settled or tag < PIXEL_REPRESENTATION:
-                raise Doubt
+                raise UnusualHeader
             vr = "SS" if level.signed else "US"
         elif len(value) == 2:
             vr = "US"
@@ -346,7 +346,7 @@ class Walker:
     def keep(self, tag: int, length: int, start: int, value: bytes | None) -> None:
         """Keep an element that `csa.read_csa` looks at; without a value where it lies."""
         if length > MAX_BYTES:
-            raise Doubt
+            raise UnusualHeader
         coding = IMPLICIT_LITTLE if self.implicit else EXPLICIT_LITTLE
         self.kept.append(Element(tag, "", length, self.base + start, coding, value))
 
@@ -358,7 +358,7 @@ class Walker:
         if kind is Kind.PADDING:
             return
         if vr not in BINARY_VRS or key in level.record:
-            raise Doubt
+            raise UnusualHeader
         known = None if length == UNDEFINED else length
         coding = IMPLICIT_LITTLE if self.implicit else EXPLICIT_LITTLE
         self._pixel = Element(tag, head[4:].decode("latin-1"), known, self.base + start, coding, None)

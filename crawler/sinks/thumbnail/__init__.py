@@ -17,7 +17,7 @@ from crawler.sinks.thumbnail.triplane import Triplane
 Index = tuple[int, ...]
 
 
-class Sketch(Protocol):
+class Thumbnail(Protocol):
     """A picture in the making.
 
     Attributes
@@ -37,7 +37,7 @@ class Sketch(Protocol):
         ...
 
 
-def sketch_of(layout: Layout, size: int, aspect: float = 1.0) -> Sketch:
+def thumbnail_of(layout: Layout, size: int, aspect: float = 1.0) -> Thumbnail:
     """Begin the picture of a layout.
 
     Parameters

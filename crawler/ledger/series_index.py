@@ -49,7 +49,7 @@ class Member:
     spooled: Spooled
 
 
-class Roster:
+class SeriesIndex:
     """The table. Rows go in by `add`, then `touch`, `unread` and more of them, then `scans` and `drop_rest`."""
 
     def __init__(self, ledger: Ledger, roots: list[tuple[str, str]]) -> None:

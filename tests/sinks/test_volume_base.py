@@ -17,9 +17,9 @@ from crawler.model import Coordinates, Frame
 from crawler.sinks import LAYOUT_SINKS, SINKS
 from crawler.sinks.base import Target
 from crawler.sinks.deflate import ZLIB, Packed
-from crawler.sinks.raster import Plan, Raster, RasterSink
+from crawler.sinks.volume_base import Plan, VolumeFile, VolumeSink
 
-SPOOLED = [name for name, sink in SINKS.items() if issubclass(sink, RasterSink)]
+SPOOLED = [name for name, sink in SINKS.items() if issubclass(sink, VolumeSink)]
 
 
 @pytest.fixture(params=SPOOLED)
@@ -67,7 +67,7 @@ def test_a_disk_that_fills_up_ends_the_run(sink, target, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Raster, "_write", full)
+    monkeypatch.setattr(VolumeFile, "_write", full)
     monkeypatch.setattr(Packed, "write", full)
     with pytest.raises(OutputError, match="disk full"):
         fill(sink, made)
@@ -114,7 +114,7 @@ def test_close_serves_once(sink, target):
 
 
 def test_a_sparse_layout_has_zeros_between(tmp_path):
-    raster = Raster(str(tmp_path / "raw"), Plan(b"head", np.dtype("<i2")), (2, 3, 4), ("slice", "row", "column"))
+    raster = VolumeFile(str(tmp_path / "raw"), Plan(b"head", np.dtype("<i2")), (2, 3, 4), ("slice", "row", "column"))
     raster.put((1,), np.ones((3, 4), np.int8))
     raster.close()
     np.testing.assert_array_equal(raster.view(), [np.zeros((3, 4)), np.ones((3, 4))])
@@ -127,7 +127,7 @@ def test_frames_in_any_order_are_packed_in_the_arrays_own(tmp_path_factory, orde
     expected = np.zeros((2, 3, 4), "<i2")
     packed = Packed(str(folder / "packed"), 2, ZLIB)
     axes = ("time", "slice", "row")
-    raster = Raster(str(folder / "raw"), Plan(b"head", np.dtype("<i2")), expected.shape, axes, packed)
+    raster = VolumeFile(str(folder / "raw"), Plan(b"head", np.dtype("<i2")), expected.shape, axes, packed)
     for number in order[:count]:
         index = divmod(number, 3)
         expected[index] = 1 + number
@@ -141,7 +141,7 @@ def test_frames_in_any_order_are_packed_in_the_arrays_own(tmp_path_factory, orde
 def test_frames_in_order_leave_the_disk_alone(tmp_path):
     packed = Packed(str(tmp_path / "packed"), 2, ZLIB)
     path = tmp_path / "raw"
-    raster = Raster(str(path), Plan(b"", np.dtype("<i2")), (40, 64, 64), ("slice", "row", "column"), packed)
+    raster = VolumeFile(str(path), Plan(b"", np.dtype("<i2")), (40, 64, 64), ("slice", "row", "column"), packed)
     for number in range(40):
         raster.put((number,), np.full((64, 64), number + 1, np.int16))
     raster.pack_rest()

@@ -14,9 +14,9 @@ from typing import BinaryIO, cast
 from crawler.archives.quota import Quota
 from crawler.errors import FileError
 from crawler.model import File, Outcome
-from crawler.sources.expanded import CONTAINER, Expanded, Gathering, failed, nanoseconds
+from crawler.sources.expanded import CONTAINER, ArchiveContents, Expanded, failed, nanoseconds
 from crawler.sources.spool import Spool
-from crawler.sources.tape import DAMAGE, LONGEST_HEADER, Tape
+from crawler.sources.tar_stream import DAMAGE, LONGEST_HEADER, Tape
 
 # What tarfile raises for headers that make no sense: numbers, sparse maps and PAX fields are parsed without a net, and
 # extended headers in a row recurse.
@@ -55,7 +55,7 @@ class _Reader:
 
     def __init__(self, file: File, tape: Tape, copies: Spool | None) -> None:
         self._file, self._tape, self._copies = file, tape, copies
-        self._gathering = Gathering()
+        self._gathering = ArchiveContents()
 
     def read(self) -> Expanded:
         """Read the archive as far as it goes."""

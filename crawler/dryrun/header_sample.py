@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from crawler.config.loader import Config
 from crawler.config.sections import VolumeSection
 from crawler.dryrun.survey import Survey
-from crawler.error_boundary import Border
+from crawler.error_boundary import ErrorBoundary
 from crawler.errors import NotDicom, PixelError
 from crawler.instance.header import read_instance
 from crawler.layout.layouts import layouts
@@ -39,7 +39,7 @@ class Prediction:
 
 
 @dataclass(slots=True)
-class Glance:
+class HeaderSample:
     """What a sample of headers told.
 
     Attributes
@@ -75,14 +75,14 @@ class Glance:
     scattered: list[list[str]] = field(default_factory=list)
 
 
-def glance(config: Config, survey: Survey) -> Glance:
+def sample_headers(config: Config, survey: Survey) -> HeaderSample:
     """Read the headers of a survey's sample, and of some folders whole when volumes are wanted.
 
     With `group: tree` a scan lies anywhere: no folder tells how it will be placed, and no series is scattered.
     """
     register()
     reader = _Reader(config.volume.keyword if config.volume else "")
-    seen = Glance()
+    seen = HeaderSample()
     for file in survey.sample:
         _count(seen, reader.read(file))
     if config.dicom.group == "tree":
@@ -125,7 +125,7 @@ def _folder(key: str) -> str:
 
 def _read(file: File, custom: str) -> Instance | Outcome:
     outcomes: list[Outcome] = []
-    with Border("header", outcomes.append):
+    with ErrorBoundary("header", outcomes.append):
         try:
             return replace(read_instance(file, custom=custom), record={})
         except NotDicom:
@@ -133,7 +133,7 @@ def _read(file: File, custom: str) -> Instance | Outcome:
     return outcomes[0]
 
 
-def _count(seen: Glance, answer: Instance | Outcome) -> None:
+def _count(seen: HeaderSample, answer: Instance | Outcome) -> None:
     seen.files += 1
     if isinstance(answer, Outcome):
         if answer.outcome == "skipped":
@@ -155,7 +155,7 @@ def _count(seen: Glance, answer: Instance | Outcome) -> None:
             seen.undecodable[answer.transfer_syntax] = str(error)
 
 
-def _predict(seen: Glance, instances: Sequence[Instance], volume: VolumeSection) -> None:
+def _predict(seen: HeaderSample, instances: Sequence[Instance], volume: VolumeSection) -> None:
     """Place the scans of a whole folder, as a run will do."""
     seen.folders += 1
     for scan in group_scans(instances, _folder(instances[0].file.key) if instances else ""):

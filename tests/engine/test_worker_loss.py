@@ -18,7 +18,7 @@ from crawler.export.tasks import read_instance
 from crawler.pixels.frames import frames
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or start_method() != "fork", reason="plants the poison in forked workers"
+    sys.platform != "linux" or start_method() != "fork", reason="plants the fault in forked workers"
 )
 LIMITS = {"seconds": 2, "memory": "700MB"}
 
@@ -45,14 +45,14 @@ def plant(monkeypatch, stage, deeds):
     }
     original = {"header": read_instance, "pixels": frames}[stage]
 
-    def poisoned(subject, *arguments):
+    def with_culprit(subject, *arguments):
         file = subject if stage == "header" else subject.file
         if file.name in deeds:
             deeds[file.name]()
         return original(subject, *arguments)
 
     for door in doors[stage]:
-        monkeypatch.setattr(door, poisoned)
+        monkeypatch.setattr(door, with_culprit)
 
 
 @pytest.mark.parametrize("stage", ["header", "pixels"])
@@ -92,17 +92,17 @@ def test_a_worker_that_dies_outside_any_file_does_not_stop_the_run(tmp_path, mon
         save(quick_dataset(SOPInstanceUID=f"1.2.3.{number}"), tmp_path / "in" / f"f{number}" / "a.dcm")
     original = crawler.export.tasks.scan_members
 
-    def poisoned(folder, *arguments):
+    def with_culprit(folder, *arguments):
         if folder == "f3":
-            crawler_watch_cleared()
+            heartbeat_cleared()
             crash()
         return original(folder, *arguments)
 
-    def crawler_watch_cleared():
+    def heartbeat_cleared():
         frame = sys._getframe(2)
-        frame.f_locals["watch"].clear()
+        frame.f_locals["heartbeat"].clear()
 
-    monkeypatch.setattr(crawler.export.tasks, "scan_members", poisoned)
+    monkeypatch.setattr(crawler.export.tasks, "scan_members", with_culprit)
     summary = export(tmp_path / "in", tmp_path / "out", 2)
     accounts_hold(summary, 6)
     assert set(failures(tmp_path / "out")) == {"f3/a.dcm"}
@@ -129,7 +129,7 @@ def test_an_error_nobody_foresaw_is_the_files_and_quotes_nothing(tmp_path, monke
     export(tmp_path / "in", tmp_path / "out")
     (row,) = failures(tmp_path / "out").values()
     assert (row["stage"], row["reason"]) == ("header", "internal error")
-    assert row["detail"].startswith("KeyError at test_poison.py:")
+    assert row["detail"].startswith("KeyError at test_worker_loss.py:")
     assert "Doe" not in str(row)
 
 

@@ -22,8 +22,8 @@ from test_fast_header import IMPLICIT, SOP_CLASS, SOP_CLASS_IMPLICIT, STYLES, di
 
 from crawler.dicom.dictionary import KeyStyle
 from crawler.dicom.fast import reader
-from crawler.dicom.fast.memory import Memory, Recalling
-from crawler.dicom.fast.mould import Mould
+from crawler.dicom.fast.header_template import HeaderTemplate
+from crawler.dicom.fast.memo import Memo, MemoFields
 from crawler.dicom.fast.walker import Walker
 from crawler.dicom.fields import Fields
 
@@ -35,7 +35,7 @@ SERIES_IMPLICIT = implicit(0x0020000E, b"1.2.3.4\0")
 
 @pytest.fixture(autouse=True)
 def walks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Sizes of the files that were walked through, and no mould of an earlier test."""
+    """Sizes of the files that were walked through, and no template of an earlier test."""
     walked: list[int] = []
     walk = Walker.walk
 
@@ -49,8 +49,8 @@ def walks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def alike(first: bytes, other: bytes, walks: list[int], style: KeyStyle = "keyword") -> bool:
-    """Whether `other` is read by the mould of `first`; fails where the readers disagree."""
-    for content in (first, first):  # the second one makes the parts of the mould
+    """Whether `other` is read by the template of `first`; fails where the readers disagree."""
+    for content in (first, first):  # the second one makes the parts of the template
         assert differs(content, style) is False
     walks.clear()
     assert not differs(other, style)
@@ -173,7 +173,7 @@ def test_series_that_lie_mixed_have_a_mould_each(walks: list[int]) -> None:
 
 def test_moulds_are_few() -> None:
     for series in range(3 * reader._MOST):
-        odd = explicit(0x00180000 + series, "LO", b"x ")  # no mould of another series fits
+        odd = explicit(0x00180000 + series, "LO", b"x ")  # no template of another series fits
         quickly(part10(SOP_CLASS + odd + explicit(0x0020000E, "UI", b"1.2.%05d\0" % series)))
     assert len(reader._shelf_of("keyword")._moulds) == reader._MOST
 
@@ -197,13 +197,13 @@ def test_series_of_one_file_each_that_are_unlike_are_tried_ever_less(
     walks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[int] = []
-    read = Mould.read
+    read = HeaderTemplate.read
 
-    def noted(self: Mould, walker: Walker, block: bytes) -> Any:
+    def noted(self: HeaderTemplate, walker: Walker, block: bytes) -> Any:
         tries.append(len(walks))
         return read(self, walker, block)
 
-    monkeypatch.setattr(Mould, "read", noted)
+    monkeypatch.setattr(HeaderTemplate, "read", noted)
     for number in range(400):
         assert differs(radiograph(number, explicit(0x00180000 + number, "LO", b"x "))) is False
     assert len(walks) == 400
@@ -317,14 +317,14 @@ def test_what_was_worked_out_is_asked_again_only_when_it_may_differ() -> None:
         return calls[-1]
 
     varying = {"InstanceNumber"}
-    memory = Memory(varying)
+    memory = Memo(varying)
     for number in range(5):
-        fields = Recalling({"SliceThickness": 1.0, "InstanceNumber": number}, "keyword", memory)
+        fields = MemoFields({"SliceThickness": 1.0, "InstanceNumber": number}, "keyword", memory)
         assert fields.recall(work) == 1.0
     assert len(calls) == 1
     varying.add("SliceThickness")
     given = [1.0, 2.0, 2.0, -0.0, 0.0, 0, *map(float, range(20))]
-    assert [Recalling({"SliceThickness": one}, "keyword", memory).recall(work) for one in given] == given
+    assert [MemoFields({"SliceThickness": one}, "keyword", memory).recall(work) for one in given] == given
     assert str(calls[1:4]) == "[2.0, -0.0, 0.0]"
     assert Fields({"SliceThickness": 3.0}, "keyword").recall(work) == 3.0
 

@@ -16,7 +16,7 @@ from crawler.archives.quota import Quota
 from crawler.archives.zips import DAMAGE, ENCRYPTED, Directory, shelf, unreadable
 from crawler.errors import FileError
 from crawler.model import File, Outcome
-from crawler.sources.expanded import Expanded, Gathering, failed, nanoseconds
+from crawler.sources.expanded import ArchiveContents, Expanded, failed, nanoseconds
 
 _LOCAL_HEADER = 30  # bytes without name and extra field, APPNOTE.TXT 4.3.7
 _DOS_DIRECTORY = 0x10
@@ -37,7 +37,7 @@ def expand_zip(file: File, quota: Quota) -> Expanded:
     except DAMAGE as error:
         raise FileError("damaged archive", _what_is_wrong(file.native)) from error
     _refuse_bombs(directory, file.size, quota)
-    gathering = Gathering()
+    gathering = ArchiveContents()
     encrypted = members = 0
     for entry in directory.entries:
         if entry.is_dir() or _is_bare_directory(entry):

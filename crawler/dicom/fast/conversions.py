@@ -39,7 +39,7 @@ _OF_DECIMALS, _LONGEST_DECIMAL = b"0123456789.+-\\ ", 300
 _OF_INTEGERS, _LONGEST_INTEGER = b"0123456789+-\\ ", 18
 
 
-class Doubt(Exception):
+class UnusualHeader(Exception):
     """Something that only the careful reader may judge. Never leaves `quick.py`."""
 
 
@@ -69,8 +69,8 @@ codecs of the character set.
 """
 
 
-class Plans(dict[bytes, Plan]):
-    """Plans by the first bytes of an element: tag and VR, six bytes; in implicit VR the tag, four bytes.
+class Conversions(dict[bytes, Plan]):
+    """Conversions by the first bytes of an element: tag and VR, six bytes; in implicit VR the tag, four bytes.
 
     Parameters
     ----------
@@ -81,14 +81,14 @@ class Plans(dict[bytes, Plan]):
     def __init__(self, style: KeyStyle, creator: str | None = None) -> None:
         super().__init__()
         self._style, self._creator = style, creator
-        self._by_creator: dict[str, Plans] = {}
+        self._by_creator: dict[str, Conversions] = {}
 
     def __missing__(self, head: bytes) -> Plan:
         """Make a plan.
 
         Raises
         ------
-        Doubt
+        UnusualHeader
             The bytes are not those of an ordinary element.
         """
         if len(self) >= _MOST:
@@ -100,20 +100,20 @@ class Plans(dict[bytes, Plan]):
         self[head] = plan
         return plan
 
-    def of_creator(self, creator: str) -> Plans:
+    def of_creator(self, creator: str) -> Conversions:
         """Return the plans for the elements in a block of a private creator; empty for none."""
         found = self._by_creator.get(creator)
         if found is None:
             if len(self._by_creator) >= _MOST_CREATORS:
                 self._by_creator.clear()
-            found = self._by_creator[creator] = Plans(self._style, creator)
+            found = self._by_creator[creator] = Conversions(self._style, creator)
         return found
 
 
 @lru_cache
-def plans_of(style: KeyStyle) -> Plans:
+def conversions_of(style: KeyStyle) -> Conversions:
     """Return the plans of this process for a style of keys."""
-    return Plans(style)
+    return Conversions(style)
 
 
 @lru_cache(_MOST)
@@ -122,12 +122,12 @@ def known_encodings(value: bytes) -> Sequence[str]:
 
     Raises
     ------
-    Doubt
+    UnusualHeader
         A name is none of the standard's, or does not stand alone as it must.
     """
     codecs = standard_codecs(names_of(value))
     if codecs is None:
-        raise Doubt
+        raise UnusualHeader
     return codecs
 
 
@@ -136,7 +136,7 @@ def _plan(head: bytes, style: KeyStyle) -> Plan:
     if tag == ITEM_END and not vr.strip("\0"):  # has a length of 32 bits in place of the VR, PS3.5 7.5
         return tag, False, Kind.ITEM_END, "", "", _never
     if tag >> 16 in (0x0000, 0xFFFE) or (vr and vr not in VRS):
-        raise Doubt
+        raise UnusualHeader
     if tag == TRAILING_PADDING:
         return tag, vr in LONG_VRS, Kind.PADDING, "", "", _never
     kind = Kind.PRIVATE if is_private(tag) else None
@@ -145,7 +145,7 @@ def _plan(head: bytes, style: KeyStyle) -> Plan:
     elif is_private_creator(tag):
         kind = Kind.CREATOR
         if vr not in ("", "LO"):
-            raise Doubt
+            raise UnusualHeader
     elif tag in _OF_TAGS:
         kind = _OF_TAGS[tag]
     return _of_value(tag, vr, "", style, kind)
@@ -169,7 +169,7 @@ def _of_value(tag: int, vr: str, creator: str, style: KeyStyle, kind: Kind | Non
     if not vr or vr == "UN":
         found = dictionary_vr(tag, creator)
         if vr and found == "SQ":  # items in implicit VR, mostly: PS3.5 6.2.2
-            raise Doubt
+            raise UnusualHeader
     if found in ("US or SS", "US or OW"):
         by_value = Kind.AMBIGUOUS
     elif " or " in found or found in BINARY_VRS:
@@ -178,14 +178,14 @@ def _of_value(tag: int, vr: str, creator: str, style: KeyStyle, kind: Kind | Non
     else:
         by_value = Kind.SEQUENCE if found == "SQ" else Kind.PLAIN
     if (kind is Kind.CREATOR or tag in _OF_TAGS) and by_value is not Kind.PLAIN:
-        raise Doubt
+        raise UnusualHeader
     convert = _converter(tag, found) if by_value is Kind.PLAIN else _never
     return tag, vr in LONG_VRS, by_value if kind is None else kind, key_of(tag, creator, style), found, convert
 
 
 def _never(value: bytes, encodings: Sequence[str]) -> Any:
     """Stands where there is nothing to convert."""
-    raise Doubt
+    raise UnusualHeader
 
 
 def _converter(tag: int, vr: str) -> Convert:
@@ -252,11 +252,11 @@ def _text(vr: str) -> Convert:
 def _decoded(value: bytes, encodings: Sequence[str]) -> str:
     """Text beyond ASCII, where one codec without escape sequences tells what it says, as `record.decode` does."""
     if b"\x1b" in value or len(encodings) > 1:
-        raise Doubt
+        raise UnusualHeader
     try:
         return value.decode(encodings[0])
     except UnicodeDecodeError:
-        raise Doubt from None
+        raise UnusualHeader from None
 
 
 def _decimals(value: bytes, encodings: Sequence[str]) -> Any:

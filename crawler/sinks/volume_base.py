@@ -1,6 +1,6 @@
 """Volumes that are spooled: frames go to one raw array on disk as they come, and formats are made of it at the end.
 
-What a format adds is a subclass of `RasterSink` with two methods. Frames may come in any order, since each has its
+What a format adds is a subclass of `VolumeSink` with two methods. Frames may come in any order, since each has its
 place in the file; memory holds one of them. Formats that compress the array as a whole get frames that come in its
 order at once, and only the others wait on disk. Values are taken as they are: rescaling is the engine's business.
 """
@@ -60,7 +60,7 @@ class Part:
     kind: str
 
 
-class Raster:
+class VolumeFile:
     """An array on disk: a head, then voxels in C order. What no frame covers is zero.
 
     Parameters
@@ -154,8 +154,8 @@ class Raster:
             rest = rest[self._file.write(rest) :]
 
 
-class RasterSink(ABC):
-    """Writes one layout by way of a `Raster`, as `base.Sink` describes.
+class VolumeSink(ABC):
+    """Writes one layout by way of a `VolumeFile`, as `base.Sink` describes.
 
     The array has the layout's axes, but for slices, which are the last of the leading ones: a volume is contiguous.
     """
@@ -168,7 +168,7 @@ class RasterSink(ABC):
 
     def __init__(self, options: Any = None) -> None:
         self._options = options or self.Options()
-        self._raster: Raster | None = None
+        self._raster: VolumeFile | None = None
         self._packed: Packed | None = None
         self._unfinished: list[str] = []
 
@@ -177,7 +177,7 @@ class RasterSink(ABC):
         """Say how a layout lies on disk as an array of `shape`. SinkError: the format cannot hold it."""
 
     @abstractmethod
-    def _finish(self, subject: LayoutSubject, raster: Raster) -> list[Part]:
+    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
         """Make the files of the complete array, the volume first. Raises SinkError and OSError."""
 
     def _packer(self) -> Packed | None:
@@ -205,7 +205,7 @@ class RasterSink(ABC):
             with writing():
                 self._packed = self._packer()
                 axes = tuple(layout.axes[axis] for axis in order)
-                self._raster = Raster(self._scratch(), plan, shape, axes, self._packed)
+                self._raster = VolumeFile(self._scratch(), plan, shape, axes, self._packed)
         except BaseException:
             self.abort()  # the caller has no open sink to abort
             raise

@@ -1,4 +1,4 @@
-"""What was worked out of one header, for those that are like it (`mould.py`).
+"""What was worked out of one header, for those that are like it (`header_template.py`).
 
 Most of what a header means follows from elements that are the same all through a series. A memory keeps what a function
 of fields gave, with the elements that it asked for, and gives it again as long as they are the same.
@@ -20,7 +20,7 @@ _TRIES = 4
 """Headers in a row for which it was worked out in vain, after which a function is asked every time."""
 
 
-class Memory:
+class Memo:
     """What functions gave.
 
     Parameters
@@ -31,26 +31,26 @@ class Memory:
 
     def __init__(self, varying: Set[str]) -> None:
         self._varying = varying
-        self._known: dict[Work[Any], _Known] = {}
+        self._known: dict[Work[Any], _Memoized] = {}
 
     def recall(self, work: Work[T], record: Record, style: KeyStyle) -> T:
         """Return what `work` gives for the fields of a record."""
         known = self._known.get(work)
         if known is None:
-            known = self._known[work] = _Known()
+            known = self._known[work] = _Memoized()
         elif known.holds(record, self._varying):
             known.misses = 0
             return known.result  # type: ignore[no-any-return]
         if known.misses > _TRIES:
             return work(Fields(record, style))
         known.misses += 1
-        fields = _Watched(record, style)
+        fields = _NotingFields(record, style)
         known.result = work(fields)
         known.asked, known.compared = fields.asked, -1
         return known.result  # type: ignore[no-any-return]
 
 
-class _Known:
+class _Memoized:
     """What one function gave last, and for what."""
 
     __slots__ = ("asked", "compared", "misses", "result", "watched")
@@ -70,12 +70,12 @@ class _Known:
         return all(repr(record.get(key)) == value for key, value in self.watched)
 
 
-class Recalling(Fields):
+class MemoFields(Fields):
     """The fields of a header that has a memory."""
 
     __slots__ = ("_memory",)
 
-    def __init__(self, record: Record, style: KeyStyle, memory: Memory) -> None:
+    def __init__(self, record: Record, style: KeyStyle, memory: Memo) -> None:
         super().__init__(record, style)
         self._memory = memory
 
@@ -84,7 +84,7 @@ class Recalling(Fields):
         return self._memory.recall(work, self._record, self._style)
 
 
-class _Watched(Fields):
+class _NotingFields(Fields):
     """Fields that note what they are asked for: keys with values. Whether there is an element is always the same."""
 
     __slots__ = ("asked",)

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.display.colour import to_rgb
+from crawler.display.grey_range import Range, padding, range_of, spread_numbers, values_of
 from crawler.display.lut import Lut, modality_lut, rescaled
 from crawler.display.overlays import Overlay, overlays_of
 from crawler.display.palette import palette_of
-from crawler.display.spread import Range, padding, range_of, spread_numbers, values_of
 from crawler.display.tables import Tables
 from crawler.display.voi import Ramp, Voi, Window, chosen_vois
 from crawler.errors import PixelError, StopError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crawler.dicom.charsets import DEFAULT_ENCODING
-from crawler.dicom.fast.plans import Plans
+from crawler.dicom.fast.conversions import Conversions
 from crawler.dicom.record import PIXEL_REPRESENTATION, Record
 
 
@@ -16,7 +16,7 @@ class Level:
 
     def __init__(self, record: Record, counts: dict[str, int]) -> None:
         self.record, self.counts = record, counts
-        self.creators: dict[int, Plans] = {}  # of the elements in the block of each, by tag
+        self.creators: dict[int, Conversions] = {}  # of the elements in the block of each, by tag
         self.encodings: Sequence[str] = (DEFAULT_ENCODING,)
         self.signed = False
         self.settled = True  # the sign that the levels around give is known: their elements are past it

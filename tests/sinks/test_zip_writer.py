@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.sinks import zipped
+from crawler.sinks import zip_writer
 from crawler.sinks.deflate import LEVEL
-from crawler.sinks.zipped import ZipWriter
+from crawler.sinks.zip_writer import ZipWriter
 
 
 def archive_of(members, level=LEVEL):
@@ -54,7 +54,7 @@ def test_sizes_and_places_past_32_bits_have_fields_of_64(monkeypatch):
     """As if 32 bits held no more than 60: the reader has to take every number from the fields of zip64."""
     members = {name: [name.encode() * 500] for name in ("first", "second", "third")}
     plain = archive_of(members)
-    monkeypatch.setattr(zipped, "LARGEST", 60)
+    monkeypatch.setattr(zip_writer, "LARGEST", 60)
     large = archive_of(members)
     assert b"PK\6\6" in large
     assert b"PK\6\6" not in plain

@@ -1,6 +1,6 @@
 """What tarfile reads a hostile archive through: a stream that only goes forward, in bounded steps, under a quota.
 
-It knows blocks and bytes, no members (`tarred.py`).
+It knows blocks and bytes, no members (`tar_source.py`).
 """
 
 from __future__ import annotations

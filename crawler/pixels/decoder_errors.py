@@ -8,7 +8,7 @@ from functools import cache
 
 
 @cache
-def faults() -> tuple[type[Exception], ...]:
+def decoder_errors() -> tuple[type[Exception], ...]:
     """Return the types, for an ``except`` clause, which asks for them only when something was raised.
 
     pydicom turns most of what its decoders raise into RuntimeError; the rest comes from the steps between the bytes and

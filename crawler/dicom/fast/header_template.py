@@ -1,12 +1,12 @@
 """What a header leaves for those that are like it: the next files of its series, which differ in a few values only.
 
-A mould holds the elements of the file that it was made from. Another file is compared with it in long stretches of
+A template holds the elements of the file that it was made from. Another file is compared with it in long stretches of
 bytes; only elements that differ are converted, and what differed once is converted in every file from then on, between
 stretches that do not change. A stretch costs one comparison of bytes, however many elements lie in it.
 
 It answers only for files in which the same elements follow each other in the same order, and in which whatever decides
 on the meaning of other elements (character set, sign, private creators, transfer syntax) is the same to the byte. So it
-gives what `walker.py` would give; every other file is `Unlike`, and is walked through.
+gives what `walker.py` would give; every other file is `Mismatch`, and is walked through.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from crawler.archives.streams import BLOCK
 from crawler.dicom.csa import is_looked_at
 from crawler.dicom.elements import UNDEFINED
-from crawler.dicom.fast.level import Level
-from crawler.dicom.fast.memory import Memory
-from crawler.dicom.fast.plans import Kind, Plan
+from crawler.dicom.fast.conversions import Kind, Plan
+from crawler.dicom.fast.memo import Memo
+from crawler.dicom.fast.scope import Level
 from crawler.dicom.fast.walker import META_AT, META_START, PREFIX_AT, Header, Logged, Short, Walker
 
 _DECIDING = (Kind.CHARACTER_SET, Kind.SIGN, Kind.IMAGE_TYPE, Kind.CREATOR)
@@ -32,12 +32,12 @@ _LONG = 256  # bytes of a binary value from which on it is passed over; of the s
 _read_short, _read_long = struct.Struct("<H").unpack_from, struct.Struct("<L").unpack_from
 
 
-class Unlike(Exception):
-    """The file is not one that the mould fits. Never leaves `quick.py`."""
+class Mismatch(Exception):
+    """The file is not one that the template fits. Never leaves `quick.py`."""
 
 
 class _Part(NamedTuple):
-    """An element of the file that the mould was made from.
+    """An element of the file that the template was made from.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class _Step(NamedTuple):
     first: int
 
 
-class Mould:
+class HeaderTemplate:
     """What is left of a header that `walker` has read."""
 
     __slots__ = ("_ending", "_implicit", "_kept", "_level", "_log", "_loose", "_memory", "_parts", "_record", "_steps",
@@ -117,7 +117,7 @@ class Mould:
         self._varying: set[str] = set()  # keys of parts that are loose
         if header.pixel is not None:
             self._varying.add(self._record.popitem()[0])  # the last; the end of another header adds its own
-        self._memory = Memory(self._varying)
+        self._memory = Memo(self._varying)
         # Elements on which others depend are the same in all files, so what was kept of them serves again.
         self._kept = [element for element in header.kept if element.value is not None]
         self._level, self._implicit, self._ending = walker.level, walker.implicit, walker.ending
@@ -138,15 +138,15 @@ class Mould:
 
         Raises
         ------
-        Unlike
+        Mismatch
             The file is not like the first one.
-        Doubt
+        UnusualHeader
             The careful way has to read it.
         """
         if not self._steps:
             self._cut()
         if not block.startswith(META_START, PREFIX_AT):
-            raise Unlike
+            raise Mismatch
         record = self._record.copy()
         level = self._level.alike(record)
         walker.kept.extend(self._kept)
@@ -177,7 +177,7 @@ class Mould:
         """Go over from file meta information, which must be as long as it says, to the data set."""
         declared = record[self._parts[0].key]  # (0002,0000), which `META_START` has with four bytes
         if walker.base + position != META_AT + _HEAD + declared:
-            raise Unlike
+            raise Mismatch
         if self._implicit:
             walker.set_implicit(block, position)
 
@@ -185,12 +185,12 @@ class Mould:
         """End as the first header did: at pixel data, at padding, or with the file."""
         if self._ending is None:
             if walker.base + position != walker.size:
-                raise Unlike
+                raise Mismatch
         else:
             plan, head = self._ending
             length_at, skip, read = _reading(plan, self._implicit)
             if not block.startswith(head, position) or position + _HEAD > len(block):
-                raise Unlike
+                raise Mismatch
             walker.end(plan, head, read(block, position + length_at)[0], position + skip, level)
         return walker.header(level.record, self._syntax, self._memory)
 
@@ -218,16 +218,16 @@ class Mould:
         if position + _HEAD > len(block):
             block, position = walker.block_at(walker.base + position, _HEAD), 0
             if len(block) < _HEAD:
-                raise Unlike
+                raise Mismatch
         if part.fixed or not block.startswith(part.head, position):
-            raise Unlike
+            raise Mismatch
         start = position + part.skip
         length = part.read(block, position + part.length_at)[0]
         after = start + length
         open_end = length == UNDEFINED
         passed = kind is Kind.BINARY and not open_end
         if passed and walker.base + after > walker.size:
-            raise Unlike
+            raise Mismatch
         if not passed and (open_end or after > len(block)):
             size = len(part.raw) + BLOCK if open_end else after - position
             if position + size > len(block):
@@ -235,7 +235,7 @@ class Mould:
                 block = walker.block_at(offset, size)
                 start, after, position = part.skip, part.skip + length, 0
             if not open_end and after > len(block):
-                raise Unlike
+                raise Mismatch
         value: Any
         if passed:
             value = {"vr": vr, "length": length} if length else None
@@ -247,9 +247,9 @@ class Mould:
             try:
                 value, after = walker.items(block, start, len(block) if open_end else after, open_end, level, tag)
             except Short:
-                raise Unlike from None
+                raise Mismatch from None
         else:
-            raise Unlike
+            raise Mismatch
         if part.kept:
             walker.keep(tag, length, start, None)
         level.record[part.key] = value

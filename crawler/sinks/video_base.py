@@ -50,7 +50,7 @@ def rate_of(fps: float | str, of_file: float | None, most: float = RATES[1]) -> 
     return Fraction(min(rate, most)).limit_denominator(LARGEST_TERM)
 
 
-class CineSink(ABC):
+class VideoSinkBase(ABC):
     """Streams rendered frames into ffmpeg, as `base.Sink` describes. The first frame tells the size and starts it."""
 
     per: ClassVar[Per] = "file"
