@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from crawler.config import checking
+from crawler.config import checking, pacs
+from crawler.config.pacs import PacsSection
 from crawler.config.sections import (
     ConditionSection,
     ConfigSection,
@@ -61,6 +62,7 @@ class Config:
     output: OutputSection = key(OutputSection, "where outputs lie")
     limits: LimitsSection = key(LimitsSection, "what one file may cost")
     dicom: DicomSection = key(MISSING, "the input")
+    pacs: PacsSection | None = key(None, "a PACS as the input")
     config: ConfigSection | None = key(None, "copy of the configuration")
     metadata: MetadataSection | None = key(None, "rows and tables")
     media: MediaSection | None = key(None, "where images and videos lie")
@@ -95,6 +97,16 @@ class Config:
         """Absolute native paths of the input, in the order given."""
         written = (self.dicom.dir,) if isinstance(self.dicom.dir, str) else self.dicom.dir
         return tuple(_absolute(root, self.directory) for root in written)
+
+    @property
+    def pacs_dir(self) -> str | None:
+        """Absolute native path of the folder of files received from a PACS; None when there is none."""
+        return _absolute(self.pacs.dir, self.directory) if self.pacs else None
+
+    @property
+    def cohort_path(self) -> str | None:
+        """Absolute native path of the list of requests, an input; None when there is none."""
+        return _absolute(self.pacs.list, self.directory) if self.pacs and self.pacs.list else None
 
     @property
     def output_dir(self) -> str:
@@ -185,20 +197,37 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 
 def _assemble(document: checking.Document, source: str | None, text: str) -> Config:
     """Check, switch on what belongs together, and apply the rules that join several keys."""
-    config = replace(checking.check(Config, document), source=source, text=text)
+    document = replace(document, data=pacs.input_of(document.data))
+    config, problems = _with_pacs(replace(checking.check(Config, document), source=source, text=text))
     if config.media and not config.image and not config.video:
         config = replace(config, image=ImageSection(), video=VideoSection())
     elif not config.media and (config.image or config.video):
         config = replace(config, media=MediaSection())
     elif not config.media and config.metadata and config.metadata.text:  # texts lie there, and nothing else does
         config = replace(config, media=MediaSection(documents=False, waveforms=False))
-    problems = [*_contradictions(config), *_collisions(config)]
+    problems += [*_contradictions(config), *_collisions(config)]
     if problems:
         raise document.error(problems)
     return config
 
 
+def _with_pacs(config: Config) -> tuple[Config, list[Problem]]:
+    """Take in what addresses and environment say of a PACS; its received files are input, beside other folders."""
+    written = (config.dicom.dir,) if isinstance(config.dicom.dir, str) else config.dicom.dir
+    section, folders, problems = pacs.with_source(config.pacs, written)
+    if section is None:
+        return config, problems
+    section, more = pacs.with_environment(section, pacs.env_folders(config.source, config.directory))
+    incoming = _identity(_absolute(section.dir, config.directory))
+    if not any(_within(incoming, _identity(_absolute(folder, config.directory))) for folder in folders):
+        folders = (*folders, section.dir)
+    dirs = folders[0] if len(folders) == 1 else folders
+    return replace(config, pacs=section, dicom=replace(config.dicom, dir=dirs)), [*problems, *more]
+
+
 def _contradictions(config: Config) -> Iterator[Problem]:
+    if config.pacs:
+        yield from pacs.problems_of(config.pacs)
     window = config.image.window if config.image else "auto"
     if isinstance(window, tuple) and window[1] <= 0:  # PS3.3 C.11.2.1.2, C.11.2.1.3.2: the width is positive
         yield Problem(("image", "window"), "expected a width above 0", list(window))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from crawler.config.loader import Config
+from crawler.config.pacs import read_rate, read_window
 from crawler.config.sections import (
     ORDERS,
     read_extension,
@@ -47,7 +48,20 @@ def config_schema(section: type = Config) -> Schema:
         Of JSON values. A section may be null, since YAML has nothing else for one without keys, or true; one with a
         required key may not. Descriptions are the help lines of the keys.
     """
-    return {"$schema": DIALECT, "title": "Configuration of dme", **_section(section)}
+    schema = {"$schema": DIALECT, "title": "Configuration of dme", **_section(section)}
+    return _with_pacs(schema) if section is Config else schema
+
+
+def _with_pacs(schema: Schema) -> Schema:
+    """The input is required where no PACS is."""
+    dicom = schema["properties"]["dicom"]
+    del schema["required"]
+    required = {"type": "object", "required": dicom.pop("required")}
+    dicom |= {"type": ["object", "null", "boolean"], "not": {"const": False}}
+    return schema | {
+        "if": {"required": ["pacs"]},
+        "else": {"required": ["dicom"], "properties": {"dicom": required}},
+    }
 
 
 def _section(section: type) -> Schema:
@@ -159,6 +173,19 @@ def _order(kind: Any, metadata: Mapping[str, Any]) -> Schema:
     return {"anyOf": [{"enum": list(ORDERS)}, {"type": "string", "pattern": "^[A-Z][A-Za-z0-9]*$"}]}
 
 
+def _window(kind: Any, metadata: Mapping[str, Any]) -> Schema:
+    """Two times of day; time zones are those that the machine knows."""
+    return {
+        "anyOf": [{"type": "string", "pattern": r"^\s*\d{1,2}:\d\d\s*-\s*\d{1,2}:\d\d(\s+\S+)?\s*$"}, {"type": "null"}]
+    }
+
+
+def _rate(kind: Any, metadata: Mapping[str, Any]) -> Schema:
+    """Files a second, or bytes with a unit."""
+    size = {"type": "string", "pattern": r"^\s*\d{1,9}(\.\d{1,6})?\s*[KkMmGg]?[Bb](/s)?\s*$"}
+    return {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, size, {"type": "null"}]}
+
+
 _AS_WRITTEN: dict[Callable[[object], object], Callable[[Any, Mapping[str, Any]], Schema]] = {
     read_size: _size,
     read_extension: _extension,
@@ -166,4 +193,6 @@ _AS_WRITTEN: dict[Callable[[object], object], Callable[[Any, Mapping[str, Any]],
     read_image_extension: _image_extension,
     read_texts: _texts,
     read_order: _order,
+    read_window: _window,
+    read_rate: _rate,
 }

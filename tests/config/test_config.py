@@ -417,7 +417,9 @@ def test_shaping_names_every_key_but_those_of_the_run() -> None:
     run_only = {"num_workers", "output.dir", "limits.seconds", "limits.memory", "limits.pixels"}
     run_only |= {"config.file", "metadata.append", "metadata.tables", "media.overwrite"}
     run_only |= {"metadata.columns", "metadata.templates", "metadata.mr_clean", "output.report"}
-    assert {key.path for key in KEYS} - config.shaping().keys() == run_only
+    assert {key.path for key in KEYS if not key.path.startswith("pacs.")} - config.shaping().keys() == run_only
+    config = Config.from_mapping({"pacs": PACS})
+    assert not {path for path in config.shaping() if path.startswith("pacs.")}
 
 
 def test_shaping_survives_json() -> None:
@@ -469,6 +471,8 @@ def test_text_is_a_size_or_refused(text: str) -> None:
         assert size >= 0
 
 
+PACS = {"host": "pacs", "port": 104, "calling_port": 11112, "url": "http://pacs/web", "query": {"PatientID": "1"}}
+
 # Any document at all is a configuration or a ConfigError, never another exception.
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -481,6 +485,8 @@ PLAIN = st.recursive(
 def test_any_value_is_kept_or_refused(key: checking.Key, value: object) -> None:
     *sections, last = key.path.split(".")
     document: dict[str, Any] = {"dicom": {"dir": "in"}}
+    if key.path.startswith("pacs."):
+        document["pacs"] = dict(PACS)
     inner = document
     for section in sections:
         inner = inner.setdefault(section, {})
@@ -496,8 +502,13 @@ def test_any_value_is_kept_or_refused(key: checking.Key, value: object) -> None:
 # ---- config.yml
 
 
+# The section pacs stands there as a comment: a demonstration has no server.
+_HEAD, _MARK, _PACS = (REPOSITORY / "config.yml").read_text(encoding="utf-8").partition("# pacs:\n")
+CONFIG_YML = _HEAD + (_MARK + _PACS).replace("# ", "", 1).replace("\n# ", "\n")
+
+
 def written(path: str) -> object:
-    value = yaml.safe_load((REPOSITORY / "config.yml").read_text(encoding="utf-8"))
+    value = yaml.safe_load(CONFIG_YML)
     for name in path.split("."):
         assert name in value, f"config.yml does not mention {path}"
         value = value[name]

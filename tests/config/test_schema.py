@@ -11,7 +11,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from test_config import PLAIN, SEED
+from test_config import PACS, PLAIN, SEED
 
 from crawler.cli.main import main
 from crawler.config import checking
@@ -37,6 +37,8 @@ def at(path: str) -> dict[str, Any]:
 def document(path: str, value: object) -> dict[str, Any]:
     """A configuration with one key set."""
     tree: dict[str, Any] = {"dicom": {"dir": "in"}}
+    if path.startswith("pacs."):
+        tree["pacs"] = dict(PACS)
     *sections, last = path.split(".")
     inner = tree
     for name in sections:
@@ -83,6 +85,9 @@ def test_defaults_are_valid_where_they_stand() -> None:
         "dicom: {dir: in}\nlimits: {memory: 1.5 GiB, pixels: 512mb}\nvideo: {extension: MP4, fps: 12.5}",
         "dicom: {dir: in}\nvideo: {save_method_kwargs: {encoding_args: {options: {crf: 17}, bit_rate: null}}}",
         "dicom: {dir: in}\nimage: {window: [40, 400], bits: 8}",
+        "pacs: {host: pacs, port: 104, query: {StudyDate: 20240101, ModalitiesInStudy: [CT, MR]}, rate: 5 MB}",
+        "dicom: {group: tree}\npacs: {list: cohort.csv, window: '20:00-06:00 UTC', rate: 12.5, tls: {ca: a.pem}}",
+        "dicom: {dir: 'dicom://pacs:104/AET/1.2.3'}\npacs:\n",
     ],
 )
 def test_good_configurations_are_valid(text: str) -> None:
@@ -93,6 +98,10 @@ def test_good_configurations_are_valid(text: str) -> None:
     "text",
     [
         "num_workers: 2",
+        "dicom: {recursive: true}",
+        "pacs: {level: patient}",
+        "pacs: {rate: fast}",
+        "pacs: {window: at night}",
         "dicom:",
         "dicom: {dir: []}",
         "dicom: {dir: [a, a]}",
