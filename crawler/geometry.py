@@ -1,6 +1,6 @@
 """Planes in patient space: normal, order, spacing, affine. Pure numpy, LPS, mm.
 
-Knows nothing of files or instances, and decides no policy: what to do with an uneven stack is for `layout.py`.
+Knows nothing of files or instances, and decides no policy: `layout/layouts.py` decides what becomes of an uneven stack.
 Coordinates follow PS3.3 C.7.6.2.1.1. An orientation that is none is answered by None or False, never by an exception.
 """
 

@@ -20,7 +20,7 @@ Vector = tuple[float, float, float]
 Affine = tuple[tuple[float, ...], ...]
 """4 x 4, row-major: ``affine @ (slice, row, column, 1) = (x, y, z, 1)`` in LPS mm."""
 
-# What may tell two planes at one position apart (`placing/repeats.py`).
+# What may tell two planes at one position apart (`layout/repeats.py`).
 TRAITS = (
     "EchoTime",
     "EchoNumbers",
@@ -162,7 +162,7 @@ class Mosaic:
 class Pixels:
     """The Image Pixel description (PS3.3 C.7.6.3) and where the pixel data lie; no pixel is read for it.
 
-    A field that the header lacks is 0 or empty; `pixels.py` names it in the error.
+    A field that the header lacks is 0 or empty; `pixels/frames.py` names it in the error.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ class Pixels:
     length
         Bytes of the value; None for undefined length (encapsulated).
     has_luts
-        Palette, Modality LUT or VOI LUT tables exist: `display.py` reads them when it needs them.
+        Palette, Modality LUT or VOI LUT tables exist: `display/` reads them when it needs them.
     """
 
     rows: int = 0
@@ -202,8 +202,8 @@ class Instance:
     Attributes
     ----------
     record
-        Every element as a JSON value, in file order (`record.py`). To be read only: lists and objects in it may be
-        shared by the instances of a series.
+        Every element as a JSON value, in file order (`dicom/record.py`). To be read only: lists and objects in it may
+        be shared by the instances of a series.
     pixels
         None when the object carries no image.
     planes
@@ -281,7 +281,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """Where the steps of an axis beside slice, row and column lie.
+    """Values of the steps of an axis other than slice, row and column.
 
     Attributes
     ----------

@@ -2,7 +2,7 @@
 
 The answer splits a series whatever the positions, so a word that is not in the tables means nothing: flavours (T1,
 AXIAL), filters (ND, NORM, DIS2D) and what vendors write for themselves never split. Geometry, and traits such as echo
-time or b-value, are told elsewhere (`functional.py`, `traits.py`).
+time or b-value, are read elsewhere (`functional.py`, `traits.py`).
 """
 
 from __future__ import annotations

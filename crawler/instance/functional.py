@@ -1,9 +1,9 @@
 """The planes of an instance: geometry, rescale and traits of each frame.
 
 Single-frame objects describe their frame in the data set itself, enhanced ones in functional groups (PS3.3
-C.7.6.16), shared or one item a frame; for classic multi-frame ones see `multiframe.py`. Frames are not put in order
-here (`layout.py`). *Real World Value Mappings* are not applied: a plane's rescale leads to the modality's own values,
-mappings, of which there may be several, to quantities beyond them.
+C.7.6.16), shared or one item a frame; for classic multi-frame ones see `multiframe.py`. Puts no frames in order
+(`layout/layouts.py` does). Does not apply *Real World Value Mappings*: a plane's rescale gives the modality's own
+values.
 """
 
 from __future__ import annotations
@@ -91,14 +91,16 @@ def _plain(fields: Fields) -> Plane:
     no distances in the patient, so no volume is made of it.
     """
     position = _vector(fields, "ImagePositionPatient")
-    orientation, spacing, thickness, component = fields.recall(_lie)
+    orientation, spacing, thickness, component = fields.recall(_geometry_of_series)
     slope, intercept = fields.recall(_rescale)
     if spacing is None and position is None:
         spacing = _spacing(fields, "ImagerPixelSpacing")
     return Plane(position, orientation, spacing, thickness, slope, intercept, traits_of(fields), component)
 
 
-def _lie(fields: Fields) -> tuple[tuple[float, ...] | None, tuple[float, float] | None, float | None, str]:
+def _geometry_of_series(
+    fields: Fields,
+) -> tuple[tuple[float, ...] | None, tuple[float, float] | None, float | None, str]:
     """Orientation, spacing, thickness and component, which mostly are those of the whole series."""
     return (
         fields.vector("ImageOrientationPatient", 6),

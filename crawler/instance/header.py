@@ -1,8 +1,8 @@
 """Bytes -> `Instance`: one file opened once, its header read, no pixel.
 
-Most headers are as they ought to be, and `quick.py` reads them. For the others this module finds the data set and its
-transfer syntax, `elements.py` walks, `record.py` converts, and it is decided here what becomes of a damaged header.
-`describe.py` says what the elements mean.
+Most headers are intact, and `dicom/fast/reader.py` reads them. For the others this module finds the data set and its
+transfer syntax, `dicom/elements.py` walks its elements and `dicom/record.py` converts them. What becomes of a damaged
+header is decided here. `describe.py` says what the elements mean.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from crawler.instance.describe import Source, describe
 from crawler.model import File, Instance
 
 _TRANSFER_SYNTAX = 0x00020010
-# One of these makes a damaged header worth its row: what the object is, or that it is an image.
-_TELLING = (("SOPClassUID", str), ("Rows", int))
+# A damaged header has a row when one of these is there: what the object is, or that it is an image.
+_REQUIRED = (("SOPClassUID", str), ("Rows", int))
 _ASSUMED = {
     IMPLICIT_LITTLE: ImplicitVRLittleEndian,
     EXPLICIT_LITTLE: ExplicitVRLittleEndian,
@@ -94,7 +94,7 @@ def read_instance(file: File, keys: KeyStyle = "keyword", custom: str = "") -> I
 
 
 def quick_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance | None:
-    """Read a header that is as it ought to be, from anywhere in the stream; None for every other one (`quick.py`)."""
+    """Read a header that is as it ought to be, from anywhere in the stream; None for every other one."""
     header = read_quickly(stream, size_of(stream), keys)
     if header is None:
         return None
@@ -108,7 +108,7 @@ def careful_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance:
         header = _read(stream)
         record = make_record(header.meta, header.data, keys=keys)
     if header.fault is not None and not any(
-        isinstance(record.get(key_for(word, keys)), kind) for word, kind in _TELLING
+        isinstance(record.get(key_for(word, keys)), kind) for word, kind in _REQUIRED
     ):
         raise header.fault
     return describe(
@@ -144,7 +144,7 @@ def _read(stream: BinaryIO) -> _Header:
             _read_dataset(stream, header)
     except HeaderError as fault:
         header.fault = fault
-    _require_sense(header, start)
+    _require_dicom(header, start)
     return header
 
 
@@ -178,9 +178,9 @@ def _transfer_syntax(stream: BinaryIO, meta: list[Element]) -> tuple[str, Coding
     return declared, codings.get(declared, EXPLICIT_LITTLE)  # PS3.5 A.4: all others are explicit little endian
 
 
-def _require_sense(header: _Header, start: int) -> None:
+def _require_dicom(header: _Header, start: int) -> None:
     """Raise for a header in which nothing is DICOM but the prefix, so that no row of junk is made of it."""
-    if any(_makes_sense(element) for element in header.data):
+    if any(_is_plausible(element) for element in header.data):
         return
     if header.fault is not None and not header.data:
         raise header.fault
@@ -193,7 +193,7 @@ def _require_sense(header: _Header, start: int) -> None:
     )
 
 
-def _makes_sense(element: Element) -> bool:
+def _is_plausible(element: Element) -> bool:
     """Whether an element is one that the standard, or a maker, may have meant."""
     if is_private(element.tag):
         return is_private_creator(element.tag) or element.vr in VRS

@@ -1,7 +1,7 @@
 """The values of `model.TRAITS` for an image or a frame: what may tell two planes at one position apart.
 
 Reads public elements, in the data set itself or in functional groups (PS3.3 C.7.6.16.2). A number that stands as text
-counts as absent. Whether a trait does tell planes apart is decided in `placing/repeats.py`.
+counts as absent. Whether a trait does tell planes apart is decided in `layout/repeats.py`.
 """
 
 from __future__ import annotations

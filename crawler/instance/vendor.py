@@ -1,7 +1,7 @@
 """Diffusion weighting of MR images: b-value and direction of the gradient, from public elements and vendors' own.
 
 Public elements come first, except for directions of United Imaging. Private elements are asked for by creator, so that
-no vendor's meaning is read into another's element. Which frames differ, and what is made of it, is for `placing/`.
+no vendor's meaning is read into another's element. Does not decide which frames share a volume (`layout/` does).
 
 Facts are from the vendors' conformance statements and the readers that were validated on their scanners: dcm2niix
 (directories Siemens, GE, Philips, Canon and UIH of rordenlab/dcm2niix), dicm2nii (`get_dti_para` of
@@ -84,10 +84,10 @@ def with_diffusion(planes: tuple[Plane, ...], fields: Fields, csa: Csa) -> tuple
         return planes
     groups = fields.items("PerFrameFunctionalGroupsSequence")
     if not groups:
-        return tuple(_settled(plane, fields, csa) for plane in planes)
+        return tuple(_completed(plane, fields, csa) for plane in planes)
     if len(planes) == 1 < len(groups):  # a plane that all frames share, for want of items
         return planes
-    return tuple(_settled(plane, group, csa) for plane, group in zip(planes, groups, strict=False))
+    return tuple(_completed(plane, group, csa) for plane, group in zip(planes, groups, strict=False))
 
 
 def diffusion_of(fields: Fields, orientation: Sequence[float] | None, csa: Csa) -> Diffusion:
@@ -107,7 +107,7 @@ def diffusion_of(fields: Fields, orientation: Sequence[float] | None, csa: Csa) 
     return _siemens_csa(fields, csa)
 
 
-def _settled(plane: Plane, fields: Fields, csa: Csa) -> Plane:
+def _completed(plane: Plane, fields: Fields, csa: Csa) -> Plane:
     """A plane whose b-value and direction are what all elements together say."""
     b, direction = plane.trait(B_VALUE), plane.trait(DIRECTION)
     macro = fields.item("MRDiffusionSequence") or fields

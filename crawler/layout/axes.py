@@ -1,4 +1,4 @@
-"""Axes beside the slices: which groups of planes are the steps of one array, and where along its axes they lie.
+"""Axes before the slices: which groups of planes are the steps of one array, and where along its axes they lie.
 
 Takes what `repeats.py` told apart. Groups share an array when they hold the same positions and fill a grid; what does
 not stays by itself. Knows nothing of affines or spacing.
@@ -69,11 +69,11 @@ def stacks(
         if names[column] and order in ("auto", names[column])
     ]
     rest = [column for column in range(len(names)) if column not in kept]
-    alike = _alike(separation.groups, slots, positions)
-    bundles: dict[tuple[int, ...], list[int]] = {}
+    position_sets = _position_sets(separation.groups, slots, positions)
+    candidates: dict[tuple[int, ...], list[int]] = {}
     for number in range(len(separation.groups)):
-        bundles.setdefault((alike[number], *separation.codes[number, rest].tolist()), []).append(number)
-    found = [part for numbers in bundles.values() for part in _grids(np.array(numbers), separation.codes, kept)]
+        candidates.setdefault((position_sets[number], *separation.codes[number, rest].tolist()), []).append(number)
+    found = [part for numbers in candidates.values() for part in _grids(np.array(numbers), separation.codes, kept)]
     found.sort(key=lambda part: int(part[0].min()))
     return [_stack(separation, numbers, columns, names, slots, planes) for numbers, columns in found]
 
@@ -104,7 +104,7 @@ def axis_of_times(
     return tuple(values), ""
 
 
-def _alike(groups: Sequence[Integers], slots: Integers, positions: Floats) -> list[int]:
+def _position_sets(groups: Sequence[Integers], slots: Integers, positions: Floats) -> list[int]:
     """Number groups so that those with the same slots, and no shift within the plane, have one number."""
     reference = np.zeros((int(slots.max()) + 1, 3))
     for group in reversed(groups):

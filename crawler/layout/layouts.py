@@ -16,7 +16,7 @@ from crawler import geometry
 from crawler.geometry import Floats, Integers
 from crawler.instance.mosaic import is_montage
 from crawler.layout.axes import Stack, stacks
-from crawler.layout.planes import OWN_KIND, Planes, image, planes_of
+from crawler.layout.planes import RESULT_CLASSES, Planes, image, planes_of
 from crawler.layout.repeats import BY_ORDER, Separation, number_of, separate, trait_key
 from crawler.layout.series_parts import part_of_series
 from crawler.layout.verdict import (
@@ -59,7 +59,7 @@ def layouts(scan: Scan, irregular: str = "split", order: str = "auto") -> list[L
     Planes share an array when they agree in size, samples, photometric interpretation, type of stored values, frame of
     reference, stack, component (magnitude, phase, a derived map ...), orientation and pixel spacing. Slices are in
     order of their distance along the slice normal, row x column direction cosines. Repeated positions that repeat
-    regularly become further axes (`placing/axes.py`), others go to arrays of their own.
+    regularly become further axes (`axes.py`), others go to arrays of their own.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def layouts(scan: Scan, irregular: str = "split", order: str = "auto") -> list[L
             single_orientation=planes.single_orientation,
             consistent_size=_consistent_size(scan),
         )
-        drafts = list(_loose(scan, planes, common))
+        drafts = list(_without_geometry(scan, planes, common))
         for members in _groups(planes):
             drafts.extend(_Group(scan, planes, members, common, irregular, order).drafts())
     drafts.sort(key=attrgetter("order"))
@@ -133,9 +133,9 @@ class _Group:
         else:
             separation = part_of_series(slots, planes, positions, direction)
             common = replace(common, reason=PARTS + " and ".join(separation.traits) if separation.traits else "")
-        if separation.traits == (BY_ORDER,) and (self._own_kind() or slots.max() == 0):
+        if separation.traits == (BY_ORDER,) and (self._is_result() or slots.max() == 0):
             # Segments or quantities, which counting repetitions would mix; or a scan whose positions say nothing.
-            yield self._unstacked(replace(common, reason=UNTOLD if self._own_kind() else ONE_POSITION))
+            yield self._unstacked(replace(common, reason=UNTOLD if self._is_result() else ONE_POSITION))
             return
         for number, stack in enumerate(stacks(separation, slots, positions, planes, self.order)):
             yield from self._stack(Stack(self.members[stack.members], stack.coordinates), direction, common, number)
@@ -250,13 +250,13 @@ class _Group:
     def _pixels(self) -> Pixels:
         return image(self.scan.instances[self.planes.instance[self.members[0]]]) or Pixels()
 
-    def _own_kind(self) -> bool:
-        return self.scan.instances[self.planes.instance[self.members[0]]].sop_class in OWN_KIND
+    def _is_result(self) -> bool:
+        return self.scan.instances[self.planes.instance[self.members[0]]].sop_class in RESULT_CLASSES
 
 
-def _loose(scan: Scan, planes: Planes, common: Verdict) -> Iterator[_Draft]:
+def _without_geometry(scan: Scan, planes: Planes, common: Verdict) -> Iterator[_Draft]:
     """One layout a file for the frames without geometry of their own."""
-    for index, frames in planes.loose:
+    for index, frames in planes.without_geometry:
         instance = scan.instances[index]
         shared = len(frames) > 1 and len(instance.planes) == 1
         placement = tuple(Place(index, frame, (place,)) for place, frame in enumerate(frames))

@@ -24,7 +24,7 @@ FRAME_LIMIT = 2**20
 """A header that claims more frames is not believed: the largest slides have some 200,000 tiles, and a place for every
 frame of a hostile (0028,0008) *Number of Frames* would fill the memory."""
 
-OWN_KIND = (
+RESULT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
     "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
     "1.2.840.10008.5.1.4.1.1.30",  # Parametric Map
@@ -50,7 +50,7 @@ class Planes:
         pixel spacing.
     single_orientation
         All planes of the scan have one orientation; None without planes.
-    loose
+    without_geometry
         (instance, frames) that have no usable geometry, one entry an instance.
     rank
         Shape (number of instances,): place of each instance in order of file names.
@@ -63,7 +63,7 @@ class Planes:
     spacing: Floats
     kind: Integers
     single_orientation: bool | None
-    loose: tuple[tuple[int, tuple[int, ...]], ...]
+    without_geometry: tuple[tuple[int, tuple[int, ...]], ...]
     rank: Integers
 
 
@@ -84,7 +84,7 @@ def planes_of(instances: Sequence[Instance]) -> Planes:
     rank[order] = np.arange(len(instances))
     kinds: dict[Hashable, int] = {}
     rows: list[tuple[int, int, Plane, int]] = []
-    loose: list[tuple[int, tuple[int, ...]]] = []
+    without: list[tuple[int, tuple[int, ...]]] = []
     for index in order:
         instance = instances[index]
         pixels = image(instance)
@@ -97,13 +97,13 @@ def planes_of(instances: Sequence[Instance]) -> Planes:
                 kind = kinds.setdefault((common, plane.component, plane.stack), len(kinds))
                 rows.append((index, frame, plane, kind))
         else:  # one plane for all frames, or not as many as frames: no frame has a position of its own
-            loose.append((index, tuple(range(frames))))
-    return _columns(rows, loose, rank)
+            without.append((index, tuple(range(frames))))
+    return _columns(rows, without, rank)
 
 
 def _columns(
     rows: list[tuple[int, int, Plane, int]],
-    loose: list[tuple[int, tuple[int, ...]]],
+    without: list[tuple[int, tuple[int, ...]]],
     rank: Integers,
 ) -> Planes:
     instance = np.array([row[0] for row in rows], dtype=np.intp)
@@ -116,13 +116,13 @@ def _columns(
     lost: dict[int, list[int]] = {}
     for place in np.flatnonzero(~usable).tolist():
         lost.setdefault(rows[place][0], []).append(rows[place][1])
-    loose += [(index, tuple(frames)) for index, frames in lost.items()]
+    without += [(index, tuple(frames)) for index, frames in lost.items()]
     orientation, spacing, kind = orientation[usable], spacing[usable], kind[usable]
     spacing[~(finite(spacing) & (spacing > 0).all(axis=1))] = np.nan
-    turned = clusters(orientation / ORIENTATION_TOLERANCE)
+    directions = clusters(orientation / ORIENTATION_TOLERANCE)
     absent = np.isnan(spacing[:, 0])
     scaled = np.log(np.where(absent[:, None], 1e9, spacing)) / PIXEL_SPACING_TOLERANCE
-    kind = clusters(np.column_stack([10 * turned, 10 * kind, scaled]))
+    kind = clusters(np.column_stack([10 * directions, 10 * kind, scaled]))
     return Planes(
         instance=instance[usable],
         frame=frame[usable],
@@ -130,8 +130,8 @@ def _columns(
         orientation=orientation,
         spacing=spacing,
         kind=kind,
-        single_orientation=bool(turned.max() == 0) if len(turned) else None,
-        loose=tuple(loose),
+        single_orientation=bool(directions.max() == 0) if len(directions) else None,
+        without_geometry=tuple(without),
         rank=rank,
     )
 
@@ -160,7 +160,7 @@ def clusters(features: Floats) -> Integers:
 
 def _kind(instance: Instance, pixels: Pixels) -> Hashable:
     """What two planes must share to lie in one array."""
-    own = instance.sop_class in OWN_KIND
+    result = instance.sop_class in RESULT_CLASSES
     return (
         pixels.rows,
         pixels.columns,
@@ -170,8 +170,8 @@ def _kind(instance: Instance, pixels: Pixels) -> Hashable:
         pixels.signed,
         pixels.keyword if pixels.keyword != "PixelData" else "",
         instance.frame_of_reference,
-        instance.sop_class if own else "",
-        instance.file.key if own else "",
+        instance.sop_class if result else "",
+        instance.file.key if result else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""Repeated positions: telling the planes apart that lie at one place (echoes, time points, b-values).
+"""Repeated positions: the planes at one place are told apart (echoes, time points, b-values).
 
 Returns groups in which every position occurs once, and the codes that name each group; which groups become the steps
 of one array is for `axes.py`.

@@ -1,6 +1,6 @@
 """Scans: which files of a folder belong to one series, and what the scan is called.
 
-Groups by SeriesInstanceUID alone and looks at no geometry (`layout.py` does). A large folder is grouped from its keys,
+Groups by SeriesInstanceUID alone and looks at no geometry (`layouts.py` does). A large folder is grouped from its keys,
 without the instances.
 """
 

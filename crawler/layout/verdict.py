@@ -1,7 +1,7 @@
 """Verdicts in words and rows: the reasons that a verdict gives, and the row of a scan in series.csv.
 
-Finds nothing out (`layout.py` does). Holds no patient data and no free text of the header, where a *Series Description*
-may hold a name: UIDs, coded values and sizes only.
+Finds nothing out (`layouts.py` does). Holds no patient data and no free text of the header, where a *Series
+Description* may hold a name: UIDs, coded values and sizes only.
 """
 
 from __future__ import annotations
