@@ -14,7 +14,7 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal
 
 from crawler.dicom.dictionary import tag_for
-from crawler.dicom.vocabulary import keywords
+from crawler.dicom.dictionary_tables import keywords
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.config.sections import ConditionSection, SelectSection
+from crawler.dicom.attributes import Attributes
 from crawler.dicom.dictionary import KeyStyle
-from crawler.dicom.fields import Fields
 from crawler.model import Instance, Outcome
 
 # Images that are made out of others or out of no acquisition, whatever Image Type says (PS3.4 B.5, PS3.3 A.8, A.51,
@@ -65,7 +65,7 @@ def left_out(select: SelectSection, scan: Sequence[Candidate], keys: KeyStyle) -
     return found
 
 
-def is_derived(instance: Instance, record: Fields) -> bool:
+def is_derived(instance: Instance, record: Attributes) -> bool:
     """Whether an image is a derived one.
 
     (0008,0008) *Image Type* begins with DERIVED (PS3.3 C.7.6.1.1.2), or the SOP class is of `DERIVED_CLASSES`. An
@@ -92,13 +92,13 @@ def _tests(select: SelectSection, keys: KeyStyle) -> Iterator[tuple[str, Callabl
         wanted = {code.upper() for code in select.modality}
         yield "select.modality", lambda one: one.instance.modality.upper() in wanted
     if not select.derived:
-        yield "select.derived", lambda one: not is_derived(one.instance, Fields(one.record(), keys))
+        yield "select.derived", lambda one: not is_derived(one.instance, Attributes(one.record(), keys))
     for keyword, condition in select.where.items():
         yield f"select.where.{keyword}", _on_element(keyword, condition, keys)
 
 
 def _on_element(keyword: str, condition: ConditionSection, keys: KeyStyle) -> Callable[[Candidate], bool]:
-    return lambda one: fits(condition, Fields(one.record(), keys).value(keyword))
+    return lambda one: fits(condition, Attributes(one.record(), keys).value(keyword))
 
 
 def _fits(condition: ConditionSection, value: str | int | float) -> bool:

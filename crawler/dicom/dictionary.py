@@ -1,7 +1,7 @@
 """The data dictionary (PS3.6): what a tag is called and how its value is represented.
 
-Looks tags up in pydicom's public, repeating-group and private dictionaries (`vocabulary.py`), and names them for a
-record. It knows nothing of values and nothing of files.
+Looks tags up in pydicom's public, repeating-group and private dictionaries (`dictionary_tables.py`), and names them
+for a record. It knows nothing of values and nothing of files.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import Literal
 
-from crawler.dicom.vocabulary import Entry, PrivateEntry, keywords, private, public, repeating
+from crawler.dicom.dictionary_tables import Entry, PrivateEntry, keywords, private, public, repeating
 
 KeyStyle = Literal["keyword", "name", "tag"]
 

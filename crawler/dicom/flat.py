@@ -22,8 +22,8 @@ from crawler.dicom.dictionary import (
     tag_for,
     tag_text,
 )
+from crawler.dicom.dictionary_tables import public, repeating
 from crawler.dicom.elements import PIXEL_TAGS
-from crawler.dicom.vocabulary import public, repeating
 
 DUPLICATE = "DUPLICATE TAGS IN DICOM:"
 _TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crawler.dicom.attributes import Attributes
 from crawler.dicom.bulk import DataSet, open_bulk
 from crawler.dicom.elements import Element
-from crawler.dicom.fields import Fields
 from crawler.dicom.record import make_record
 from crawler.errors import PixelError
 from crawler.model import Instance
@@ -133,7 +133,7 @@ def multiplex_groups(instance: Instance) -> Iterator[Group]:
 
 
 def _group(number: int, data: DataSet, item: list[Element]) -> Group:
-    fields = Fields(make_record(item), "keyword")
+    fields = Attributes(make_record(item), "keyword")
     kind = (fields.text("WaveformSampleInterpretation"), fields.integer("WaveformBitsAllocated") or 0)
     if kind not in _TYPES:
         raise PixelError("unsupported waveform", f"samples of {kind[1]} bits, or their interpretation")
@@ -156,7 +156,7 @@ def _group(number: int, data: DataSet, item: list[Element]) -> Group:
     return Group(number, rate, start, _channels(fields, values.shape[1]), values, padding)
 
 
-def _count(fields: Fields, element: Element, stored: np.dtype[Any]) -> int:
+def _count(fields: Attributes, element: Element, stored: np.dtype[Any]) -> int:
     """Values in a group, after a check that the element holds them."""
     count = _positive(fields, "NumberOfWaveformChannels") * _positive(fields, "NumberOfWaveformSamples")
     held = (element.length or 0) // stored.itemsize
@@ -165,7 +165,7 @@ def _count(fields: Fields, element: Element, stored: np.dtype[Any]) -> int:
     return count
 
 
-def _positive(fields: Fields, keyword: str) -> int:
+def _positive(fields: Attributes, keyword: str) -> int:
     number = fields.integer(keyword) or 0
     if number <= 0:
         raise PixelError("missing value", f"no {keyword}")
@@ -178,13 +178,13 @@ def _padding(data: DataSet, element: Element | None, stored: np.dtype[Any]) -> i
     return int(np.frombuffer(value, stored, count=1)[0]) if len(value) >= stored.itemsize else None
 
 
-def _channels(fields: Fields, count: int) -> tuple[Channel, ...]:
+def _channels(fields: Attributes, count: int) -> tuple[Channel, ...]:
     """Channels of a group, with names that differ."""
     definitions = [*fields.items("ChannelDefinitionSequence")][:count]
     channels: list[Channel] = []
     names: dict[str, int] = {}
     for number in range(1, count + 1):
-        definition = definitions[number - 1] if number <= len(definitions) else Fields({}, "keyword")
+        definition = definitions[number - 1] if number <= len(definitions) else Attributes({}, "keyword")
         name = _name(definition) or f"channel {number}"
         names[name] = names.get(name, 0) + 1
         if names[name] > 1:
@@ -206,7 +206,7 @@ def _channels(fields: Fields, count: int) -> tuple[Channel, ...]:
     return tuple(channels)
 
 
-def _name(definition: Fields) -> str:
+def _name(definition: Attributes) -> str:
     source = definition.item("ChannelSourceSequence")
     meaning = source.text("CodeMeaning") if source is not None else ""
     if not meaning:

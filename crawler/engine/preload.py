@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from crawler.config.loader import Config
-from crawler.dicom import vocabulary
+from crawler.dicom import dictionary_tables
 
 # By `volume.formats`: what the sinks import when they write.
 _BY_FORMAT = {
@@ -23,7 +23,7 @@ _BY_FORMAT = {
 
 def preload(config: Config) -> None:
     """Load the dictionary of elements, and the packages of the outputs that are on."""
-    vocabulary.keywords()
+    dictionary_tables.keywords()
     wanted = [
         module for name in (config.volume.formats if config.volume else ()) for module in _BY_FORMAT.get(name, ())
     ]

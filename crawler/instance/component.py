@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from crawler.dicom.fields import Fields, Private
+from crawler.dicom.attributes import Attributes, Private
 
 LOCALIZER = "LOCALIZER"  # (0008,0008) value 3 of a CT, PS3.3 C.8.2.1.1.1
 _COMPLEX = ("PHASE", "REAL", "IMAGINARY")  # (0008,9208), PS3.3 C.8.13.3.1.1; MAGNITUDE is the common case
@@ -50,7 +50,7 @@ _GE_COMPONENT: Private = (0x0043102F, "GEMS_PARM_01")
 _GE_NUMBERS = {1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
 
 
-def component_of(fields: Fields, modality: str, kind: str = "ImageType") -> str:
+def component_of(fields: Attributes, modality: str, kind: str = "ImageType") -> str:
     """Return what the voxels of an image, or of a frame, are.
 
     Parameters

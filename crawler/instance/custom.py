@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from crawler.dicom.fields import Fields
+from crawler.dicom.attributes import Attributes
 from crawler.model import Plane
 
 
-def with_custom(planes: tuple[Plane, ...], fields: Fields, keyword: str) -> tuple[Plane, ...]:
+def with_custom(planes: tuple[Plane, ...], fields: Attributes, keyword: str) -> tuple[Plane, ...]:
     """Planes with `Plane.custom` filled in.
 
     Parameters
@@ -33,7 +33,7 @@ def with_custom(planes: tuple[Plane, ...], fields: Fields, keyword: str) -> tupl
     )
 
 
-def _macros(group: Fields | None) -> Iterator[Fields]:
+def _macros(group: Attributes | None) -> Iterator[Attributes]:
     """First items of the sequences in a functional group."""
     return iter(()) if group is None else group.first_items()
 

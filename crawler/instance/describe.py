@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from crawler.dicom.attributes import Attributes
 from crawler.dicom.csa import NO_CSA, Csa
 from crawler.dicom.dictionary import KeyStyle
 from crawler.dicom.elements import PIXEL_TAGS, Element
-from crawler.dicom.fast.memo import Memo, MemoFields
-from crawler.dicom.fields import Fields
+from crawler.dicom.fast.memo import Memo, MemoAttributes
 from crawler.dicom.record import Record
 from crawler.instance.functional import planes_of, voi_fields
 from crawler.instance.mosaic import is_montage, mosaic_of, tile_planes
@@ -77,10 +77,10 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
     cut
         The header breaks off: what of an image is not there may have been in the rest.
     """
-    fields = Fields(source.record, source.keys)
+    fields = Attributes(source.record, source.keys)
     if source.memory is not None:
-        fields = MemoFields(source.record, source.keys, source.memory)
-    series = fields.recall(_of_series)
+        fields = MemoAttributes(source.record, source.keys, source.memory)
+    series = fields.memoized(_of_series)
     sop_class = series["sop_class"]
     pixels = None
     if pixel is not None or _is_image(fields, sop_class, cut):
@@ -103,8 +103,8 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
     )
 
 
-def _of_series(fields: Fields) -> dict[str, Any]:
-    """Fields of the instance that mostly are the same in a series, in one answer."""
+def _of_series(fields: Attributes) -> dict[str, Any]:
+    """Attributes of the instance that mostly are the same in a series, in one answer."""
     return {
         "sop_class": fields.text("SOPClassUID") or fields.text("MediaStorageSOPClassUID"),
         "study_uid": fields.text("StudyInstanceUID"),
@@ -117,7 +117,7 @@ def _of_series(fields: Fields) -> dict[str, Any]:
     }
 
 
-def _planes(fields: Fields, pixels: Pixels | None, csa: Csa) -> tuple[Mosaic | None, tuple[Plane, ...]]:
+def _planes(fields: Attributes, pixels: Pixels | None, csa: Csa) -> tuple[Mosaic | None, tuple[Plane, ...]]:
     """How the image is cut into slices, if it is a mosaic, and the planes of its frames or of its tiles."""
     planes = with_diffusion(planes_of(fields, pixels.frames if pixels else 1), fields, csa)
     mosaic = mosaic_of(fields, csa, pixels)
@@ -128,7 +128,7 @@ def _planes(fields: Fields, pixels: Pixels | None, csa: Csa) -> tuple[Mosaic | N
     return None, planes
 
 
-def _is_image(fields: Fields, sop_class: str, cut: bool) -> bool:
+def _is_image(fields: Attributes, sop_class: str, cut: bool) -> bool:
     """Whether an object without a pixel element ought to have one."""
     if sop_class == MEDIA_STORAGE_DIRECTORY:
         return False
@@ -138,9 +138,9 @@ def _is_image(fields: Fields, sop_class: str, cut: bool) -> bool:
     return cut or ("Rows" in fields and "Columns" in fields) or "BitsAllocated" in fields
 
 
-def _pixels(fields: Fields, pixel: Element | None, big_endian: bool) -> Pixels:
+def _pixels(fields: Attributes, pixel: Element | None, big_endian: bool) -> Pixels:
     """Image Pixel module, PS3.3 C.7.6.3."""
-    stored, has_luts = fields.recall(_format)
+    stored, has_luts = fields.memoized(_format)
     keyword = PIXEL_TAGS[pixel.tag] if pixel else ""
     vr = pixel.vr if pixel else ""
     return Pixels(
@@ -154,7 +154,7 @@ def _pixels(fields: Fields, pixel: Element | None, big_endian: bool) -> Pixels:
     )
 
 
-def _format(fields: Fields) -> tuple[tuple[int, int, int, int, str, int, int, int, bool, int], bool]:
+def _format(fields: Attributes) -> tuple[tuple[int, int, int, int, str, int, int, int, bool, int], bool]:
     """The first ten fields of `Pixels`, in their order, and the last."""
     stored = (
         _count(fields, "Rows"),
@@ -171,11 +171,11 @@ def _format(fields: Fields) -> tuple[tuple[int, int, int, int, str, int, int, in
     return stored, any(fields.has_value(keyword) for keyword in _LUTS)
 
 
-def _count(fields: Fields, keyword: str) -> int:
+def _count(fields: Attributes, keyword: str) -> int:
     return max(fields.integer(keyword) or 0, 0)
 
 
-def _windows(voi: Fields) -> tuple[tuple[float, float], ...]:
+def _windows(voi: Attributes) -> tuple[tuple[float, float], ...]:
     """Pairs of (0028,1050) *Window Center* and (0028,1051) *Window Width*, PS3.3 C.11.2.1.2.
 
     A width of zero or less is not allowed for any function, and is left out.
@@ -188,7 +188,7 @@ def _windows(voi: Fields) -> tuple[tuple[float, float], ...]:
     )
 
 
-def _inverse(fields: Fields) -> bool:
+def _inverse(fields: Attributes) -> bool:
     """Whether the smallest value is displayed white.
 
     (0028,0004) MONOCHROME1 says so, and (2050,0020) *Presentation LUT Shape* INVERSE says so. An image that has both
@@ -198,7 +198,7 @@ def _inverse(fields: Fields) -> bool:
     return monochrome1 or fields.text("PresentationLUTShape") == "INVERSE"
 
 
-def _frame_rate(fields: Fields) -> float | None:
+def _frame_rate(fields: Attributes) -> float | None:
     """Frames a second: the first positive one of what PS3.3 C.7.6.5 (Cine) and C.7.6.6 (Multi-frame) offer."""
     for keyword in ("RecommendedDisplayFrameRate", "CineRate"):
         rate = fields.number(keyword)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from crawler.dicom.fields import Fields
+from crawler.dicom.attributes import Attributes
 from crawler.instance.component import component_of
 from crawler.instance.multiframe import frame_planes
 from crawler.instance.traits import Dimensions, group_traits, traits_of
@@ -36,7 +36,7 @@ class _Context:
     dimensions: Dimensions
 
 
-def planes_of(fields: Fields, frames: int) -> tuple[Plane, ...]:
+def planes_of(fields: Attributes, frames: int) -> tuple[Plane, ...]:
     """Return the planes of an instance.
 
     Parameters
@@ -67,7 +67,7 @@ def planes_of(fields: Fields, frames: int) -> tuple[Plane, ...]:
     return tuple(_overlaid(shared, group, context) for group in groups[:frames])
 
 
-def voi_fields(fields: Fields) -> Fields:
+def voi_fields(fields: Attributes) -> Attributes:
     """Return where the display window of an instance stands (PS3.3 C.11.2, C.7.6.16.2.10).
 
     The data set itself; for an enhanced object that has none there the shared functional groups, or else those of
@@ -83,7 +83,7 @@ def voi_fields(fields: Fields) -> Fields:
     return fields
 
 
-def _plain(fields: Fields) -> Plane:
+def _plain(fields: Attributes) -> Plane:
     """Plane of an object whose attributes stand in the data set itself.
 
     The slope of a dose is (3004,000E) *Dose Grid Scaling*, which leads to the units of (3004,0002), mostly Gy (PS3.3
@@ -91,15 +91,15 @@ def _plain(fields: Fields) -> Plane:
     no distances in the patient, so no volume is made of it.
     """
     position = _vector(fields, "ImagePositionPatient")
-    orientation, spacing, thickness, component = fields.recall(_geometry_of_series)
-    slope, intercept = fields.recall(_rescale)
+    orientation, spacing, thickness, component = fields.memoized(_geometry_of_series)
+    slope, intercept = fields.memoized(_rescale)
     if spacing is None and position is None:
         spacing = _spacing(fields, "ImagerPixelSpacing")
     return Plane(position, orientation, spacing, thickness, slope, intercept, traits_of(fields), component)
 
 
 def _geometry_of_series(
-    fields: Fields,
+    fields: Attributes,
 ) -> tuple[tuple[float, ...] | None, tuple[float, float] | None, float | None, str]:
     """Orientation, spacing, thickness and component, which mostly are those of the whole series."""
     return (
@@ -110,12 +110,12 @@ def _geometry_of_series(
     )
 
 
-def _rescale(fields: Fields) -> tuple[float, float]:
+def _rescale(fields: Attributes) -> tuple[float, float]:
     slope = "DoseGridScaling" if fields.has_value("DoseGridScaling") else "RescaleSlope"
     return _number_or(fields, slope, 1.0), _number_or(fields, "RescaleIntercept", 0.0)
 
 
-def _overlaid(plane: Plane, group: Fields | None, context: _Context) -> Plane:
+def _overlaid(plane: Plane, group: Attributes | None, context: _Context) -> Plane:
     """A plane with what a functional group says in place of what was there; groups repeat nothing (C.7.6.16.1)."""
     if group is None:
         return plane
@@ -141,16 +141,16 @@ def _overlaid(plane: Plane, group: Fields | None, context: _Context) -> Plane:
     return Plane(position, orientation, spacing, thickness, slope, intercept, traits, component, stack)
 
 
-def _vector(fields: Fields, keyword: str) -> Vector | None:
+def _vector(fields: Attributes, keyword: str) -> Vector | None:
     return cast("Vector | None", fields.vector(keyword, 3))
 
 
-def _spacing(fields: Fields, keyword: str = "PixelSpacing") -> tuple[float, float] | None:
+def _spacing(fields: Attributes, keyword: str = "PixelSpacing") -> tuple[float, float] | None:
     """(0028,0030) *Pixel Spacing*; the distance between pixels is above zero (PS3.3 10.7.1.3)."""
     pair = fields.vector(keyword, 2)
     return (pair[0], pair[1]) if pair is not None and min(pair) > 0 else None
 
 
-def _number_or(fields: Fields, keyword: str, default: float) -> float:
+def _number_or(fields: Attributes, keyword: str, default: float) -> float:
     number = fields.number(keyword)
     return default if number is None else number

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
+from crawler.dicom.attributes import Attributes
 from crawler.dicom.csa import NO_CSA, Csa, read_csa
 from crawler.dicom.dictionary import VRS, KeyStyle, is_known, is_private, is_private_creator, key_for, tag_text
 from crawler.dicom.elements import (
@@ -26,7 +27,6 @@ from crawler.dicom.elements import (
     walk,
 )
 from crawler.dicom.fast.reader import read_quickly
-from crawler.dicom.fields import Fields
 from crawler.dicom.files import inflate, not_meta, open_file, size_of
 from crawler.dicom.record import make_record
 from crawler.dicom.sniff import dataset_start, guess_coding
@@ -90,7 +90,7 @@ def read_instance(file: File, keys: KeyStyle = "keyword", custom: str = "") -> I
         instance = quick_instance(file, stream, keys) or careful_instance(file, stream, keys)
     if not custom:
         return instance
-    return replace(instance, planes=with_custom(instance.planes, Fields(instance.record, keys), custom))
+    return replace(instance, planes=with_custom(instance.planes, Attributes(instance.record, keys), custom))
 
 
 def quick_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance | None:

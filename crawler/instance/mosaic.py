@@ -14,8 +14,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from crawler.dicom.attributes import Attributes
 from crawler.dicom.csa import Csa
-from crawler.dicom.fields import Fields
 from crawler.geometry import Floats, normal
 from crawler.instance.traits import seconds, with_traits
 from crawler.model import Frame, Instance, Mosaic, Pixels, Plane, Vector
@@ -44,7 +44,7 @@ def is_montage(plane: Plane) -> bool:
     return isinstance(kind, tuple) and (SIEMENS in kind or UNITED in kind)
 
 
-def mosaic_of(fields: Fields, csa: Csa, pixels: Pixels | None) -> Mosaic | None:
+def mosaic_of(fields: Attributes, csa: Csa, pixels: Pixels | None) -> Mosaic | None:
     """Return how an image is to be cut.
 
     Parameters
@@ -78,7 +78,7 @@ def mosaic_of(fields: Fields, csa: Csa, pixels: Pixels | None) -> Mosaic | None:
     return Mosaic(tiles, across, pixels.rows // down, pixels.columns // across)
 
 
-def tile_planes(mosaic: Mosaic, plane: Plane, fields: Fields, csa: Csa) -> tuple[Plane, ...]:
+def tile_planes(mosaic: Mosaic, plane: Plane, fields: Attributes, csa: Csa) -> tuple[Plane, ...]:
     """Return the planes of the tiles.
 
     Parameters
@@ -124,7 +124,7 @@ def tiles_of(instance: Instance, frame: Frame) -> Iterator[Frame]:
         yield replace(frame, number=tile, values=part)
 
 
-def _siemens_positions(mosaic: Mosaic, plane: Plane, fields: Fields, csa: Csa) -> list[Vector] | None:
+def _siemens_positions(mosaic: Mosaic, plane: Plane, fields: Attributes, csa: Csa) -> list[Vector] | None:
     """Positions of the tiles.
 
     (0020,0032) is that of the first pixel of a slice as large as the whole mosaic, centred where the slices are
@@ -169,7 +169,7 @@ def _direction(plane: Plane, csa: Csa) -> Floats | None:
     return along if cosine > 0 else -along
 
 
-def _step(fields: Fields, csa: Csa, tiles: int) -> float | None:
+def _step(fields: Attributes, csa: Csa, tiles: int) -> float | None:
     """Distance between slices in mm: (0018,0088), or that of the first and last slice of the protocol by their number.
 
     *Slice Thickness* says nothing of the gaps between slices.
@@ -187,7 +187,7 @@ def _step(fields: Fields, csa: Csa, tiles: int) -> float | None:
     return distance if distance > 0 else None
 
 
-def _united(mosaic: Mosaic, plane: Plane, fields: Fields) -> tuple[Plane, ...]:
+def _united(mosaic: Mosaic, plane: Plane, fields: Attributes) -> tuple[Plane, ...]:
     """Planes of a grid, which has an item for every slice, with its own position and time."""
     items = fields.items(_UNITED_FRAMES)
     if len(items) != mosaic.tiles:

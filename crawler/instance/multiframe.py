@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from crawler.dicom.fields import Fields
+from crawler.dicom.attributes import Attributes
 from crawler.geometry import ORIENTATION_TOLERANCE, Floats, normal
 from crawler.instance.traits import with_traits
 from crawler.model import Plane, Vector
@@ -29,7 +29,7 @@ ABSOLUTE_TOLERANCE = 1e-3
 _APART = ("EnergyWindowVector", "DetectorVector", "RotationVector", "RRIntervalVector")
 
 
-def frame_planes(fields: Fields, plane: Plane, frames: int) -> tuple[Plane, ...]:
+def frame_planes(fields: Attributes, plane: Plane, frames: int) -> tuple[Plane, ...]:
     """Return the planes of an object without functional groups.
 
     Parameters
@@ -59,7 +59,7 @@ def frame_planes(fields: Fields, plane: Plane, frames: int) -> tuple[Plane, ...]
     return (plane,)
 
 
-def _reconstruction(fields: Fields, plane: Plane, frames: int) -> tuple[Plane, ...]:
+def _reconstruction(fields: Attributes, plane: Plane, frames: int) -> tuple[Plane, ...]:
     """RECON TOMO and RECON GATED TOMO, the only NM images with a Slice Vector (PS3.3 C.8.4.8.1.1).
 
     The detector gives the first slice (C.8.4.11), and (0018,0088) *Spacing Between Slices* the way to the next: along
@@ -82,13 +82,13 @@ def _reconstruction(fields: Fields, plane: Plane, frames: int) -> tuple[Plane, .
     )
 
 
-def _is_reconstruction(fields: Fields) -> bool:
+def _is_reconstruction(fields: Attributes) -> bool:
     """Whether (0008,0008) *Image Type* value 3 is RECON TOMO or RECON GATED TOMO (PS3.3 C.8.4.9.1.1)."""
     kind = fields.value("ImageType")
     return isinstance(kind, list) and len(kind) > 2 and kind[2] in ("RECON TOMO", "RECON GATED TOMO")
 
 
-def _detector_plane(fields: Fields, plane: Plane) -> Plane:
+def _detector_plane(fields: Attributes, plane: Plane) -> Plane:
     """The plane with the position and orientation on which all detectors agree; as it is where none has them."""
     places = {
         (item.vector("ImagePositionPatient", 3), item.vector("ImageOrientationPatient", 6))
@@ -103,7 +103,7 @@ def _detector_plane(fields: Fields, plane: Plane) -> Plane:
     return replace(plane, position=(x, y, z), orientation=orientation)
 
 
-def _nm_traits(fields: Fields, frames: int) -> list[dict[str, Any]] | None:
+def _nm_traits(fields: Attributes, frames: int) -> list[dict[str, Any]] | None:
     """Traits of each frame; None when a vector does not fit the frames.
 
     A time slot is one of equal parts of the heart beat (C.8.4.8.1.7): its start is its nominal percentage. Phase and
@@ -135,7 +135,7 @@ def _put(found: list[dict[str, Any]], trait: str, values: Sequence[Any]) -> None
         traits[trait] = value
 
 
-def _dose(fields: Fields, plane: Plane, frames: int) -> tuple[Plane, ...]:
+def _dose(fields: Attributes, plane: Plane, frames: int) -> tuple[Plane, ...]:
     """RT Dose: one plane an offset (PS3.3 C.8.8.3.2).
 
     Offsets that begin with zero run from the first plane along row x column direction. Others are patient z
@@ -164,7 +164,7 @@ def _along(position: Vector, direction: Floats, distances: Sequence[float]) -> l
     return [(x, y, z) for x, y, z in points.tolist()]
 
 
-def _vector(fields: Fields, keyword: str, frames: int) -> list[int] | None:
+def _vector(fields: Attributes, keyword: str, frames: int) -> list[int] | None:
     """An index vector: one whole number from 1 on a frame (PS3.3 C.8.4.8)."""
     value = fields.value(keyword)
     numbers = value if isinstance(value, list) else [value]
@@ -172,7 +172,7 @@ def _vector(fields: Fields, keyword: str, frames: int) -> list[int] | None:
     return numbers if fits else None
 
 
-def _times(fields: Fields, frames: int) -> list[float] | None:
+def _times(fields: Attributes, frames: int) -> list[float] | None:
     """Time of each frame since the first, in ms (PS3.3 C.7.6.5.1.1 and C.7.6.5.1.2).
 
     (0018,1065) *Frame Time Vector* holds the steps and begins with 0. The attribute to which *Frame Increment Pointer*

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crawler.dicom.fields import Fields, Private
+from crawler.dicom.attributes import Attributes, Private
 from crawler.model import TRAITS
 
 Traits = tuple[Any, ...]
@@ -78,13 +78,13 @@ class Dimensions:
     segment: bool = False
 
     @classmethod
-    def of(cls, fields: Fields) -> Dimensions:
+    def of(cls, fields: Attributes) -> Dimensions:
         """Read (0020,9222) *Dimension Index Sequence* of a data set."""
         pointers = [item.text("DimensionIndexPointer") for item in fields.items("DimensionIndexSequence")]
         kept = tuple(index for index, pointer in enumerate(pointers) if pointer not in _PLACES)
         return cls(len(pointers), kept, _SEGMENT in pointers)
 
-    def values(self, group: Fields) -> tuple[float, ...] | None:
+    def values(self, group: Attributes) -> tuple[float, ...] | None:
         """Indices of a frame in the kept dimensions; None where it has none."""
         content = group.item("FrameContentSequence")
         indices = content.each("DimensionIndexValues") if content is not None else []
@@ -97,7 +97,7 @@ class Dimensions:
         return told if told and len(told) == len(found) else None
 
 
-def traits_of(fields: Fields) -> Traits:
+def traits_of(fields: Attributes) -> Traits:
     """Return the traits that stand in a data set itself.
 
     Returns
@@ -105,13 +105,13 @@ def traits_of(fields: Fields) -> Traits:
     tuple
         In the order of `model.TRAITS`. (0008,0032) *Acquisition Time*, or the time of (0008,002A), in s since midnight.
     """
-    steady = fields.recall(_without_time)
+    steady = fields.memoized(_without_time)
     time = seconds(fields.text("AcquisitionTime"))
     time = seconds(fields.text("AcquisitionDateTime"), dated=True) if time is None else time
     return steady if time is None else (*steady[:_TIME_AT], time, *steady[_TIME_AT + 1 :])
 
 
-def _without_time(fields: Fields) -> Traits:
+def _without_time(fields: Attributes) -> Traits:
     """Traits but the time, which differs most often."""
     found: dict[str, Any] = {keyword: _number(fields, keyword) for keyword in _NUMBERS}
     found["DiffusionGradientOrientation"] = fields.vector("DiffusionGradientOrientation", 3)
@@ -121,7 +121,7 @@ def _without_time(fields: Fields) -> Traits:
     return tuple(found.get(keyword) for keyword in TRAITS)
 
 
-def group_traits(traits: Traits, group: Fields, frame_type: Fields | None, dimensions: Dimensions) -> Traits:
+def group_traits(traits: Traits, group: Attributes, frame_type: Attributes | None, dimensions: Dimensions) -> Traits:
     """Return traits, with those that a functional group holds in their place.
 
     Parameters
@@ -167,12 +167,12 @@ def seconds(text: str, dated: bool = False) -> float | None:
     return int(hours) * 3600 + int(minutes or 0) * 60 + int(whole or 0) + part
 
 
-def _number(fields: Fields, keyword: str) -> float | None:
+def _number(fields: Attributes, keyword: str) -> float | None:
     """A number as the record has it, whole or not."""
     return None if fields.number(keyword) is None else fields.value(keyword)
 
 
-def _philips_percentage(fields: Fields) -> float | None:
+def _philips_percentage(fields: Attributes) -> float | None:
     """Start of the phase in % of the cycle, which the phases divide equally; None where there are not several."""
     phase, phases = fields.integer(_PHILIPS_PHASE), fields.integer(_PHILIPS_PHASES)
     if phase is None or phases is None or phases < 2 or not 1 <= phase <= phases:

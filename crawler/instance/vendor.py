@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from crawler.dicom.attributes import Attributes
 from crawler.dicom.csa import NO_CSA, Csa
-from crawler.dicom.fields import Fields
 from crawler.geometry import Floats, normal
 from crawler.instance.traits import with_traits
 from crawler.model import Plane, Vector
@@ -65,7 +65,7 @@ class Diffusion(NamedTuple):
     direction: Vector | None = None
 
 
-def with_diffusion(planes: tuple[Plane, ...], fields: Fields, csa: Csa) -> tuple[Plane, ...]:
+def with_diffusion(planes: tuple[Plane, ...], fields: Attributes, csa: Csa) -> tuple[Plane, ...]:
     """Return the planes of an MR image with b-values and directions completed from private elements.
 
     Directions become unit vectors in patient LPS; images without weighting, or that average over directions, have none.
@@ -90,7 +90,7 @@ def with_diffusion(planes: tuple[Plane, ...], fields: Fields, csa: Csa) -> tuple
     return tuple(_completed(plane, group, csa) for plane, group in zip(planes, groups, strict=False))
 
 
-def diffusion_of(fields: Fields, orientation: Sequence[float] | None, csa: Csa) -> Diffusion:
+def diffusion_of(fields: Attributes, orientation: Sequence[float] | None, csa: Csa) -> Diffusion:
     """Return what private elements say of an image, or of a frame.
 
     Parameters
@@ -107,7 +107,7 @@ def diffusion_of(fields: Fields, orientation: Sequence[float] | None, csa: Csa) 
     return _siemens_csa(fields, csa)
 
 
-def _completed(plane: Plane, fields: Fields, csa: Csa) -> Plane:
+def _completed(plane: Plane, fields: Attributes, csa: Csa) -> Plane:
     """A plane whose b-value and direction are what all elements together say."""
     b, direction = plane.trait(B_VALUE), plane.trait(DIRECTION)
     macro = fields.item("MRDiffusionSequence") or fields
@@ -115,7 +115,7 @@ def _completed(plane: Plane, fields: Fields, csa: Csa) -> Plane:
     if kind == "NONE":
         b = 0.0 if b is None else b  # the b-value may be left out then, PS3.3 C.8.13.5.9
     if b is None or direction is None or _UNITED_DIRECTION in fields:
-        silent = csa is NO_CSA and fields.recall(_is_silent)
+        silent = csa is NO_CSA and fields.memoized(_is_silent)
         private = Diffusion() if silent else diffusion_of(fields, plane.orientation, csa)
         b = private.b if b is None else b
         if direction is None or _UNITED_DIRECTION in fields:
@@ -128,19 +128,19 @@ def _completed(plane: Plane, fields: Fields, csa: Csa) -> Plane:
     return replace(plane, traits=with_traits(plane.traits, {B_VALUE: b, DIRECTION: unit}))
 
 
-def _is_silent(fields: Fields) -> bool:
+def _is_silent(fields: Attributes) -> bool:
     """Whether private elements tell nothing, whatever the orientation."""
     return _UNITED_DIRECTION not in fields and diffusion_of(fields, None, NO_CSA) == Diffusion()
 
 
-def _siemens(fields: Fields, orientation: Sequence[float] | None) -> Diffusion:
+def _siemens(fields: Attributes, orientation: Sequence[float] | None) -> Diffusion:
     b = fields.number(_SIEMENS_B)
     if b is None:
         return Diffusion()
     return Diffusion(b, _unit(fields.vector(_SIEMENS_DIRECTION, 3)) or _main_axis(fields.vector(_SIEMENS_MATRIX, 6)))
 
 
-def _siemens_csa(fields: Fields, csa: Csa) -> Diffusion:
+def _siemens_csa(fields: Attributes, csa: Csa) -> Diffusion:
     """What the CSA header says, else the b-value in the name of the sequence."""
     b = csa.number("B_value")
     if b is not None:
@@ -153,7 +153,7 @@ def _siemens_csa(fields: Fields, csa: Csa) -> Diffusion:
     return Diffusion()
 
 
-def _ge(fields: Fields, orientation: Sequence[float] | None) -> Diffusion:
+def _ge(fields: Attributes, orientation: Sequence[float] | None) -> Diffusion:
     """GE: components along frequency encoding, phase encoding and slice selection, the logical axes of the scanner.
 
     (0018,1312) *In-plane Phase Encoding Direction* says which of the first two runs along rows. The signs against the
@@ -182,7 +182,7 @@ def _ge(fields: Fields, orientation: Sequence[float] | None) -> Diffusion:
     return Diffusion(b, _unit(np.array([along, down, through]) @ axes))
 
 
-def _philips(fields: Fields, orientation: Sequence[float] | None) -> Diffusion:
+def _philips(fields: Attributes, orientation: Sequence[float] | None) -> Diffusion:
     """Philips: components along R to L, A to P and F to H, which are the axes of the patient (LPS)."""
     inner = fields.item(_PHILIPS_FRAME)
     for level in (fields, inner):
@@ -192,7 +192,7 @@ def _philips(fields: Fields, orientation: Sequence[float] | None) -> Diffusion:
     return Diffusion()
 
 
-def _united(fields: Fields, orientation: Sequence[float] | None) -> Diffusion:
+def _united(fields: Attributes, orientation: Sequence[float] | None) -> Diffusion:
     """United Imaging: a vector in the axes of the image.
 
     It is the true one: their (0018,9089) does not follow a turned field of view (rordenlab/dcm2niix issues 225, 836
@@ -203,7 +203,7 @@ def _united(fields: Fields, orientation: Sequence[float] | None) -> Diffusion:
     return Diffusion(b, None if vector is None or axes is None else _unit(np.array(vector) @ axes))
 
 
-def _canon(fields: Fields, orientation: Sequence[float] | None) -> Diffusion:
+def _canon(fields: Attributes, orientation: Sequence[float] | None) -> Diffusion:
     """Canon (Toshiba): text in (0020,4000) *Image Comments*, b=1500(0.445,0.000,0.895), in axes of the image.
 
     What is known of them was measured with phase encoding along columns (rordenlab/dcm2niix issue 422). For rows, and

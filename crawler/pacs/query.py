@@ -12,7 +12,7 @@ from functools import cache
 from typing import Literal
 
 from crawler.dicom.dictionary import BINARY_VRS, dictionary_vr, tag_for
-from crawler.dicom.vocabulary import keywords
+from crawler.dicom.dictionary_tables import keywords
 
 KeyLevel = Literal["study", "series", "image"]
 

@@ -20,7 +20,7 @@ from crawler.ledger.database import Ledger
 from crawler.tables.base import Context, View
 
 if TYPE_CHECKING:
-    from crawler.dicom.fields import Fields
+    from crawler.dicom.attributes import Attributes
 
 log = logging.getLogger("dme")
 
@@ -64,7 +64,7 @@ def _indexes(context: Context) -> Iterator[tuple[str, Iterator[tuple[str, str]]]
     metadata, source = context.config.metadata, context.config.metadata_path
     if metadata is None or source is None or not _has_index(context.ledger):
         return
-    from crawler.dicom.fields import Fields
+    from crawler.dicom.attributes import Attributes
 
     with open(source, "rb") as rows:
         for line in rows:
@@ -72,14 +72,14 @@ def _indexes(context: Context) -> Iterator[tuple[str, Iterator[tuple[str, str]]]
                 continue
             row = orjson.loads(line)
             if row["reason"] == "index":
-                yield row["dicom_file"], _listed(Fields(row, metadata.keys))
+                yield row["dicom_file"], _listed(Attributes(row, metadata.keys))
 
 
 def _has_index(ledger: Ledger) -> bool:
     return any(reason == "index" for _, _, reason, *_ in ledger.accounts())
 
 
-def _listed(index: Fields) -> Iterator[tuple[str, str]]:
+def _listed(index: Attributes) -> Iterator[tuple[str, str]]:
     """Path relative to the DICOMDIR, and SOP Instance UID, of each directory record that names a file (PS3.3 F.3.2)."""
     for record in index.items("DirectoryRecordSequence"):
         components = record.value("ReferencedFileID")  # (0004,1500): the path, a value for each component

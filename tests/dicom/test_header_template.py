@@ -20,12 +20,12 @@ from support.siemens import csa2, mosaic_dataset
 from support.streams import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, explicit, head
 from test_fast_header import IMPLICIT, SOP_CLASS, SOP_CLASS_IMPLICIT, STYLES, differs, implicit, part10, quickly
 
+from crawler.dicom.attributes import Attributes
 from crawler.dicom.dictionary import KeyStyle
 from crawler.dicom.fast import reader
 from crawler.dicom.fast.header_template import HeaderTemplate
-from crawler.dicom.fast.memo import Memo, MemoFields
+from crawler.dicom.fast.memo import Memo, MemoAttributes
 from crawler.dicom.fast.walker import Walker
-from crawler.dicom.fields import Fields
 
 MUTANTS = int(os.environ.get("DME_HEADERS", "3000")) // 3
 LARGEST = 150_000  # bytes, as in `test_fuzz`
@@ -312,21 +312,21 @@ def test_mutants_after_the_file_that_they_were_made_from(dicom_files: list[Path]
 def test_what_was_worked_out_is_asked_again_only_when_it_may_differ() -> None:
     calls: list[Any] = []
 
-    def work(fields: Fields) -> Any:
+    def work(fields: Attributes) -> Any:
         calls.append(fields.number("SliceThickness"))
         return calls[-1]
 
     varying = {"InstanceNumber"}
     memory = Memo(varying)
     for number in range(5):
-        fields = MemoFields({"SliceThickness": 1.0, "InstanceNumber": number}, "keyword", memory)
-        assert fields.recall(work) == 1.0
+        fields = MemoAttributes({"SliceThickness": 1.0, "InstanceNumber": number}, "keyword", memory)
+        assert fields.memoized(work) == 1.0
     assert len(calls) == 1
     varying.add("SliceThickness")
     given = [1.0, 2.0, 2.0, -0.0, 0.0, 0, *map(float, range(20))]
-    assert [MemoFields({"SliceThickness": one}, "keyword", memory).recall(work) for one in given] == given
+    assert [MemoAttributes({"SliceThickness": one}, "keyword", memory).memoized(work) for one in given] == given
     assert str(calls[1:4]) == "[2.0, -0.0, 0.0]"
-    assert Fields({"SliceThickness": 3.0}, "keyword").recall(work) == 3.0
+    assert Attributes({"SliceThickness": 3.0}, "keyword").memoized(work) == 3.0
 
 
 def test_long_headers_leave_no_mould(walks: list[int]) -> None:

@@ -9,14 +9,14 @@ from typing import Any, Literal
 import pytest
 
 from crawler import find, read_instance
-from crawler.dicom.fields import Fields
+from crawler.dicom.attributes import Attributes
 from crawler.errors import FileError
 from crawler.instance.component import component_of
 
 
 def component(words: str, modality: str = "MR", **record: Any) -> str:
     values = [word or None for word in words.split("\\")]
-    return component_of(Fields({"ImageType": values, **record}, "keyword"), modality)
+    return component_of(Attributes({"ImageType": values, **record}, "keyword"), modality)
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ def test_ge_counts_its_components(number: Any, expected: str, keys: Literal["key
             "(0043,112F)": number,
         },
     }[keys]
-    assert component_of(Fields(record, keys), "MR") == expected
+    assert component_of(Attributes(record, keys), "MR") == expected
 
 
 @pytest.mark.parametrize("value", [None, "ORIGINAL", ["ORIGINAL"], ["A", "B", None, 7]])
 def test_odd_image_types(value: Any) -> None:
-    assert component_of(Fields({"ImageType": value}, "keyword"), "MR") == ""
+    assert component_of(Attributes({"ImageType": value}, "keyword"), "MR") == ""
 
 
 def test_one_real_series_mixes_components(shared_data: Path) -> None:

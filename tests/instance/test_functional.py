@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crawler import find, read_instance
-from crawler.dicom.fields import Fields
+from crawler.dicom.attributes import Attributes
 from crawler.instance.functional import planes_of
 from crawler.instance.traits import seconds
 from crawler.model import Instance, Plane
@@ -18,7 +18,7 @@ TIME, SEGMENT = "(0020,9128)", "(0062,000B)"
 
 
 def planes(frames: int = 1, **record: Any) -> tuple[Plane, ...]:
-    return planes_of(Fields(record, "keyword"), frames)
+    return planes_of(Attributes(record, "keyword"), frames)
 
 
 def enhanced(*groups: dict[str, Any], shared: dict[str, Any] | None = None, **record: Any) -> tuple[Plane, ...]:

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from support.factories import quick_dataset, save
 
 from crawler import find, group_scans, layouts, read_instance
-from crawler.dicom.fields import Fields
+from crawler.dicom.attributes import Attributes
 from crawler.instance.functional import planes_of
 from crawler.instance.multiframe import TIMED_FRAMES
 from crawler.model import Instance, Layout, Plane
@@ -26,7 +26,7 @@ CORONAL = [1.0, 0.0, 0.0, 0.0, 0.0, -1.0]
 
 
 def planes(frames: int, **record: Any) -> tuple[Plane, ...]:
-    return planes_of(Fields(record, "keyword"), frames)
+    return planes_of(Attributes(record, "keyword"), frames)
 
 
 def positions(found: tuple[Plane, ...]) -> list[tuple[float, ...] | None]:

@@ -18,8 +18,8 @@ from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
 from support.factories import quick_dataset, save
 from support.siemens import NICOM, instance_at, instance_of, mosaic_dataset
 
+from crawler.dicom.attributes import Attributes
 from crawler.dicom.csa import NO_CSA
-from crawler.dicom.fields import Fields
 from crawler.instance.vendor import DIRECTED, diffusion_of
 from crawler.model import Instance
 
@@ -216,7 +216,7 @@ def test_canon_writes_a_comment(of: Callable[..., Any], orientation: Any, phase:
 @given(st.text("b=0123456789.(),eE+- ", max_size=60))
 def test_any_comment(text: str) -> None:
     record = {"Manufacturer": "CANON", "ImageComments": f"b=1000{text}", "InPlanePhaseEncodingDirection": "COL"}
-    found = diffusion_of(Fields(record, "keyword"), AXIAL, NO_CSA)
+    found = diffusion_of(Attributes(record, "keyword"), AXIAL, NO_CSA)
     assert found.direction is None or np.linalg.norm(found.direction) == pytest.approx(1.0)
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from typing import Any, TypeVar
 
+from crawler.dicom.attributes import Attributes, Name
 from crawler.dicom.dictionary import KeyStyle
-from crawler.dicom.fields import Fields, Name
 from crawler.dicom.record import Record
 
 T = TypeVar("T")
-Work = Callable[[Fields], T]
+Work = Callable[[Attributes], T]
 
 _TRIES = 4
 """Headers in a row for which it was worked out in vain, after which a function is asked every time."""
@@ -33,7 +33,7 @@ class Memo:
         self._varying = varying
         self._known: dict[Work[Any], _Memoized] = {}
 
-    def recall(self, work: Work[T], record: Record, style: KeyStyle) -> T:
+    def memoized(self, work: Work[T], record: Record, style: KeyStyle) -> T:
         """Return what `work` gives for the fields of a record."""
         known = self._known.get(work)
         if known is None:
@@ -42,9 +42,9 @@ class Memo:
             known.misses = 0
             return known.result  # type: ignore[no-any-return]
         if known.misses > _TRIES:
-            return work(Fields(record, style))
+            return work(Attributes(record, style))
         known.misses += 1
-        fields = _NotingFields(record, style)
+        fields = _NotingAttributes(record, style)
         known.result = work(fields)
         known.asked, known.compared = fields.asked, -1
         return known.result  # type: ignore[no-any-return]
@@ -70,7 +70,7 @@ class _Memoized:
         return all(repr(record.get(key)) == value for key, value in self.watched)
 
 
-class MemoFields(Fields):
+class MemoAttributes(Attributes):
     """The fields of a header that has a memory."""
 
     __slots__ = ("_memory",)
@@ -79,13 +79,13 @@ class MemoFields(Fields):
         super().__init__(record, style)
         self._memory = memory
 
-    def recall(self, work: Work[T]) -> T:
-        """As `Fields.recall`."""
-        return self._memory.recall(work, self._record, self._style)
+    def memoized(self, work: Work[T]) -> T:
+        """As `Attributes.memoized`."""
+        return self._memory.memoized(work, self._record, self._style)
 
 
-class _NotingFields(Fields):
-    """Fields that note what they are asked for: keys with values. Whether there is an element is always the same."""
+class _NotingAttributes(Attributes):
+    """Notes the keys that are asked for, and their values. Whether an element exists is the same in all headers."""
 
     __slots__ = ("asked",)
 
@@ -94,7 +94,7 @@ class _NotingFields(Fields):
         self.asked: dict[str, Any] = {}
 
     def value(self, name: Name) -> Any:
-        """As `Fields.value`."""
+        """As `Attributes.value`."""
         key = self._key(name)
         value = self.asked[key] = self._record.get(key)
         return value

@@ -21,7 +21,7 @@ Name = str | Private
 _CREATOR = re.compile(r"\(([0-9A-F]{3}[13579BDF]),00([1-9A-F][0-9A-F])\)")  # PS3.5 7.8.1
 
 
-class Fields:
+class Attributes:
     """The elements of a record, or of an item in one.
 
     Parameters
@@ -81,31 +81,31 @@ class Fields:
         numbers = [number for number in map(_number, value) if number is not None]
         return tuple(numbers) if len(numbers) == size else None
 
-    def recall(self, work: Callable[[Fields], T]) -> T:
+    def memoized(self, work: Callable[[Attributes], T]) -> T:
         """Return what a function of fields gives for these; `memo.py` may know it from a header that is like this.
 
         It must ask by this class's methods only, and not by `first_items`.
         """
         return work(self)
 
-    def items(self, name: Name) -> Sequence[Fields]:
+    def items(self, name: Name) -> Sequence[Attributes]:
         """Return the items of a sequence; none when it is absent or unreadable."""
         value = self.value(name)
         if not isinstance(value, list):
             return ()
-        return [Fields(item, self._style) for item in value if isinstance(item, dict)]
+        return [Attributes(item, self._style) for item in value if isinstance(item, dict)]
 
-    def first_items(self) -> Iterator[Fields]:
+    def first_items(self) -> Iterator[Attributes]:
         """Return the first item of every sequence that has one."""
         for value in self._record.values():
             if isinstance(value, list) and value and isinstance(value[0], dict):
-                yield Fields(value[0], self._style)
+                yield Attributes(value[0], self._style)
 
-    def item(self, name: Name) -> Fields | None:
+    def item(self, name: Name) -> Attributes | None:
         """Return the first item of a sequence."""
         value = self.value(name)
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            return Fields(value[0], self._style)
+            return Attributes(value[0], self._style)
         return None
 
     def _key(self, name: Name) -> str:

@@ -12,7 +12,7 @@ from pydicom._private_dict import private_dictionaries
 from pydicom._uid_dict import UID_dictionary
 from pydicom.valuerep import TEXT_VR_DELIMS
 
-from crawler.dicom import charsets, uids, vocabulary
+from crawler.dicom import charsets, dictionary_tables, uids
 from crawler.dicom.dictionary import is_known, mask_of, private_entry, public_entry, tag_for
 
 # All of the groups that repeat, in those that hold elements; and some that are in no dictionary, or private.
@@ -57,7 +57,7 @@ def test_public_elements_are_pydicoms() -> None:
 
 
 def test_keywords_are_pydicoms() -> None:
-    assert vocabulary.keywords() == datadict.keyword_dict
+    assert dictionary_tables.keywords() == datadict.keyword_dict
     assert tag_for("PatientName") == datadict.tag_for_keyword("PatientName") == 0x00100010
     assert tag_for("Nonsense") is datadict.tag_for_keyword("Nonsense") is None
 
@@ -92,7 +92,7 @@ def test_private_elements_are_pydicoms() -> None:
 
 def test_tables_are_loaded_without_pydicom_and_are_its_own() -> None:
     code = (
-        "import sys; from crawler.dicom import vocabulary as v;"
+        "import sys; from crawler.dicom import dictionary_tables as v;"
         "print(len(v.public()), len(v.repeating()), len(v.private()), 'pydicom' in sys.modules);"
         "import pydicom.datadict as d;"
         "print(v.public() == d.DicomDictionary, v.repeating() == d.RepeatersDictionary,"
@@ -104,7 +104,7 @@ def test_tables_are_loaded_without_pydicom_and_are_its_own() -> None:
 
 
 def test_loaded_tables_are_shared_with_pydicom() -> None:
-    assert vocabulary.public() is datadict.DicomDictionary
+    assert dictionary_tables.public() is datadict.DicomDictionary
 
 
 @pytest.mark.parametrize(
