@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.dicom.elements import quiet_pydicom
+from crawler.display.attributes import read_elements
 from crawler.display.renderer import Renderer
-from crawler.display.tables import read_elements
 from crawler.errors import PixelError
 from crawler.model import Frame, Instance
 from crawler.pixels.decoder_errors import decoder_errors
@@ -63,7 +63,7 @@ def us_region(instance: Instance) -> Box | None:
     pixels = instance.pixels
     if pixels is None:
         return None
-    from pydicom.tag import Tag
+    from pydicom.tag import Tag  # pydicom is slow to load, and few files have such elements
 
     try:
         with quiet_pydicom():

@@ -1,7 +1,7 @@
 """What a person looks at: a frame of stored values to grey levels or RGB.
 
 The grayscale pipeline of PS3.4 N.2: Modality LUT or rescale, VOI LUT or window, then one inversion; colour to RGB;
-overlay planes on request. Each step is a room of `shown/`, here they are joined. No ICC profile, shutter or
+overlay planes on request. Each step is a module of this folder; here they are joined. No ICC profile, shutter or
 supplemental palette is applied.
 """
 
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crawler.display.attributes import DisplayAttributes
 from crawler.display.colour import to_rgb
 from crawler.display.grey_range import Range, padding, range_of, spread_numbers, values_of
 from crawler.display.lut import Lut, modality_lut, rescaled
 from crawler.display.overlays import Overlay, overlays_of
 from crawler.display.palette import palette_of
-from crawler.display.tables import Tables
 from crawler.display.voi import Ramp, Voi, Window, chosen_vois
 from crawler.errors import PixelError, StopError
 from crawler.model import Frame, Instance, Pixels
@@ -153,8 +153,9 @@ def display_for(
         Stored* allows, for float pixels all that the sample holds. (center, width), width > 0: that window, by
         LINEAR, in modality units.
     sample
-        Returns the frames of the given numbers (0-based); `pixels.frames` by default. Called at most once, with up to
-        16 numbers, and only where the header does not settle the range. What comes before a PixelError counts.
+        Returns the frames of the given numbers (0-based); `pixels.frames.frames` by default. Called at most once,
+        with up to 16 numbers, and only where the header does not settle the range. Frames in front of a PixelError
+        count.
     overlays
         Whether overlay planes are drawn.
     shared
@@ -169,14 +170,14 @@ def display_for(
     pixels = instance.pixels
     if pixels is None:
         raise PixelError("no pixel data", "the object describes no image")
-    tables = Tables(instance, overlays)
-    display = Display(overlays=overlays_of(tables) if overlays else ())
+    attributes = DisplayAttributes(instance, overlays)
+    display = Display(overlays=overlays_of(attributes) if overlays else ())
     if pixels.photometric == "PALETTE COLOR":
-        return replace(display, palette=palette_of(tables) if pixels.has_luts else None)
+        return replace(display, palette=palette_of(attributes) if pixels.has_luts else None)
     if pixels.samples > 1:
         return replace(display, bits_stored=pixels.bits_stored or pixels.bits_allocated)
-    table = modality_lut(tables) if pixels.has_luts else None
-    vois = chosen_vois(instance, window, tables)
+    table = modality_lut(attributes) if pixels.has_luts else None
+    vois = chosen_vois(instance, window, attributes)
     if not vois:
         ends: Range | None = None
         if _is_whole(pixels, window):
@@ -187,7 +188,7 @@ def display_for(
         if ends is None:
             numbers = spread_numbers(pixels.frames)
             taken = sample(numbers) if sample is not None else frames(instance, numbers)
-            ends = range_of(_sampled(taken, tables, table, _is_whole(pixels, window)), _is_whole(pixels, window))
+            ends = range_of(_sampled(taken, attributes, table, _is_whole(pixels, window)), _is_whole(pixels, window))
         vois = (Ramp(*ends),)
     return replace(display, vois=vois, modality=table, inverse=instance.inverse)
 
@@ -236,10 +237,10 @@ class ScanDisplay:
         Whatever it raises is that file's: one that needs all memory must not take along those that share its range.
         """
         instance = self._instances[number]
-        tables = Tables(instance)
+        attributes = DisplayAttributes(instance)
         try:
-            table = modality_lut(tables) if instance.pixels and instance.pixels.has_luts else None
-            return next(iter(_sampled([self._decode(number)], tables, table, False)))
+            table = modality_lut(attributes) if instance.pixels and instance.pixels.has_luts else None
+            return next(iter(_sampled([self._decode(number)], attributes, table, False)))
         except StopError:
             raise
         except Exception:  # noqa: BLE001 - told where that file is exported
@@ -267,10 +268,10 @@ def _stored_ends(instance: Instance, pixels: Pixels, table: Lut | None) -> Range
     return float(shown.min()), float(shown.max())
 
 
-def _sampled(sample: Iterable[Frame], tables: Tables, table: Lut | None, every: bool) -> list[Array]:
+def _sampled(sample: Iterable[Frame], attributes: DisplayAttributes, table: Lut | None, every: bool) -> list[Array]:
     """Values of the frames that can be decoded; raises what the first one raises."""
-    pixels = tables.instance.pixels
-    pad = padding(tables, pixels) if pixels is not None else None
+    pixels = attributes.instance.pixels
+    pad = padding(attributes, pixels) if pixels is not None else None
     parts: list[Array] = []
     try:
         for frame in sample:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crawler.display.attributes import DisplayAttributes
 from crawler.display.lut import Lut, rescaled
-from crawler.display.tables import Tables
 from crawler.model import Frame, Pixels
 
 Array = npt.NDArray[Any]
@@ -32,14 +32,14 @@ def spread_numbers(count: int) -> list[int]:
     return [int(number) for number in np.unique(wanted)]
 
 
-def padding(tables: Tables, pixels: Pixels) -> Range | None:
+def padding(attributes: DisplayAttributes, pixels: Pixels) -> Range | None:
     """Return the stored values, both ends included, that stand for no measurement; None where there are none.
 
     (0028,0120) *Pixel Padding Value* up to (0028,0121) *Pixel Padding Range Limit*, in either order (PS3.3
     C.7.5.1.1.2); for float pixels their namesakes (0028,0122) to (0028,0125).
     """
     kind = pixels.keyword.removesuffix("PixelData")
-    value, limit = (tables.dataset.get(f"{kind}PixelPadding{end}") for end in ("Value", "RangeLimit"))
+    value, limit = (attributes.dataset.get(f"{kind}PixelPadding{end}") for end in ("Value", "RangeLimit"))
     if not isinstance(value, int | float):
         return None
     numbers = [float(end) for end in (value, limit) if isinstance(end, int | float)]

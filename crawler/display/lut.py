@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from crawler.display.tables import Tables
+from crawler.display.attributes import DisplayAttributes
 from crawler.errors import PixelError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Lut:
         return np.asarray(self.table[np.clip(index, self.first, last).astype(np.int64) - self.first])
 
 
-def modality_lut(tables: Tables) -> Lut | None:
+def modality_lut(attributes: DisplayAttributes) -> Lut | None:
     """Return the table of (0028,3000) *Modality LUT Sequence*, stored values to modality values; None without one.
 
     Raises
@@ -58,11 +58,11 @@ def modality_lut(tables: Tables) -> Lut | None:
     PixelError
         "damaged pixel data": descriptor and data do not fit each other.
     """
-    found = _items(tables, tables.dataset, "ModalityLUTSequence")
+    found = _items(attributes, attributes.dataset, "ModalityLUTSequence")
     return Lut(found[0].first, found[0].table.astype(np.float64)) if found else None
 
 
-def voi_luts(tables: Tables, dataset: Dataset) -> list[Lut]:
+def voi_luts(attributes: DisplayAttributes, dataset: Dataset) -> list[Lut]:
     """Return the tables of (0028,3010) *VOI LUT Sequence*, modality values to 0 ... 1.
 
     Parameters
@@ -76,7 +76,7 @@ def voi_luts(tables: Tables, dataset: Dataset) -> list[Lut]:
     PixelError
         As for `modality_lut`.
     """
-    found = _items(tables, dataset, "VOILUTSequence")
+    found = _items(attributes, dataset, "VOILUTSequence")
     return [Lut(first, np.minimum(table / ((1 << bits) - 1), 1)) for first, table, bits in found]
 
 
@@ -111,10 +111,10 @@ def read_entries(descriptor: Any, data: DataElement, little: bool) -> Entries:
     return Entries(first, table.astype(np.uint16), bits)
 
 
-def _items(tables: Tables, dataset: Dataset, keyword: str) -> list[Entries]:
+def _items(attributes: DisplayAttributes, dataset: Dataset, keyword: str) -> list[Entries]:
     """Tables of a LUT sequence, without items that hold none."""
     return [
-        read_entries(item.LUTDescriptor, item["LUTData"], tables.little)
+        read_entries(item.LUTDescriptor, item["LUTData"], attributes.little)
         for item in dataset.get(keyword) or ()
         if "LUTDescriptor" in item and "LUTData" in item
     ]

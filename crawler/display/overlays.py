@@ -1,7 +1,7 @@
 """Overlay planes (60xx,3000): one bit a pixel, drawn over the picture on request (PS3.3 C.9.2, C.9.3).
 
 How a plane is drawn the standard leaves open; here it takes the brightest level. Planes in the unused bits of pixels,
-retired in 2004, are not drawn: `pixels.py` has removed those bits.
+retired in 2004, are not drawn: `pixels/frames.py` has removed those bits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from crawler.display.tables import OVERLAY_GROUPS, Tables
+from crawler.display.attributes import OVERLAY_GROUPS, DisplayAttributes
 from crawler.errors import PixelError
 from crawler.pixels.decoder_errors import decoder_errors
 
@@ -53,7 +53,7 @@ class Overlay:
         window[plane[: window.shape[0], : window.shape[1]]] = level
 
 
-def overlays_of(tables: Tables) -> tuple[Overlay, ...]:
+def overlays_of(attributes: DisplayAttributes) -> tuple[Overlay, ...]:
     """Return a file's overlay planes that hold data, by group.
 
     Raises
@@ -61,12 +61,12 @@ def overlays_of(tables: Tables) -> tuple[Overlay, ...]:
     PixelError
         "damaged pixel data": a plane holds fewer bits than it says.
     """
-    found = (_overlay(tables, group) for group in OVERLAY_GROUPS)
+    found = (_overlay(attributes, group) for group in OVERLAY_GROUPS)
     return tuple(overlay for overlay in found if overlay is not None)
 
 
-def _overlay(tables: Tables, group: int) -> Overlay | None:
-    dataset = tables.dataset
+def _overlay(attributes: DisplayAttributes, group: int) -> Overlay | None:
+    dataset = attributes.dataset
     if (group, 0x3000) not in dataset:
         return None
     try:
@@ -76,7 +76,7 @@ def _overlay(tables: Tables, group: int) -> Overlay | None:
         origin = _value(dataset, group, 0x0050)
         row, column = (int(number) - 1 for number in origin) if origin else (0, 0)
         first = _value(dataset, group, 0x0051)
-        if not tables.little and dataset[group, 0x3000].VR == "OW":  # byte order applies to words (PS3.5 7.3)
+        if not attributes.little and dataset[group, 0x3000].VR == "OW":  # byte order applies to words (PS3.5 7.3)
             data = np.frombuffer(data, "u2").byteswap().tobytes()
         bits = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little")  # first pixel lowest (PS3.5 8.1.2)
         plane = bits[: frames * rows * columns].reshape(frames, rows, columns).astype(bool)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crawler.display.attributes import COLOURS, DisplayAttributes
 from crawler.display.lut import Lut, read_entries
-from crawler.display.tables import COLOURS, Tables
 from crawler.errors import PixelError
 from crawler.pixels.decoder_errors import decoder_errors
 
 Array = npt.NDArray[Any]
 
 
-def palette_of(tables: Tables) -> Lut | None:
+def palette_of(attributes: DisplayAttributes) -> Lut | None:
     """Return the palette, uint8, shape (entries, 3); None when the file holds none.
 
     Raises
@@ -27,13 +27,13 @@ def palette_of(tables: Tables) -> Lut | None:
     PixelError
         "damaged pixel data": a descriptor does not fit its data, or the colours differ in length.
     """
-    dataset = tables.dataset
+    dataset = attributes.dataset
     descriptor = dataset.get("RedPaletteColorLookupTableDescriptor")
     if descriptor is None:
         return None
     if "RedPaletteColorLookupTableData" in dataset:
         columns = [
-            read_entries(descriptor, dataset[f"{colour}PaletteColorLookupTableData"], tables.little)
+            read_entries(descriptor, dataset[f"{colour}PaletteColorLookupTableData"], attributes.little)
             for colour in COLOURS
             if f"{colour}PaletteColorLookupTableData" in dataset
         ]
@@ -43,7 +43,7 @@ def palette_of(tables: Tables) -> Lut | None:
         return Lut(first, _eight_bits(np.stack([column.table for column in columns], axis=1), bits))
     if "SegmentedRedPaletteColorLookupTableData" not in dataset:
         return None
-    from pydicom.pixels.processing import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut  # slow to load, and few files have one
 
     try:
         count, first, bits = (int(number) for number in descriptor)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from crawler.display.attributes import DisplayAttributes
 from crawler.display.lut import Lut, voi_luts
-from crawler.display.tables import Tables
 from crawler.errors import PixelError
 from crawler.model import Instance
 from crawler.pixels.decoder_errors import decoder_errors
@@ -73,7 +73,7 @@ def window_voi(center: float, width: float, function: str = "LINEAR") -> Voi:
     return Ramp(center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2)
 
 
-def chosen_vois(instance: Instance, window: Window, tables: Tables) -> tuple[Voi, ...]:
+def chosen_vois(instance: Instance, window: Window, attributes: DisplayAttributes) -> tuple[Voi, ...]:
     """Return what the user or the file asks for.
 
     Parameters
@@ -102,9 +102,9 @@ def chosen_vois(instance: Instance, window: Window, tables: Tables) -> tuple[Voi
     pixels = instance.pixels
     own: list[Voi] = []
     if pixels is not None and pixels.has_luts:
-        own += voi_luts(tables, tables.dataset)
+        own += voi_luts(attributes, attributes.dataset)
     if not own and len(instance.planes) > 1:
-        of_frames = [_of_frame(item, tables) for item in tables.frame_items("FrameVOILUTSequence")]
+        of_frames = [_of_frame(item, attributes) for item in attributes.frame_items("FrameVOILUTSequence")]
         if of_frames and all(of_frames) and len(of_frames) in (1, len(instance.planes)):
             return tuple(_pick(some, place) for some in of_frames)
     own += [window_voi(center, width, instance.window_function) for center, width in instance.windows]
@@ -115,13 +115,13 @@ def _pick(own: Sequence[Voi], place: int) -> Voi:
     return own[place] if place < len(own) else own[0]
 
 
-def _of_frame(item: Dataset, tables: Tables) -> list[Voi]:
+def _of_frame(item: Dataset, attributes: DisplayAttributes) -> list[Voi]:
     """Alternatives that one item of *Frame VOI LUT Sequence* offers."""
     try:
         centers, widths = (_numbers(item.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
         function = str(item.get("VOILUTFunction") or "LINEAR")
         windows = [window_voi(*pair, function) for pair in zip(centers, widths, strict=False) if pair[1] > 0]
-        return [*voi_luts(tables, item), *windows]
+        return [*voi_luts(attributes, item), *windows]
     except decoder_errors() as error:
         raise PixelError("damaged pixel data", "FrameVOILUTSequence cannot be read") from error
 

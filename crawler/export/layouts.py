@@ -223,11 +223,11 @@ class LayoutOutputs:
             header = self.headers[number]
             pixels = header.instance.pixels
             if number not in self.tables and pixels is not None and pixels.has_luts and key in header.record():
+                from crawler.display.attributes import DisplayAttributes
                 from crawler.display.lut import modality_lut
-                from crawler.display.tables import Tables
 
                 with ErrorBoundary("pixels", self.states[number].exclude):
-                    self.tables[number] = modality_lut(Tables(header.instance))
+                    self.tables[number] = modality_lut(DisplayAttributes(header.instance))
         return [table for number in numbers if (table := self.tables.get(number)) is not None]
 
     def _noted(self, numbers: Sequence[int]) -> dict[str, Any]:

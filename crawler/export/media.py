@@ -20,7 +20,7 @@ from crawler.export.setup import Setup
 from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.paths import portable
 from crawler.pixels.frames import frames
-from crawler.pixels.video import is_encoded
+from crawler.pixels.video import is_video
 
 if TYPE_CHECKING:  # a run for headers or volumes makes no picture: what does is loaded by who needs it
     from crawler.display.crop import Box
@@ -121,7 +121,7 @@ class MediaOutputs:
         """The section of the configuration that a file's pixels fall under; None when nothing is made of them."""
         if instance.pixels is None or instance.is_index or self.setup.media_dir is None:
             return None
-        moving = instance.pixels.frames > 1 or is_encoded(instance)
+        moving = instance.pixels.frames > 1 or is_video(instance)
         return self.setup.video if moving else self.setup.image
 
     def open(self, number: int) -> OpenMedia | None:
@@ -188,7 +188,7 @@ class MediaOutputs:
         from crawler.sinks.remux import RemuxOptions, RemuxSink
 
         sinks = media_sinks(section, self.setup.bits)
-        if isinstance(section, VideoSection) and is_encoded(member.instance) and box is None:
+        if isinstance(section, VideoSection) and is_video(member.instance) and box is None:
             options = RemuxOptions(section.fps, partial(self.heartbeat.note, member.item, "pixels"))
             return [RemuxSink(options) if sink.extension == RemuxSink.extension else sink for sink in sinks]
         return sinks
@@ -221,7 +221,7 @@ class MediaOutputs:
                 yield frame
 
         # What ffmpeg decodes is RGB of 8 bits, whatever the header says.
-        display: Renderer = Display() if is_encoded(member.instance) else self._shown.of(number, sample)
+        display: Renderer = Display() if is_video(member.instance) else self._shown.of(number, sample)
         return Cropped(display, box) if box is not None else display
 
     def stack_display(self, numbers: Sequence[int]) -> Display:
@@ -235,7 +235,7 @@ class MediaOutputs:
 
     def _source(self, member: Member, copies: bool, rgb: bool) -> Iterator[Frame]:
         """The frames to be shown, `rgb` as for `pixels.frames`; none for a stream that is only rewrapped."""
-        if not is_encoded(member.instance):
+        if not is_video(member.instance):
             return frames(member.instance, None, self.setup.pixels, rgb)
         if copies:
             return iter(())

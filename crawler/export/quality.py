@@ -15,7 +15,7 @@ from crawler.errors import PixelError
 from crawler.export.result import Header, State
 from crawler.export.setup import Setup
 from crawler.model import Frame, Instance
-from crawler.pixels.video import is_encoded
+from crawler.pixels.video import is_video
 
 if TYPE_CHECKING:  # loaded when quality is asked for
     from crawler.quality.measures import Tally, Thresholds
@@ -76,21 +76,21 @@ class Inspection:
         return cells | {"quality_reasons": "|".join(cells["quality_reasons"])}
 
     def _taker(self, number: int, tally: Tally, thresholds: Thresholds) -> Callable[[Frame], None]:
+        from crawler.display.attributes import DisplayAttributes
         from crawler.display.grey_range import padding
         from crawler.display.lut import modality_lut
         from crawler.display.palette import palette_of
-        from crawler.display.tables import Tables
         from crawler.quality.measures import grey_of, judge, measure
 
         header = self._headers[number]
-        instance, tables = header.instance, Tables(header.instance)
+        instance, attributes = header.instance, DisplayAttributes(header.instance)
         pixels, text = instance.pixels, header.text()
         table = palette = pad = None
         if pixels is not None and pixels.has_luts:
             coloured = pixels.photometric == "PALETTE COLOR"
-            table, palette = (None, palette_of(tables)) if coloured else (modality_lut(tables), None)
+            table, palette = (None, palette_of(attributes)) if coloured else (modality_lut(attributes), None)
         if pixels is not None and any(key in text for key in self._keys):
-            pad = padding(tables, pixels)
+            pad = padding(attributes, pixels)
 
         def take(frame: Frame) -> None:
             if frame.photometric == "PALETTE COLOR" and palette is None:
@@ -106,4 +106,4 @@ class Inspection:
 
 
 def _is_measured(instance: Instance) -> bool:
-    return instance.pixels is not None and not instance.is_index and not is_encoded(instance)
+    return instance.pixels is not None and not instance.is_index and not is_video(instance)

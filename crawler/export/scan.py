@@ -30,7 +30,7 @@ from crawler.layout.layouts import layouts, scan_verdict
 from crawler.model import Frame, Layout, Outcome, Product, Scan
 from crawler.naming import scan_digest
 from crawler.pixels.frames import frames
-from crawler.pixels.video import is_encoded
+from crawler.pixels.video import is_video
 
 DUPLICATE = Outcome("skipped", "", "duplicate", "byte-identical to another file of its scan: row and media, no volume")
 INDEX = Outcome("skipped", "", "index", "a DICOMDIR lists files and holds no image")
@@ -136,7 +136,7 @@ class ScanExport:
                 self.states[number].exclude(INDEX)
             elif instance.sop_uid and self.states[number].outcome.reason != select.REASON:
                 twins.setdefault((instance.sop_uid, instance.file.size), []).append(number)
-            if is_encoded(instance):
+            if is_video(instance):
                 self.states[number].usable = False
         for numbers in twins.values():
             seen: set[bytes] = set()

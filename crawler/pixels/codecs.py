@@ -1,8 +1,8 @@
 """One compressed frame to an array of stored values: which decoders there are, and in which order they are tried.
 
-It adds imagecodecs to pydicom's decoders as a plug-in, and names the decoder that did the work. It neither finds the
-frame in the file (`pixels.py`) nor converts colours, unless a decoder does it for nothing and RGB is asked for: what a
-codestream holds comes out, and the photometric interpretation says what that is.
+It adds imagecodecs to pydicom's decoders as a plug-in, and names the decoder that did the work. It does not find the
+frame in the file (`frames.py`). It converts no colours, unless RGB is asked for and the decoder does it on its way: the
+components come out as the codestream holds them, and the photometric interpretation says what they are.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from crawler.pixels.codestream import (
     PROGRESSIVE,
     Decoded,
     adobe_transform,
-    by,
     component_names,
     require_end,
     require_segments,
     require_size,
+    sizes_differ,
 )
 from crawler.pixels.decoder_errors import decoder_errors
 
@@ -163,7 +163,7 @@ def _deliver(values: Array, runner: DecodeRunner) -> bytes:
     if values.shape != expected and values.shape == (samples, rows, columns):
         values = values.transpose(1, 2, 0)
     if values.shape != expected:
-        raise ValueError(f"the codestream holds {by(values.shape)} values, the header says {by(expected)}")
+        raise ValueError(sizes_differ(values.shape, expected))
     runner.set_option("bits_allocated", 8 * values.dtype.itemsize)
     if samples > 1:
         runner.set_option("planar_configuration", 0)
@@ -258,7 +258,7 @@ def _decode_jpegxl(source: bytes, options: dict[str, Any]) -> Decoded:
     except decoder_errors() as error:
         raise PixelError("damaged pixel data", f"imagecodecs: {_last_line(error)}") from error
     if values.shape != expected:
-        raise PixelError("damaged pixel data", f"the codestream is {by(values.shape)}, the header says {by(expected)}")
+        raise PixelError("damaged pixel data", sizes_differ(values.shape, expected))
     if options["pixel_representation"] and values.dtype.kind == "u":
         values = values.view(f"i{values.dtype.itemsize}")
     photometric = "RGB" if samples == 3 else options["photometric_interpretation"]

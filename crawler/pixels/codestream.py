@@ -27,7 +27,7 @@ HTJ2K_LOSSLESS = (uids.HTJ2KLossless, uids.HTJ2KLosslessRPCL)
 JPEG_LIKE = (*JPEG, *JPEG_LOSSLESS, *JPEG_LS)
 J2K_LIKE = (*J2K, *HTJ2K_LOSSLESS, uids.HTJ2K)
 # Frames in items that hold the bytes of native ones (PS3.5 A.4), as they are or each deflated by itself (PS3.5 8.2.16,
-# A.4.13): `pixels.py` reads them.
+# A.4.13): `frames.py` reads them.
 NATIVE_FRAMES = (uids.EncapsulatedUncompressedExplicitVRLittleEndian, uids.DeflatedImageFrameCompression)
 
 
@@ -65,7 +65,7 @@ def require_size(source: bytes, syntax: str, rows: int, columns: int) -> None:
     else:
         return
     if size is not None and size != (rows, columns):
-        raise PixelError("damaged pixel data", f"the codestream is {by(size)}, the header says {by((rows, columns))}")
+        raise PixelError("damaged pixel data", sizes_differ(size, (rows, columns)))
 
 
 def _j2k_size(source: bytes) -> tuple[int, int] | None:
@@ -138,6 +138,7 @@ def require_segments(source: bytes, expected: int) -> None:
         raise ValueError(f"the header does not lead to the {expected} segments that the image needs")
 
 
-def by(shape: tuple[int, ...]) -> str:
-    """A shape in words: "512 x 512"."""
-    return " x ".join(map(str, shape))
+def sizes_differ(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Return the detail of an error: "the codestream is 512 x 8, the header says 512 x 512"."""
+    first, second = (" x ".join(map(str, shape)) for shape in (found, expected))
+    return f"the codestream is {first}, the header says {second}"

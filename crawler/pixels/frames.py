@@ -1,7 +1,7 @@
 """The stored values of an instance, frame by frame, with memory for one frame whatever the file's size.
 
-Stored means as PS3.5 section 8 encodes them: no rescale (`values.py`), no colour conversion and no window
-(`display.py`). Compressed frames go through `codecs.py`. Every failure is a `PixelError` with one of `Reason`.
+Stored means as PS3.5 section 8 encodes them: no rescale (`modality.py`), no colour conversion and no window
+(`display/`). Compressed frames go through `codecs.py`. Every failure is a `PixelError` with one of `Reason`.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ def frames(
     Parameters
     ----------
     instance
-        As `header.read_instance` made it.
+        As `instance.header.read_instance` made it.
     numbers
         Frames wanted (0-based), in the order wanted; None for all.
     limit
         Bytes that one decoded frame may take.
     rgb
-        No one asks for YBR: a decoder that can convert it, to the same RGB as `to_rgb`, does so.
+        No one needs YBR: a decoder that can convert it to RGB, to the values of `display.colour.to_rgb`, does so.
 
     Yields
     ------
@@ -89,7 +89,7 @@ def frames(
         with open_dataset(instance.file, instance.transfer_syntax == uids.DeflatedExplicitVRLittleEndian) as stream:
             size = size_of(stream)
             pixels = check(instance, limit, _available(instance.pixels, size))
-            decoded = _source(stream, instance.transfer_syntax, pixels, size, rgb)
+            decoded = _frame_decoder(stream, instance.transfer_syntax, pixels, size, rgb)
             for number in range(pixels.frames) if numbers is None else numbers:
                 if not 0 <= number < pixels.frames:
                     raise PixelError("frame missing", f"frame {number + 1} of {pixels.frames}")
@@ -191,11 +191,11 @@ def _truncated(pixels: Pixels, available: int) -> PixelError:
     return PixelError("truncated pixel data", f"holds {available:,} of {whole:,} bytes")
 
 
-def _source(stream: BinaryIO, syntax: str, pixels: Pixels, size: int, rgb: bool) -> Callable[[int], Decoded]:
+def _frame_decoder(stream: BinaryIO, syntax: str, pixels: Pixels, size: int, rgb: bool) -> Callable[[int], Decoded]:
     """Return the function that decodes the frame of a number."""
     if syntax in _UNCOMPRESSED:
         return lambda number: _native(_read_native(stream, pixels, number, _available(pixels, size)), pixels)
-    from crawler.pixels.codecs import decode
+    from crawler.pixels.codecs import decode  # slow to load
 
     table = frame_table(stream, pixels, size)
     options = {

@@ -39,7 +39,7 @@ class Table(Protocol):
 
 
 def stored_type(pixels: Pixels) -> np.dtype[Any]:
-    """Type of the values that `pixels.frames` yields for an image.
+    """Type of the values that `frames.frames` yields for an image.
 
     Raises
     ------

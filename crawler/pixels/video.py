@@ -29,7 +29,7 @@ SYNTAXES = frozenset(
 )
 
 
-def is_encoded(instance: Instance) -> bool:
+def is_video(instance: Instance) -> bool:
     """Whether an instance's pixel data are a video stream."""
     return instance.pixels is not None and instance.transfer_syntax in SYNTAXES
 

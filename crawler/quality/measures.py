@@ -82,8 +82,8 @@ OTHER = Thresholds(mask_levels=16)
 class Measures:
     """What is measured of one frame, or the means over several.
 
-    Levels go from 0, shown black, to 1, shown white, between the percentiles of `spread.PERCENTILES`. Content is every
-    value but the plateau at the darkest one, which is background that was set to zero, or air that was clipped.
+    Levels go from 0, shown black, to 1, shown white, between `display.grey_range.PERCENTILES`. Content is every value
+    but the plateau at the darkest one, which is background that was set to zero, or air that was clipped.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from support.videos import H264, clip, facts, pictures, wrap
 
 from crawler.errors import PixelError
 from crawler.instance.header import read_instance
-from crawler.pixels.video import SYNTAXES, copy_stream, is_encoded
+from crawler.pixels.video import SYNTAXES, copy_stream, is_video
 from crawler.sources.directory import roots_of, walk
 
 # Name of the clip, its encoder, transfer syntax, fragments, codec that the MP4 has.
@@ -126,7 +126,7 @@ def test_damage_fails_the_file_by_name(tmp_path, formats):
 def test_an_empty_stream_is_refused(tmp_path):
     path = wrap(clip(tmp_path / "a.h264", *H264), tmp_path / "v.dcm", uid.MPEG4HP41)
     instance = instance_of(path)
-    assert is_encoded(instance)
+    assert is_video(instance)
     copy_stream(instance, str(tmp_path / "copy"))
     assert (tmp_path / "copy").read_bytes().rstrip(b"\0") == (tmp_path / "a.h264").read_bytes().rstrip(b"\0")
     empty = dcmread(path)

@@ -1,7 +1,7 @@
 """What a file's header holds for its display beside the fields of `Instance`: lookup tables, padding, overlays.
 
 They are needed by few files and can be large, so they are not part of `Instance`: the header is read a second time,
-these elements only, when something first asks for them. What the elements mean is for the other rooms to say.
+these elements only, when something first asks for them. What the elements mean the other modules of this folder say.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def read_elements(instance: Instance, wanted: list[BaseTag]) -> Dataset:
         return dcmread(stream, stop_before_pixels=True, force=True, specific_tags=wanted)
 
 
-class Tables:
+class DisplayAttributes:
     """The elements of one file that its display needs; read when first looked at, then kept.
 
     Parameters
@@ -69,7 +69,7 @@ class Tables:
         PixelError
             "damaged pixel data": they cannot be read.
         """
-        from pydicom.tag import Tag
+        from pydicom.tag import Tag  # slow to load, see above
 
         wanted: list[BaseTag] = [Tag(keyword) for keyword in _KEYWORDS]
         if len(self.instance.planes) > 1:
