@@ -3,7 +3,7 @@
 
 import sys
 
-from crawler.cli.run_crawler import main
+from crawler.cli.main import run_crawler
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_crawler())

@@ -34,9 +34,17 @@ def guarded(command: Callable[[], int]) -> int:
         return EXIT_STOPPED
 
 
-def show(text: str) -> None:
-    """Print what a command has to say at its end."""
-    print(text)
+def started_as(name: str) -> str:
+    """How the user started a program, to be typed again: `dme` when installed, `python dme.py` from a checkout."""
+    folder, started = os.path.split(sys.argv[0] if sys.argv else "")
+    if started == "__main__.py" and os.path.basename(folder) == "crawler":
+        return "python -m crawler"
+    return name if started.lower() in (name, f"{name}.exe") else f"python {name}.py"
+
+
+def program() -> str:
+    """How the user started this command: `dme`, `python dme.py` or `python -m crawler`."""
+    return started_as("dme")
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

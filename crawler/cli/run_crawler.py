@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 
-from crawler.cli.common import account_lines, add_common, count, guarded, logging_to, show, shown
+from crawler.cli.common import account_lines, add_common, count, logging_to, shown, started_as
 from crawler.compat.crawl import Crawled, Request, crawl
 from crawler.compat.folders import parse_folders
 from crawler.engine.progress import make_progress
@@ -41,9 +40,9 @@ exit codes:
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `run_crawler.py`."""
     parser = argparse.ArgumentParser(
-        prog="run_crawler.py",
+        prog=started_as("run_crawler"),
         description="Collect the metadata and pixel data of DICOM folders in one CSV file and one HDF5 file.",
-        epilog=EPILOG,
+        epilog=EPILOG.replace("python run_crawler.py", started_as("run_crawler")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -78,13 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def execute(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    options = build_parser().parse_args(arguments)
-    return guarded(lambda: _run(options))
-
-
-def _run(options: argparse.Namespace) -> int:
     request = Request(
         options.dicom_folders,
         os.path.abspath(os.path.expanduser(options.storage_folder)),
@@ -98,7 +92,7 @@ def _run(options: argparse.Namespace) -> int:
     with logging_to(request.work, request.folders, options):
         crawled = crawl(request, make_progress(sys.stderr, quiet=options.quiet))
     if not options.quiet:
-        show(closing_text(crawled, request))
+        print(closing_text(crawled, request))
     return crawled.exit_code
 
 

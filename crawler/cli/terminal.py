@@ -49,8 +49,8 @@ def by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def preflight_table(found: Preflight, config_name: str) -> str:
-    """What a dry run found out."""
+def preflight_table(found: Preflight, command: str) -> str:
+    """What a dry run found out; `command` is what starts the run."""
     survey, headers = found.survey, found.headers
     lines = [_line("found", f"{survey.files:,} files   {size_text(survey.size)}   in {survey.folders:,} folders")]
     if survey.faults:
@@ -71,18 +71,18 @@ def preflight_table(found: Preflight, config_name: str) -> str:
         lines.append(_line("", f"{_span(written, size_text)} of outputs; {size_text(found.free)} are free there"))
         if written[0] > found.free:
             lines.append("The disk is too small for the outputs: choose another output.dir")
-    lines.append(f"Nothing was written. To run: python dme.py {config_name}")
+    lines.append(f"Nothing was written. To run: {command}")
     return "\n".join(lines)
 
 
-def status_table(status: Status, config_name: str) -> str:
-    """What the ledger of an output knows."""
+def status_table(status: Status, command: str) -> str:
+    """What the ledger of an output knows; `command` is what goes on with the run."""
     changed = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.changed))
     lines = [_line("ledger", portable(status.ledger)), _line("last change", changed)]
     if status.summary is None:
         return "\n".join([*lines, _line("state", "a run is going on; ask again when it has ended")])
     summary = status.summary
-    state = "finished" if status.finished else f"interrupted: python dme.py {config_name} goes on"
+    state = "finished" if status.finished else f"interrupted: {command} goes on"
     lines.append(_line("state", state))
     if status.unfinished:
         lines.append(_line("", f"{status.unfinished:,} folders are to be done again"))

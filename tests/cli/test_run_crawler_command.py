@@ -19,7 +19,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from support.factories import ct_series, multiframe, quick_dataset, save, slice_pixels
 
-from crawler.cli.run_crawler import build_parser, main
+from crawler.cli.main import run_crawler as main
+from crawler.cli.run_crawler import build_parser
 from crawler.compat.folders import parse_folders
 from crawler.errors import PixelError
 

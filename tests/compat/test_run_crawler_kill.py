@@ -21,7 +21,7 @@ ROUNDS = int(os.environ.get("DME_KILL_ROUNDS", "6"))
 # Kills itself before (even) or after (odd) the n-th renaming of a finished file into place.
 AT_RENAMING = """
 import os, signal, sys
-import crawler.cli.run_crawler
+import crawler.cli.main
 rename, seen, n = os.replace, [], {n}
 def replace(source, target):
     if str(source).endswith(".building"):
@@ -32,7 +32,7 @@ def replace(source, target):
     if len(seen) == n // 2 + 1 and str(source).endswith(".building"):
         os.kill(os.getpid(), signal.SIGKILL)
 os.replace = replace
-sys.exit(crawler.cli.run_crawler.main(sys.argv[1:]))
+sys.exit(crawler.cli.main.run_crawler(sys.argv[1:]))
 """
 
 

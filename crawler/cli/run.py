@@ -1,0 +1,112 @@
+"""`dme CONFIG`: the main job, and `--dry-run`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import warnings
+from dataclasses import replace
+
+from crawler.cli.common import account_lines, add_common, count, logging_to, program, shown
+from crawler.config.loader import Config, load_config
+from crawler.engine.progress import make_progress
+from crawler.engine.run import run
+from crawler.ledger.summary import EXIT_OK, Summary
+
+log = logging.getLogger("dme")
+
+# Modules of this folder, by name, with their line in --help.
+COMMANDS = {
+    "status": "what is done, as the ledger has it",
+    "schema": "the configuration as a JSON Schema, for editors",
+    "convert": "pictures, videos and texts of a file or a folder, without a configuration",
+    "sample": "write a small synthetic tree of DICOM files",
+}
+
+EPILOG = """\
+commands ({program} COMMAND --help explains each):
+{commands}
+
+examples:
+  {program} config.yml                   export what the file describes; run it again to go on or to update
+  {program} config.yml --dry-run         what there is, what would go wrong, how long it would take; writes nothing
+  {program} status config.yml            what is done, as the ledger has it; changes nothing
+  {program} schema > dme.schema.json     the configuration as a JSON Schema, for editors
+  {program} config.yml --workers 0       without worker processes, for debugging
+  {program} config.yml --retry-failed    try files again that failed before
+  {program} config.yml --rebuild         forget what was done and make everything anew
+  {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
+  {program} sample demo --broken         write a small sample tree with damaged files into demo/
+
+exit codes:
+  0  all well    1  could not run    2  wrong arguments    3  finished, but some files failed (see
+  unreadable_files.csv)    130  interrupted
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `dme CONFIG`."""
+    commands = "\n".join(f"  {name:<12}{line}" for name, line in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog=program(),
+        description="Turn folders of DICOM files into tables, media and volumes, with every file accounted for.",
+        epilog=EPILOG.format(program=program(), commands=commands),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", metavar="CONFIG", help="YAML file that says what to do: config.yml explains each key")
+    parser.add_argument("--workers", type=count, metavar="N", help="worker processes, in place of num_workers")
+    parser.add_argument("--dry-run", action="store_true", help="say what a run would find and do, and write nothing")
+    parser.add_argument("--rebuild", action="store_true", help="delete what earlier runs made, and make it anew")
+    parser.add_argument("--retry-failed", action="store_true", help="try files again that failed and did not change")
+    add_common(parser)
+    return parser
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Run the main job; return its exit code."""
+    config = load_config(options.config)
+    if options.workers is not None:
+        config = replace(config, num_workers=options.workers)
+    if options.dry_run:
+        return _dry_run(config, options.config)
+    if not (config.metadata or config.media or config.volume or config.preview):
+        log.warning("no section switches an output on: files are only read and counted")
+    with logging_to(config.output_dir, config.roots, options):
+        progress = make_progress(sys.stderr, quiet=options.quiet)
+        summary = run(config, rebuild=options.rebuild, retry_failed=options.retry_failed, progress=progress)
+    if not options.quiet:
+        print(closing_table(summary, config, options.config))
+    return summary.exit_code
+
+
+def closing_table(summary: Summary, config: Config, config_name: str) -> str:
+    """What a run did, and what to do next."""
+    lines = account_lines(summary)
+    out = shown(config.output_dir)
+    if summary.interrupted:
+        lines.append(f"Interrupted: what is done is kept. To go on: {program()} {config_name}")
+    elif summary.listed != summary.found:
+        lines.append(f"The input changed during the run: {program()} {config_name} brings the outputs up to date")
+    elif summary.failed:
+        lines.append(f"Next: see {out}/unreadable_files.csv; mend the files, then run the same command again")
+    elif not summary.found:
+        lines.append("Nothing was found: check dicom.dir and dicom.recursive")
+    elif config.metadata is not None and config.metadata_path:
+        lines.append(f"Next: pandas.read_json({shown(config.metadata_path)!r}, lines=True), or {out}/series.csv")
+    return "\n".join(lines)
+
+
+def _dry_run(config: Config, config_name: str) -> int:
+    """Print the table; the trial run has no log, since it is no run of the user's."""
+    from crawler.cli.terminal import preflight_table  # these load what a run does not need
+    from crawler.dryrun.preflight import preflight
+
+    warnings.simplefilter("ignore")
+    silence = logging.NullHandler()
+    log.addHandler(silence)  # without any handler, logging prints warnings itself
+    try:
+        print(preflight_table(preflight(config), f"{program()} {config_name}"))
+    finally:
+        log.removeHandler(silence)
+    return EXIT_OK
