@@ -1,1 +1,1 @@
-"""Rooms of `mr_clean.py`: what the header of an MR series says about itself, one noun each."""
+"""Normalised columns of MR series: what the header says about its own sequence, one module a subject."""

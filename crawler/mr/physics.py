@@ -11,15 +11,15 @@ from typing import NamedTuple
 from crawler.mr.facts import Facts
 from crawler.mr.rules import RuleBook, Thresholds
 
-Told = tuple[str, str] | None  # a value and the rule that gave it
+Finding = tuple[str, str] | None  # a value and the rule that gave it
 
 
 class Judgement(NamedTuple):
     """Codes of (0018,0020) *Scanning Sequence*, as given or inferred; family and weighting with their rules."""
 
     scanning: frozenset[str]
-    family: Told
-    weighting: Told
+    family: Finding
+    weighting: Finding
 
 
 def field_group(facts: Facts, book: RuleBook) -> str | None:
@@ -57,7 +57,7 @@ def scanning_of(facts: Facts, book: RuleBook) -> frozenset[str]:
     return codes
 
 
-def family_of(facts: Facts, scanning: frozenset[str], book: RuleBook) -> Told:
+def family_of(facts: Facts, scanning: frozenset[str], book: RuleBook) -> Finding:
     """Family of a sequence, such as GRE_SPOILED or TSE.
 
     Echo planar comes first, then gradient echo: its echo train is not that of a spin echo. Spoiling comes before the
@@ -81,7 +81,7 @@ def family_of(facts: Facts, scanning: frozenset[str], book: RuleBook) -> Told:
     return None
 
 
-def _weighting(facts: Facts, scanning: frozenset[str], limits: Thresholds, book: RuleBook) -> Told:
+def _weighting(facts: Facts, scanning: frozenset[str], limits: Thresholds, book: RuleBook) -> Finding:
     physics = book.settings.physics
     if "GR" in scanning:
         return _gradient_weighting(facts, scanning, book)
@@ -105,7 +105,7 @@ def _weighting(facts: Facts, scanning: frozenset[str], limits: Thresholds, book:
     return None
 
 
-def _gradient_weighting(facts: Facts, scanning: frozenset[str], book: RuleBook) -> Told:
+def _gradient_weighting(facts: Facts, scanning: frozenset[str], book: RuleBook) -> Finding:
     """Weighting of a gradient echo.
 
     What is dephased is not refocused, so a long TE weights by T2*. Otherwise the flip angle decides: above the Ernst

@@ -1,4 +1,4 @@
-"""The rules of `mr_clean.py` as data: `dicom_tags/mr_clean.json`, checked when it is loaded, compiled once.
+"""The rules of the MR table as data: `dicom_tags/mr_clean.json`, checked when it is loaded, compiled once.
 
 A rule gives a value when one of its words is found. Needs are physics: a rule whose needs the header refutes does not
 fire; a header that is silent refutes nothing. Thresholds are in ms, tesla, degrees and s/mm^2.
@@ -19,7 +19,7 @@ from crawler.config.yaml_nodes import Problem
 from crawler.errors import ConfigError
 from crawler.mr.words import Matcher
 
-# CompanionWriter the package, in a checkout and when installed (pyproject.toml packs dicom_tags/ with crawler/).
+# Beside the package, in a checkout and when installed (pyproject.toml packs dicom_tags/ with crawler/).
 RULES_FILE = Path(__file__).parents[2] / "dicom_tags" / "mr_clean.json"
 
 # (0018,0020) *Scanning Sequence*, enumerated values of PS3.3 C.8.3.1.

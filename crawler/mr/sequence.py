@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from crawler.mr.facts import Facts
-from crawler.mr.physics import Judgement, Told, b_value, judge
+from crawler.mr.physics import Finding, Judgement, b_value, judge
 from crawler.mr.rules import NameRule, RuleBook
 
 UNKNOWN = "UNKNOWN"
@@ -110,7 +110,9 @@ def _weighted(facts: Facts, judged: Judgement, book: RuleBook, against: list[str
     return Classified(value, rules, tuple(against))
 
 
-def _weighting(facts: Facts, judged: Judgement, hits: Collection[NameRule], book: RuleBook) -> tuple[Told, list[str]]:
+def _weighting(
+    facts: Facts, judged: Judgement, hits: Collection[NameRule], book: RuleBook
+) -> tuple[Finding, list[str]]:
     """Weighting by physics, refined or replaced by names where physics leaves room; and contradictions."""
     physical = judged.weighting
     named = next(iter(hits), None)
@@ -132,7 +134,7 @@ def _weighting(facts: Facts, judged: Judgement, hits: Collection[NameRule], book
     return (named.gives, f"name:{named.name}"), []
 
 
-def _family(facts: Facts, judged: Judgement, book: RuleBook) -> Told:
+def _family(facts: Facts, judged: Judgement, book: RuleBook) -> Finding:
     """Family by physics; by names where it is open, or where they say that a spin echo train was one shot."""
     hits = book.family.all(facts.names)
     spin_echo = "SE" in judged.scanning

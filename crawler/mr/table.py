@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from crawler.mr import attributes as told
+from crawler.mr import attributes
 from crawler.mr.cells import moment, numbers, text
 from crawler.mr.dynamics import Phases, phases
 from crawler.mr.facts import COLUMNS, Facts, facts_of
@@ -107,7 +107,7 @@ def _series_of_several_echoes(rows: Iterable[Cells], facts: Iterable[Facts]) -> 
 def _describe(facts: Facts, book: RuleBook, *, several_echoes: bool) -> tuple[Cells, list[str]]:
     """Cells of one row except its dynamics, and its contradictions."""
     sequence = classify(facts, book)
-    motion = told.motion(facts, book)
+    motion = attributes.motion(facts, book)
     value, rule = sequence.value, sequence.rule
     if value != UNKNOWN:
         suffix, added = suffixes(facts, book)
@@ -118,18 +118,18 @@ def _describe(facts: Facts, book: RuleBook, *, several_echoes: bool) -> tuple[Ce
         value, rule = value + suffix, rule + added
     kind = "\\".join(facts.image_type).lower()
     given = {
-        "protocolName_lower": told.Attribute(facts.protocol.lower(), _source_of_name(facts)),
-        "imageType_lower": told.Attribute(kind, "field:ImageType" if kind else told.NONE),
-        "standardOrientation": told.orientation(facts, book),
-        "standardDimension": told.dimension(facts, book),
-        "isFatSuppressed": told.fat_suppression(facts, book, sequence),
-        "isContrastEnhanced": told.contrast(facts, book, sequence),
+        "protocolName_lower": attributes.Attribute(facts.protocol.lower(), _source_of_name(facts)),
+        "imageType_lower": attributes.Attribute(kind, "field:ImageType" if kind else attributes.NONE),
+        "standardOrientation": attributes.orientation(facts, book),
+        "standardDimension": attributes.dimension(facts, book),
+        "isFatSuppressed": attributes.fat_suppression(facts, book, sequence),
+        "isContrastEnhanced": attributes.contrast(facts, book, sequence),
         "hasMotionCorrection": motion,
-        "refinedImageType": told.image_type(facts, sequence),
-        "standardFieldStrength": told.field_strength(facts, book),
-        "standardManufacturer": told.manufacturer(facts, book),
-        "cleanedModelName": told.model_name(facts, book),
-        "sequenceClass": told.Attribute(value, rule),
+        "refinedImageType": attributes.image_type(facts, sequence),
+        "standardFieldStrength": attributes.field_strength(facts, book),
+        "standardManufacturer": attributes.manufacturer(facts, book),
+        "cleanedModelName": attributes.model_name(facts, book),
+        "sequenceClass": attributes.Attribute(value, rule),
     }
     cells: Cells = {}
     for name, attribute in given.items():
@@ -140,7 +140,7 @@ def _describe(facts: Facts, book: RuleBook, *, several_echoes: bool) -> tuple[Ce
 
 def _source_of_name(facts: Facts) -> str:
     if not facts.protocol:
-        return told.NONE
+        return attributes.NONE
     return "field:ProtocolName" if facts.named_by_protocol else "field:SeriesDescription"
 
 

@@ -1,7 +1,7 @@
 """Words of protocol names: where they begin and end, and which rules they fire.
 
 Protocol names are no prose: "t2_tse_fs_tra", "T1W3D", "AX T1 +C". A word ends where letters end, so underscores, digits
-and signs are borders: "fs" is in "t2_fs" and "t2fs", not in "fse". A blank inside a word of the rules stands for
+and signs are boundaries: "fs" is in "t2_fs" and "t2fs", not in "fse". A blank inside a word of the rules stands for
 any run of separators, or none: "dark fluid" is in "dark-fluid" and "darkfluid". Nothing here knows what a word means.
 """
 
@@ -33,15 +33,15 @@ R = TypeVar("R", bound=Rule)
 def word_pattern(word: str) -> str:
     """Regular expression that finds a word in lower-case text.
 
-    A border is asked for only beside an ASCII letter or digit: "+c" may follow anything, and Chinese is written
+    A boundary is asked for only beside an ASCII letter or digit: "+c" may follow anything, and Chinese is written
     without blanks.
     """
     text = word.lower()
     body = _GAP.join(re.escape(part) for part in text.split())
-    return _border(text[0], "(?<!{})") + body + _border(text[-1], "(?!{})")
+    return _boundary(text[0], "(?<!{})") + body + _boundary(text[-1], "(?!{})")
 
 
-def _border(letter: str, form: str) -> str:
+def _boundary(letter: str, form: str) -> str:
     if not letter.isascii() or not letter.isalnum():
         return ""
     return form.format("[0-9]" if letter.isdigit() else "[a-z]")

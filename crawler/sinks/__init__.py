@@ -1,7 +1,8 @@
 """The table of sinks: what frames can be turned into, and how a section of the configuration chooses one.
 
 A new format is one module here and one row below. A module is loaded when its sink is first asked for, and the packages
-that a format needs when it first writes (`base.require` looks for them).
+that a format needs when it first writes (`base.require` looks for them): all of them take longer to load than a small
+run takes.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ Per = Literal["file", "layout"]
 Order = Literal["any", "sequential"]
 
 # Ends the run: the next file would meet it too.
-FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 REASONS = {
     errno.EISDIR: "a folder lies at the target",
     errno.EEXIST: "a file lies where a folder is needed",
@@ -59,7 +59,7 @@ def write_error(error: OSError, detail: str = "") -> CrawlerError:
     """
     code = error.errno or 0
     text = os.strerror(code) if code else detail
-    if code in FULL:
+    if code in DISK_FULL:
         return OutputError(f"disk full: {text}; free some space and run again, finished files are kept")
     return SinkError(REASONS.get(code, "cannot write"), text)
 

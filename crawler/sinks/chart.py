@@ -16,7 +16,7 @@ import numpy.typing as npt
 from crawler.dicom.waveforms import Group
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image  # slow to load: most runs draw nothing
 
 _MM = 6  # pixels
 DPI = _MM * 25.4  # at which a page prints in its true size
@@ -64,7 +64,7 @@ class _Page:
 
     def text(self, place: tuple[float, float], text: str, size: int, colour: tuple[int, ...] = _INK) -> None:
         """Text with its top left corner at a place."""
-        from PIL import ImageFont
+        from PIL import ImageFont  # slow to load: most runs draw nothing
 
         self.draw.text(place, text, colour, ImageFont.load_default(size))
 

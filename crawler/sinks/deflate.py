@@ -39,7 +39,7 @@ MEMORY = 9
 HEAD = 8
 """Bytes that go first: more than the 3 from which on ISA-L looks for matches at the end of a block, less than the 16
 that its other loop leaves to that."""
-ZLIB, GZIP, BARE = zlib.MAX_WBITS, 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
+ZLIB, GZIP, RAW = zlib.MAX_WBITS, 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 """Containers of a stream, as zlib's `wbits` names them: RFC 1950, RFC 1952 and none."""
 
 
@@ -57,11 +57,11 @@ class Compressor:
     level
         Of ISA-L.
     container
-        `ZLIB`, `GZIP` or `BARE`.
+        `ZLIB`, `GZIP` or `RAW`.
     """
 
     def __init__(self, level: int, container: int) -> None:
-        from isal import isal_zlib
+        from isal import isal_zlib  # only runs that compress need it
 
         self._stream = isal_zlib.compressobj(level, isal_zlib.DEFLATED, container, MEMORY)
         self._sync = isal_zlib.Z_SYNC_FLUSH
@@ -85,7 +85,7 @@ class Compressor:
         return self._stream.compress(self._head or b"") + self._stream.flush()
 
 
-class Packed:
+class CompressedFile:
     """A new file into which goes, compressed, what is written to it; no name and no time goes with it.
 
     Parameters

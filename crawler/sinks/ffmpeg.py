@@ -41,7 +41,7 @@ def find_program() -> str:
     StopError
         There is none.
     """
-    import imageio_ffmpeg
+    import imageio_ffmpeg  # only runs that encode videos need it
 
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())

@@ -45,11 +45,11 @@ def bvec(layout: Layout) -> str | None:
     weights = _axis(layout)
     if weights is None or layout.affine is None or not any(weights.directions):
         return None
-    vectors = in_image(np.asarray(layout.affine, dtype=np.float64), weights.directions)
+    vectors = to_fsl(np.asarray(layout.affine, dtype=np.float64), weights.directions)
     return "".join(_line(component) for component in vectors[_steps(layout)].T)
 
 
-def in_image(affine: Floats, directions: tuple[Vector | None, ...]) -> Floats:
+def to_fsl(affine: Floats, directions: tuple[Vector | None, ...]) -> Floats:
     """Turn directions from patient space into FSL's frame of an image.
 
     That frame has the axes of the image, column, row and slice; where they are right-handed in patient space (the

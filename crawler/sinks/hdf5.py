@@ -24,7 +24,7 @@ from crawler.errors import SinkError
 from crawler.model import Frame, Product
 from crawler.sinks.base import LayoutSubject, Order, Per, Target, discard, write_error, writing
 from crawler.sinks.deflate import LEVEL, check_level, deflated, shuffled
-from crawler.sinks.pending import Pending
+from crawler.sinks.missing_frames import MissingFrames
 from crawler.sinks.provenance import attributes, axis_fields, columns, is_number
 
 # Readable since HDF5 1.8 (2008), the first whose attributes may exceed 64 KB.
@@ -73,7 +73,7 @@ class Hdf5Sink:
         """
         self._target = target
         self._subject = subject
-        self._pending = Pending(subject)
+        self._missing = MissingFrames(subject)
         with writing():
             self._stream = _Stream(target.scratch(self.extension))
         try:
@@ -100,7 +100,7 @@ class Hdf5Sink:
         OutputError
             The disk is full.
         """
-        self._pending.take(index, frame)
+        self._missing.take(index, frame)
         with self._guarded():
             self._write_chunk(index, frame.values)
 
@@ -116,7 +116,7 @@ class Hdf5Sink:
         """
         if self._stream is None:
             raise SinkError("volume not written", "it is closed")
-        self._pending.check_complete()
+        self._missing.check_complete()
         with self._guarded():
             self._file.close()
         with writing():
@@ -150,7 +150,7 @@ class Hdf5Sink:
             raise write_error(self._stream.error) from self._stream.error
 
     def _create(self, stream: _Stream) -> None:
-        import h5py
+        import h5py  # slow to load: for HDF5 only
 
         layout = self._subject.layout
         leading = len(layout.placement[0].index) if layout.placement else 0
@@ -273,7 +273,7 @@ def provenance(subject: LayoutSubject) -> npt.NDArray[np.void]:
         One row a frame, in array order, with the fields of `provenance.columns`: integers as int64, numbers as float64
         (``position``: three), texts as UTF-8 of fixed length.
     """
-    import h5py
+    import h5py  # slow to load: for HDF5 only
 
     table = columns(subject)
     texts = {name: [text.encode("utf-8", "replace") for text in table[name]] for name in ("SOPInstanceUID", "source")}
@@ -292,7 +292,7 @@ def provenance(subject: LayoutSubject) -> npt.NDArray[np.void]:
 
 def _storable(value: Any) -> Any:
     """A value as h5py takes it: numbers and texts as they are, lists as arrays, anything else as JSON; None as None."""
-    import h5py
+    import h5py  # slow to load: for HDF5 only
 
     if value is None or isinstance(value, bool | float):
         return value

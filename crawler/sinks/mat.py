@@ -17,7 +17,7 @@ import numpy.typing as npt
 from crawler.errors import SinkError
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.provenance import AFFINE_CONVENTION, axis_fields, columns, spacing
-from crawler.sinks.volume_base import Part, Plan, VolumeFile, VolumeSink
+from crawler.sinks.volume_base import ArrayFormat, FinishedFile, VolumeFile, VolumeSink
 
 LARGEST = 2**31 - 2**10
 """Bytes of an array that MATLAB reads from a file of version 5, less some for its header ("MAT-File Versions")."""
@@ -32,18 +32,18 @@ class MatSink(VolumeSink):
     needs: ClassVar[tuple[str, ...]] = ("scipy",)
     extension: str = ".mat"
 
-    def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
+    def _format(self, subject: LayoutSubject, shape: tuple[int, ...]) -> ArrayFormat:
         size = math.prod(shape) * subject.dtype.itemsize
         if size > LARGEST:
             raise SinkError("too large for this format", f"{size:,} bytes, and a .mat holds 2 GB: use hdf5")
-        return Plan(b"", subject.dtype.newbyteorder("<"))
+        return ArrayFormat(b"", subject.dtype.newbyteorder("<"))
 
-    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
-        from scipy.io import savemat
+    def _finish(self, subject: LayoutSubject, volume_file: VolumeFile) -> list[FinishedFile]:
+        from scipy.io import savemat  # slow to load: for MATLAB only
 
         content: dict[str, Any] = {
-            "A": raster.view(),
-            "axes": _cells(raster.axes),
+            "A": volume_file.view(),
+            "axes": _cells(volume_file.axes),
             "spacing": np.array(spacing(subject)),
             "values": subject.values,
             **{
@@ -60,7 +60,7 @@ class MatSink(VolumeSink):
             savemat(file, content, format="5", do_compression=False, oned_as="row")
             file.seek(0)
             file.write(HEADER)
-        return [Part(path, self.extension, "volume")]
+        return [FinishedFile(path, self.extension, "volume")]
 
 
 def _variable(values: list[Any]) -> npt.NDArray[Any]:

@@ -18,10 +18,10 @@ import numpy as np
 from crawler.errors import SinkError
 from crawler.geometry import Floats
 from crawler.sinks.base import LayoutSubject
-from crawler.sinks.deflate import LEVEL, ZLIB, Packed, check_level
+from crawler.sinks.deflate import LEVEL, ZLIB, CompressedFile, check_level
 from crawler.sinks.provenance import spacing, write_provenance
 from crawler.sinks.timing import period
-from crawler.sinks.volume_base import Part, Plan, VolumeFile, VolumeSink
+from crawler.sinks.volume_base import ArrayFormat, FinishedFile, VolumeFile, VolumeSink
 
 TYPES = {
     "u1": "MET_UCHAR",
@@ -46,18 +46,18 @@ class MetaImageSink(VolumeSink):
 
     extension: str = ".mha"
 
-    def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
+    def _format(self, subject: LayoutSubject, shape: tuple[int, ...]) -> ArrayFormat:
         # The last line: data follow.
         head = _head({**_fields(subject, shape), "ElementDataFile": "LOCAL"})
-        return Plan(head, subject.dtype.newbyteorder("<"))
+        return ArrayFormat(head, subject.dtype.newbyteorder("<"))
 
-    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
-        return [Part(raster.path, self.extension, "volume"), self._origin(subject)]
+    def _finish(self, subject: LayoutSubject, volume_file: VolumeFile) -> list[FinishedFile]:
+        return [FinishedFile(volume_file.path, self.extension, "volume"), self._origin(subject)]
 
-    def _origin(self, subject: LayoutSubject) -> Part:
+    def _origin(self, subject: LayoutSubject) -> FinishedFile:
         path = self._scratch(".json")
         write_provenance(path, subject)
-        return Part(path, f"{self.extension}.provenance.json", "sidecar")
+        return FinishedFile(path, f"{self.extension}.provenance.json", "sidecar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +76,24 @@ class DetachedMetaImageSink(MetaImageSink):
     Options: ClassVar[type[Any]] = DetachedOptions
     extension: str = ".mhd"
 
-    def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
+    def _format(self, subject: LayoutSubject, shape: tuple[int, ...]) -> ArrayFormat:
         _fields(subject, shape)  # refuses what the header could not say in the end
-        return Plan(b"", subject.dtype.newbyteorder("<"))
+        return ArrayFormat(b"", subject.dtype.newbyteorder("<"))
 
-    def _packer(self) -> Packed | None:
-        return Packed(self._scratch(".zraw"), self._options.level, ZLIB)
+    def _compressed_file(self) -> CompressedFile | None:
+        return CompressedFile(self._scratch(".zraw"), self._options.level, ZLIB)
 
-    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
-        assert self._packed is not None
+    def _finish(self, subject: LayoutSubject, volume_file: VolumeFile) -> list[FinishedFile]:
+        assert self._compressed is not None
         header = self._scratch(self.extension)
-        size = os.path.getsize(self._packed.path)
-        fields = _fields(subject, raster.shape) | {"CompressedData": "True", "CompressedDataSize": str(size)}
+        size = os.path.getsize(self._compressed.path)
+        fields = _fields(subject, volume_file.shape) | {"CompressedData": "True", "CompressedDataSize": str(size)}
         data = os.path.basename(self._target.path) + ".zraw"  # beside the header, wherever both are moved
         with open(header, "xb") as file:
             file.write(_head({**fields, "ElementDataFile": data}))
         return [
-            Part(header, self.extension, "volume"),
-            Part(self._packed.path, ".zraw", "sidecar"),
+            FinishedFile(header, self.extension, "volume"),
+            FinishedFile(self._compressed.path, ".zraw", "sidecar"),
             self._origin(subject),
         ]
 

@@ -20,11 +20,11 @@ from crawler.errors import SinkError
 from crawler.geometry import LINE_TOLERANCE, Floats, lps_to_ras
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.bids import sidecar
-from crawler.sinks.deflate import GZIP, LEVEL, Packed, check_level
+from crawler.sinks.deflate import GZIP, LEVEL, CompressedFile, check_level
 from crawler.sinks.gradients import bval, bvec
 from crawler.sinks.provenance import spacing, write_json, write_provenance
 from crawler.sinks.timing import period
-from crawler.sinks.volume_base import NoOptions, Part, Plan, VolumeFile, VolumeSink
+from crawler.sinks.volume_base import ArrayFormat, FinishedFile, NoOptions, VolumeFile, VolumeSink
 
 SCANNER = 1
 """NIFTI_XFORM_SCANNER_ANAT of nifti1.h: coordinates of the scanner, as Image Position (Patient) is."""
@@ -53,7 +53,7 @@ class NiftiSink(VolumeSink):
     Options: ClassVar[type[Any]] = NiftiOptions
     extension: str = ".nii.gz"
 
-    def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
+    def _format(self, subject: LayoutSubject, shape: tuple[int, ...]) -> ArrayFormat:
         colour = subject.layout.axes[-1] == "sample"
         if colour and (subject.dtype != np.uint8 or shape[-1] not in COLOURS):
             raise SinkError(
@@ -61,34 +61,34 @@ class NiftiSink(VolumeSink):
             )
         extents = shape[-2::-1] if colour else shape[::-1]
         dtype = COLOURS[shape[-1]] if colour else subject.dtype
-        return Plan(_header(subject, extents, dtype), subject.dtype.newbyteorder("<"))
+        return ArrayFormat(_header(subject, extents, dtype), subject.dtype.newbyteorder("<"))
 
-    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
-        volume = raster.path if self._packed is None else self._packed.path
+    def _finish(self, subject: LayoutSubject, volume_file: VolumeFile) -> list[FinishedFile]:
+        volume = volume_file.path if self._compressed is None else self._compressed.path
         fields, origin = self._scratch(".json"), self._scratch(".json")
         write_json(fields, sidecar(subject))
         write_provenance(origin, subject)
         gradients = {".bval": bval(subject.layout), ".bvec": bvec(subject.layout)}
         return [
-            Part(volume, self.extension, "volume"),
-            Part(fields, ".json", "sidecar"),
+            FinishedFile(volume, self.extension, "volume"),
+            FinishedFile(fields, ".json", "sidecar"),
             *(self._text(text, extension) for extension, text in gradients.items() if text is not None),
-            Part(origin, ".provenance.json", "sidecar"),
+            FinishedFile(origin, ".provenance.json", "sidecar"),
         ]
 
-    def _packer(self) -> Packed | None:
+    def _compressed_file(self) -> CompressedFile | None:
         """Open the gzip file.
 
         By ISA-L: 440 MB/s of CT, checksum included, where the gzip of the standard library makes 89 MB/s at level 1,
         and 2 % larger.
         """
-        return Packed(self._scratch(self.extension), self._options.level, GZIP)
+        return CompressedFile(self._scratch(self.extension), self._options.level, GZIP)
 
-    def _text(self, text: str, extension: str) -> Part:
+    def _text(self, text: str, extension: str) -> FinishedFile:
         path = self._scratch(extension)
         with open(path, "x", encoding="ascii", newline="\n") as file:
             file.write(text)
-        return Part(path, extension, "sidecar")
+        return FinishedFile(path, extension, "sidecar")
 
 
 class PlainNiftiSink(NiftiSink):
@@ -97,7 +97,7 @@ class PlainNiftiSink(NiftiSink):
     Options: ClassVar[type[Any]] = NoOptions
     extension: str = ".nii"
 
-    def _packer(self) -> None:
+    def _compressed_file(self) -> None:
         return None
 
 
@@ -116,7 +116,7 @@ def _header(subject: LayoutSubject, extents: Sequence[int], dtype: np.dtype[Any]
     SinkError
         NIfTI does not know the type, or has not as many axes.
     """
-    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti1 import Nifti1Header  # slow to load: for NIfTI only
     from nibabel.nifti2 import Nifti2Header
     from nibabel.spatialimages import HeaderDataError
 

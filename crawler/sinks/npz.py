@@ -21,7 +21,7 @@ from crawler.geometry import Floats
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.deflate import LEVEL, check_level
 from crawler.sinks.provenance import axis_fields, columns, leading_axes, spacing
-from crawler.sinks.volume_base import Part, Plan, VolumeFile, VolumeSink
+from crawler.sinks.volume_base import ArrayFormat, FinishedFile, VolumeFile, VolumeSink
 from crawler.sinks.zip_writer import ZipWriter
 
 WANTED = (
@@ -55,15 +55,15 @@ class NpzSink(VolumeSink):
     Options: ClassVar[type[Any]] = NpzOptions
     extension: str = ".npz"
 
-    def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
-        return Plan(b"", subject.dtype.newbyteorder("<"))
+    def _format(self, subject: LayoutSubject, shape: tuple[int, ...]) -> ArrayFormat:
+        return ArrayFormat(b"", subject.dtype.newbyteorder("<"))
 
-    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
-        voxels, leading = raster.view(), len(leading_axes(subject))
-        arrays = {"axes": np.array(raster.axes), "spacing": np.array(spacing(subject))}
+    def _finish(self, subject: LayoutSubject, volume_file: VolumeFile) -> list[FinishedFile]:
+        voxels, leading = volume_file.view(), len(leading_axes(subject))
+        arrays = {"axes": np.array(volume_file.axes), "spacing": np.array(spacing(subject))}
         if subject.layout.affine is not None:
             voxels, affine = to_display(voxels, np.array(subject.layout.affine), leading - 1)
-            axes = [*raster.axes[: leading - 1], "Z", "Y", "X", *raster.axes[leading + 2 :]]
+            axes = [*volume_file.axes[: leading - 1], "Z", "Y", "X", *volume_file.axes[leading + 2 :]]
             arrays = {"axes": np.array(axes), "spacing": np.linalg.norm(affine[:3, :3], axis=0), "affine": affine}
         told = axis_fields(subject) | columns(subject)
         arrays |= {name: _array(values) for name, values in told.items()}
@@ -73,13 +73,13 @@ class NpzSink(VolumeSink):
             with archive.member("data.npy") as file:
                 header = {"descr": "<f4", "fortran_order": False, "shape": voxels.shape}
                 np.lib.format.write_array_header_1_0(file, header)
-                for block in _blocks(voxels, leading - 1, raster):
+                for block in _blocks(voxels, leading - 1, volume_file):
                     file.write(block.data)
             for name, array in arrays.items():
                 with archive.member(f"{name}.npy") as file:
                     np.lib.format.write_array(file, array, allow_pickle=False)
             archive.finish()
-        return [Part(path, self.extension, "volume")]
+        return [FinishedFile(path, self.extension, "volume")]
 
 
 def to_display(voxels: npt.NDArray[Any], affine: Floats, first: int) -> tuple[npt.NDArray[Any], Floats]:
@@ -111,7 +111,7 @@ def to_display(voxels: npt.NDArray[Any], affine: Floats, first: int) -> tuple[np
     return voxels.transpose(axes)[(slice(None),) * first + tuple(flips)], affine @ matrix + 0.0  # -0.0 becomes 0.0
 
 
-def _blocks(voxels: npt.NDArray[Any], first: int, raster: VolumeFile) -> Iterator[npt.NDArray[np.float32]]:
+def _blocks(voxels: npt.NDArray[Any], first: int, volume_file: VolumeFile) -> Iterator[npt.NDArray[np.float32]]:
     """The voxels in C order, as float32, some planes at a time.
 
     A plane may run through the whole file, so what is used of it is bounded, too: several planes are taken in one walk
@@ -133,7 +133,7 @@ def _blocks(voxels: npt.NDArray[Any], first: int, raster: VolumeFile) -> Iterato
                 block[part] = source[part]
                 used += stride * len(range(*part[-1].indices(source.shape[axis])))
                 if used >= BUDGET:
-                    raster.release()
+                    volume_file.release()
                     used = 0
             yield block
 

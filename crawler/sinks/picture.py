@@ -62,7 +62,7 @@ def encode(pixels: Any, name: str, extension: str, parameters: Mapping[str, Any]
     """
     if name == "PNG" and not parameters and png.holds(pixels):
         return png.encode(pixels)
-    from PIL import Image
+    from PIL import Image  # slow to load: a plain PNG does without
 
     buffer = _Buffer(extension)
     try:
@@ -80,7 +80,7 @@ def format_of(extension: str) -> str:
     SinkError
         It writes none.
     """
-    from PIL import Image
+    from PIL import Image  # slow to load: a plain PNG does without
 
     extension = extension.lower()
     Image.preinit()

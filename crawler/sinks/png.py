@@ -63,7 +63,7 @@ def encode(pixels: npt.NDArray[Any]) -> bytes:
 
 def _chunk(name: bytes, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
     """Length, name, data and checksum (ISO/IEC 15948, 5.3)."""
-    from isal import isal_zlib
+    from isal import isal_zlib  # only runs that compress need it
 
     yield struct.pack(">I", len(data)) + name
     yield data

@@ -60,15 +60,15 @@ class PreviewSink:
 
     def __init__(self, options: Any = None) -> None:
         self._options = options or PreviewOptions()
-        self._sketch: Thumbnail | None = None
+        self._thumbnail: Thumbnail | None = None
         self.wanted: frozenset[Index] = frozenset()
         self._missing: set[Index] = set()
 
     def open(self, target: Target, subject: PreviewSubject) -> None:
         """Begin; nothing is written before the end."""
         self._target, self._subject = target, subject
-        self._sketch = thumbnail_of(subject.layout, self._options.size, subject.aspect)
-        self.wanted = self._sketch.wanted
+        self._thumbnail = thumbnail_of(subject.layout, self._options.size, subject.aspect)
+        self.wanted = self._thumbnail.wanted
         self._missing = set(self.wanted)
 
     def put(self, index: Index, frame: Frame) -> None:
@@ -79,9 +79,9 @@ class PreviewSink:
         PixelError
             The frame cannot be shown.
         """
-        if self._sketch is not None and index in self._missing:
+        if self._thumbnail is not None and index in self._missing:
             self._missing.remove(index)
-            self._sketch.put(index, frame, self._subject.display(index).render)
+            self._thumbnail.put(index, frame, self._subject.display(index).render)
 
     def close(self) -> list[Product]:
         """Draw the picture and put it in place.
@@ -93,12 +93,12 @@ class PreviewSink:
         OutputError
             The disk is full.
         """
-        if self._sketch is None:
+        if self._thumbnail is None:
             raise SinkError("preview not written", "it is closed")
         if self._missing:
             raise SinkError("frames missing", f"{len(self._missing)} of {len(self.wanted)}")
-        data = encode(self._sketch.draw(), "PNG", EXTENSION, {"optimize": True})
-        self._sketch = None
+        data = encode(self._thumbnail.draw(), "PNG", EXTENSION, {"optimize": True})
+        self._thumbnail = None
         scratch = self._target.scratch(EXTENSION)
         try:
             with writing(), open(scratch, "xb") as file:
@@ -109,4 +109,4 @@ class PreviewSink:
 
     def abort(self) -> None:
         """Forget the picture."""
-        self._sketch = None
+        self._thumbnail = None

@@ -20,7 +20,7 @@ from crawler.sinks.video_base import FAST_START, check_rate, rate_of
 # Streams without a container have no time stamps. ffmpeg takes their rate from us; the order in which pictures are
 # shown, which is not that of the stream, it finds by what stands here: options of the input, then of the output. (An
 # ffmpeg that lacks the filter, before 6.1, refuses such a video.)
-BARE = {
+RAW = {
     "h264": ((), ("-bsf:v", "dts2pts")),
     "hevc": ((), ("-bsf:v", "dts2pts")),
     "mpegvideo": (("-fflags", "+genpts"), ()),
@@ -114,10 +114,10 @@ class RemuxSink:
     def _command(self, path: str) -> list[str]:
         container, codecs = probe(self._program, self._source)
         rate = rate_of(self._options.fps, self._subject.instance.frame_rate)
-        of_input, of_output = BARE.get(container, ((), ()))
+        of_input, of_output = RAW.get(container, ((), ()))
         return [
             self._program,
-            *(("-framerate", str(rate), "-f", container, *of_input) if container in BARE else ()),
+            *(("-framerate", str(rate), "-f", container, *of_input) if container in RAW else ()),
             *("-i", local(self._source), "-map", "0:v:0", "-map", "0:a?", "-map_chapters", "-1", "-c", "copy"),
             *of_output,
             *(("-tag:v", "hvc1") if "hevc" in codecs[:1] else ()),  # what QuickTime and Safari want

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from crawler.errors import SinkError
 from crawler.model import Frame, Product
 from crawler.sinks.base import LayoutSubject, Order, Per, Target, discard, writing
-from crawler.sinks.deflate import Packed
-from crawler.sinks.pending import Pending
+from crawler.sinks.deflate import CompressedFile
+from crawler.sinks.missing_frames import MissingFrames
 from crawler.sinks.provenance import leading_axes
 
 BLOCK = 1 << 20
@@ -36,23 +36,23 @@ class NoOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ArrayFormat:
     """How a volume lies on disk while it is written.
 
     Attributes
     ----------
-    head
+    header
         Bytes before the first voxel.
     dtype
         Of the voxels in the file, little-endian; the subject's fit it.
     """
 
-    head: bytes
+    header: bytes
     dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FinishedFile:
     """A finished file that is not in place yet: its path, the ending of its final name, and its kind (`Product`)."""
 
     path: str
@@ -69,7 +69,7 @@ class VolumeFile:
         Of the file, which must not exist.
     shape, axes
         Array shape and the names of the axes, leading ones first.
-    packed
+    compressed
         Gets the head and all voxels in their order: as soon as they come, or at `close`. Then the file is no array any
         more; of CT, whose slices come in order, it stays empty, which saves 512 KB of writing and reading a slice.
 
@@ -80,17 +80,22 @@ class VolumeFile:
     """
 
     def __init__(
-        self, path: str, plan: Plan, shape: tuple[int, ...], axes: tuple[str, ...], packed: Packed | None = None
+        self,
+        path: str,
+        array_format: ArrayFormat,
+        shape: tuple[int, ...],
+        axes: tuple[str, ...],
+        compressed: CompressedFile | None = None,
     ) -> None:
-        self.path, self.plan, self.shape, self.axes = path, plan, shape, axes
+        self.path, self.format, self.shape, self.axes = path, array_format, shape, axes
         self._mapped: mmap.mmap | None = None
-        self._packed = packed
-        self._next = 0  # up to here in the file, bytes are packed
+        self._compressed = compressed
+        self._next = 0  # up to here in the file, bytes are compressed
         self._waiting: set[int] = set()  # where frames lie that came before their turn
         self._file = open(path, "x+b", buffering=0)  # noqa: SIM115 - closed by `close`
         try:
-            self._put(0, memoryview(plan.head))
-            self._file.truncate(len(plan.head) + math.prod(shape) * plan.dtype.itemsize)
+            self._put(0, memoryview(array_format.header))
+            self._file.truncate(len(array_format.header) + math.prod(shape) * array_format.dtype.itemsize)
         except OSError:
             self._file.close()
             raise
@@ -100,15 +105,15 @@ class VolumeFile:
         number = 0
         for place, length in zip(index, self.shape, strict=False):
             number = number * length + place
-        voxels = np.ascontiguousarray(values, dtype=self.plan.dtype)
-        self._put(len(self.plan.head) + number * voxels.nbytes, voxels.reshape(-1).view(np.uint8).data)
+        voxels = np.ascontiguousarray(values, dtype=self.format.dtype)
+        self._put(len(self.format.header) + number * voxels.nbytes, voxels.reshape(-1).view(np.uint8).data)
 
     def view(self) -> npt.NDArray[Any]:
         """The voxels, read-only and mapped: pages of the file are in memory once they are used, until `release`."""
         with open(self.path, "rb") as file:
             self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         count = math.prod(self.shape)
-        return np.frombuffer(self._mapped, self.plan.dtype, count, len(self.plan.head)).reshape(self.shape)
+        return np.frombuffer(self._mapped, self.format.dtype, count, len(self.format.header)).reshape(self.shape)
 
     def release(self) -> None:
         """Take the pages of the view out of memory: they count as the worker's, which `limits.memory` bounds.
@@ -122,29 +127,29 @@ class VolumeFile:
         """Finish writing; some network file systems report a full disk only here."""
         self._file.close()
 
-    def pack_rest(self) -> None:
-        """Pack what no frame has reached yet, in the array's order."""
-        self._pack(self._file.seek(0, os.SEEK_END))
+    def compress_rest(self) -> None:
+        """Compress what no frame has reached yet, in the array's order."""
+        self._compress(self._file.seek(0, os.SEEK_END))
 
     def _put(self, offset: int, data: memoryview) -> None:
-        """Write to the file, or pack at once what comes in its turn, and all that waited for it."""
-        if self._packed is None:
+        """Write to the file, or compress at once what comes in its turn, and all that waited for it."""
+        if self._compressed is None:
             self._write(offset, data)
         elif offset != self._next:
             self._write(offset, data)
             self._waiting.add(offset)
         else:
-            self._packed.write(data)
+            self._compressed.write(data)
             self._next += len(data)
             while self._next in self._waiting:  # frames are of one size
                 self._waiting.remove(self._next)
-                self._pack(self._next + len(data))
+                self._compress(self._next + len(data))
 
-    def _pack(self, end: int) -> None:
+    def _compress(self, end: int) -> None:
         """Pack what the file holds, from where packing stands up to a place."""
         self._file.seek(self._next)
-        while self._packed is not None and (block := self._file.read(min(BLOCK, end - self._next))):
-            self._packed.write(block)
+        while self._compressed is not None and (block := self._file.read(min(BLOCK, end - self._next))):
+            self._compressed.write(block)
             self._next += len(block)
 
     def _write(self, offset: int, data: bytes | memoryview) -> None:
@@ -168,19 +173,19 @@ class VolumeSink(ABC):
 
     def __init__(self, options: Any = None) -> None:
         self._options = options or self.Options()
-        self._raster: VolumeFile | None = None
-        self._packed: Packed | None = None
+        self._volume_file: VolumeFile | None = None
+        self._compressed: CompressedFile | None = None
         self._unfinished: list[str] = []
 
     @abstractmethod
-    def _plan(self, subject: LayoutSubject, shape: tuple[int, ...]) -> Plan:
+    def _format(self, subject: LayoutSubject, shape: tuple[int, ...]) -> ArrayFormat:
         """Say how a layout lies on disk as an array of `shape`. SinkError: the format cannot hold it."""
 
     @abstractmethod
-    def _finish(self, subject: LayoutSubject, raster: VolumeFile) -> list[Part]:
+    def _finish(self, subject: LayoutSubject, volume_file: VolumeFile) -> list[FinishedFile]:
         """Make the files of the complete array, the volume first. Raises SinkError and OSError."""
 
-    def _packer(self) -> Packed | None:
+    def _compressed_file(self) -> CompressedFile | None:
         """Open the file that head and voxels are compressed into as a whole, where the format has one."""
         return None
 
@@ -195,27 +200,27 @@ class VolumeSink(ABC):
             The disk is full.
         """
         self._target, self._subject = target, subject
-        self._pending = Pending(subject)
+        self._missing = MissingFrames(subject)
         axes, layout = leading_axes(subject), subject.layout
         self._leading = sorted(range(len(axes)), key=lambda axis: axes[axis] == "slice")
         order = (*self._leading, *range(len(axes), len(layout.axes)))
         shape = tuple(layout.shape[axis] for axis in order)
-        plan = self._plan(subject, shape)
+        array_format = self._format(subject, shape)
         try:
             with writing():
-                self._packed = self._packer()
+                self._compressed = self._compressed_file()
                 axes = tuple(layout.axes[axis] for axis in order)
-                self._raster = VolumeFile(self._scratch(), plan, shape, axes, self._packed)
+                self._volume_file = VolumeFile(self._scratch(), array_format, shape, axes, self._compressed)
         except BaseException:
             self.abort()  # the caller has no open sink to abort
             raise
 
     def put(self, index: tuple[int, ...], frame: Frame) -> None:
-        """Write the frame at its index. Raises as `Pending.take` does, and OutputError when the disk is full."""
-        self._pending.take(index, frame)
-        assert self._raster is not None
+        """Write the frame at its index. Raises as `MissingFrames.take` does, and OutputError when the disk is full."""
+        self._missing.take(index, frame)
+        assert self._volume_file is not None
         with writing():
-            self._raster.put([index[axis] for axis in self._leading], frame.values)
+            self._volume_file.put([index[axis] for axis in self._leading], frame.values)
 
     def close(self) -> list[Product]:
         """Make the files and put them in place, the volume first.
@@ -227,15 +232,15 @@ class VolumeSink(ABC):
         OutputError
             The disk is full.
         """
-        if self._raster is None:
+        if self._volume_file is None:
             raise SinkError("volume not written", "it is closed")
-        self._pending.check_complete()
+        self._missing.check_complete()
         with writing():
-            if self._packed is not None:
-                self._raster.pack_rest()
-                self._packed.finish()
-            self._raster.close()
-            parts = self._finish(self._subject, self._raster)
+            if self._compressed is not None:
+                self._volume_file.compress_rest()
+                self._compressed.finish()
+            self._volume_file.close()
+            parts = self._finish(self._subject, self._volume_file)
         products: list[Product] = []
         try:
             for part in parts:
@@ -250,14 +255,14 @@ class VolumeSink(ABC):
 
     def abort(self) -> None:
         """Close and remove the unfinished files, if any."""
-        if self._raster is not None:
+        if self._volume_file is not None:
             with suppress(OSError):
-                self._raster.close()
-            self._raster = None
-        if self._packed is not None:
+                self._volume_file.close()
+            self._volume_file = None
+        if self._compressed is not None:
             with suppress(OSError):
-                self._packed.close()
-            self._packed = None
+                self._compressed.close()
+            self._compressed = None
         while self._unfinished:
             discard(self._unfinished.pop())
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
-from crawler.sinks.deflate import BARE, Compressor
+from crawler.sinks.deflate import RAW, Compressor
 
 DEFLATED = 8
 ZIP64 = 45
@@ -87,10 +87,10 @@ class _Deflating:
     """One member's data on their way into the archive."""
 
     def __init__(self, file: BinaryIO, level: int) -> None:
-        from isal import isal_zlib
+        from isal import isal_zlib  # only runs that compress need it
 
         self._file = file
-        self._stream = Compressor(level, BARE)
+        self._stream = Compressor(level, RAW)
         self._crc32 = isal_zlib.crc32
         self.size = self.crc = 0
 
@@ -107,18 +107,18 @@ class _Deflating:
         self._file.write(self._stream.finish())
 
 
-def _local(name: bytes, crc: int, packed: int, size: int) -> bytes:
+def _local(name: bytes, crc: int, compressed: int, size: int) -> bytes:
     """Header in front of a member (4.3.7): of one length, as it is written again when the sizes are known."""
-    extra = struct.pack("<HHQQ", 1, 16, size, packed)  # 4.5.3
+    extra = struct.pack("<HHQQ", 1, 16, size, compressed)  # 4.5.3
     numbers = (ZIP64, 0, DEFLATED, 0, DATE, crc, ELSEWHERE, ELSEWHERE, len(name), len(extra))
     return struct.pack("<4sHHHHHIIIHH", b"PK\3\4", *numbers) + name + extra
 
 
-def _central(name: bytes, crc: int, packed: int, size: int, start: int) -> bytes:
+def _central(name: bytes, crc: int, compressed: int, size: int, start: int) -> bytes:
     """Entry of the directory (4.3.12); the zip64 field has the numbers that do not fit, in this order (4.5.3)."""
-    large = [number for number in (size, packed, start) if number > LARGEST]
+    large = [number for number in (size, compressed, start) if number > LARGEST]
     extra = struct.pack(f"<HH{len(large)}Q", 1, 8 * len(large), *large) if large else b""
-    numbers = (UNIX << 8 | ZIP64, ZIP64, 0, DEFLATED, 0, DATE, crc, _small(packed), _small(size))
+    numbers = (UNIX << 8 | ZIP64, ZIP64, 0, DEFLATED, 0, DATE, crc, _small(compressed), _small(size))
     rest = (len(name), len(extra), 0, 0, 0, MODE, _small(start))
     return struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", *numbers, *rest) + name + extra
 

@@ -39,7 +39,7 @@ _FAILURE = ("file", "stage", "reason", "detail")
 
 
 def path(config: Config) -> str | None:
-    """CompanionWriter the JSONL, with its stem."""
+    """Beside the JSONL, with its stem."""
     if config.metadata is None or config.metadata_path is None or "xlsx" not in config.metadata.tables:
         return None
     return os.path.splitext(config.metadata_path)[0] + ".xlsx"

@@ -10,7 +10,7 @@ from crawler.tables.base import Context, View
 
 
 def path(config: Config) -> str | None:
-    """CompanionWriter the summary."""
+    """Beside the summary."""
     return os.path.join(config.output_dir, "unreadable_files.csv")
 
 

@@ -30,7 +30,7 @@ _VERSION = re.compile(r";\d+$")  # ISO 9660 7.5.1: a file identifier ends in a s
 
 
 def path(config: Config) -> str | None:
-    """CompanionWriter the summary, when there are rows to read it from."""
+    """Beside the summary, when there are rows to read it from."""
     return os.path.join(config.output_dir, "missing_files.csv") if config.metadata else None
 
 

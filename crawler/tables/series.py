@@ -11,7 +11,7 @@ from crawler.tables.base import Context, View
 
 
 def path(config: Config) -> str | None:
-    """CompanionWriter the summary."""
+    """Beside the summary."""
     return os.path.join(config.output_dir, "series.csv")
 
 

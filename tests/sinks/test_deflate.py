@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.sinks.deflate import BARE, GZIP, HEAD, ZLIB, Compressor, deflated
+from crawler.sinks.deflate import GZIP, HEAD, RAW, ZLIB, Compressor, deflated
 
 # Digests of what small pictures become, by level. A byte (as a filter of PNG is) and a run of another begin each.
 PICTURES = """
@@ -40,7 +40,7 @@ def inflate(stream: bytes, container: int) -> bytes:
 @given(
     st.lists(st.binary(max_size=40) | st.integers(0, 3000).map(bytes), max_size=6),
     st.integers(0, 3),
-    st.sampled_from([ZLIB, GZIP, BARE]),
+    st.sampled_from([ZLIB, GZIP, RAW]),
 )
 def test_pieces_come_back(pieces, level, container):
     streams = []

@@ -19,7 +19,7 @@ from support.volumes import ORIENTATIONS, matrix, subject, with_coordinates, wri
 
 from crawler.geometry import lps_to_ras
 from crawler.model import Coordinates
-from crawler.sinks.gradients import bval, bvec, in_image
+from crawler.sinks.gradients import bval, bvec, to_fsl
 from crawler.sinks.nifti import NiftiSink
 
 ROOT = Path(os.environ.get("DME_DATA", "/work/shared/data"))
@@ -73,7 +73,7 @@ def test_every_orientation_and_handedness(order, flips, turns, direction):
     made = rotation(turns) @ (np.diag(flips)[:, list(order)] * (2.5, 0.75, 0.5))
     affine = np.eye(4)
     affine[:3, :3] = made
-    (vector,) = in_image(affine, (direction,))
+    (vector,) = to_fsl(affine, (direction,))
     image = lps_to_ras(affine)[:, [2, 1, 0, 3]]
     np.testing.assert_allclose(in_patient(image, vector[None])[0], direction, atol=1e-12)
 
@@ -94,7 +94,7 @@ def test_all_48_axis_aligned_images_differ_by_signs_and_order_only():
     for order, flips in product(permutations(range(3)), product((-1.0, 1.0), repeat=3)):
         affine = np.eye(4)
         affine[:3, :3] = np.diag(flips)[:, list(order)]
-        found.add(tuple(in_image(affine, ((0.1, 0.2, 0.3),))[0].round(9)))
+        found.add(tuple(to_fsl(affine, ((0.1, 0.2, 0.3),))[0].round(9)))
     assert len(found) == 24  # an image and its mirror image along the columns share a text
     assert {tuple(sorted(map(abs, vector))) for vector in found} == {(0.1, 0.2, 0.3)}
 
@@ -145,7 +145,7 @@ def test_the_reference_of_a_canon_scan_comes_back():
     patient = in_patient(lps_to_ras(flipped), theirs)
     ours = np.eye(4)
     ours[:3, :3] = np.column_stack([np.cross(along, down), down, along])
-    vectors = in_image(ours, tuple(map(tuple, patient)))
+    vectors = to_fsl(ours, tuple(map(tuple, patient)))
     np.testing.assert_allclose(vectors, theirs * (-1, -1, 1), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(vectors[1:], axis=1), 1.0, atol=1e-5)
 
@@ -183,5 +183,5 @@ def test_dcm2niix_puts_gradients_at_the_same_place_in_the_patient(tmp_path, orie
     (path,) = (tmp_path / "out").glob("*.nii")
     theirs = in_patient(nibabel.load(path).affine, np.loadtxt(path.with_suffix(".bvec")).T)
     image = lps_to_ras(place)[:, [2, 1, 0, 3]]
-    ours = in_patient(image, in_image(place, DIRECTIONS[1:]))
+    ours = in_patient(image, to_fsl(place, DIRECTIONS[1:]))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -113,7 +113,7 @@ def test_provenance(tmp_path):
 def test_compressed_data_are_an_ordinary_zlib_stream(tmp_path, dtype, shape):
     made = subject(matrix(), shape, dtype=dtype)
     paths = write(DetachedMetaImageSink(), tmp_path, made)
-    packed = Path(paths[1]).read_bytes()
+    compressed = Path(paths[1]).read_bytes()
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(paths[0])), voxels(made))
-    assert zlib.decompress(packed) == voxels(made).astype(np.dtype(dtype).newbyteorder("<")).tobytes()
-    assert Path(write(DetachedMetaImageSink(), tmp_path, made)[1]).read_bytes() == packed
+    assert zlib.decompress(compressed) == voxels(made).astype(np.dtype(dtype).newbyteorder("<")).tobytes()
+    assert Path(write(DetachedMetaImageSink(), tmp_path, made)[1]).read_bytes() == compressed

@@ -11,7 +11,7 @@ from support.volumes import ORIENTATIONS, matrix, subject, voxels, write
 
 from crawler.sinks import npz
 from crawler.sinks.npz import NpzOptions, NpzSink, to_display
-from crawler.sinks.volume_base import Plan, VolumeFile
+from crawler.sinks.volume_base import ArrayFormat, VolumeFile
 
 MARKED = [(0, 0, 0), (2, 4, 6), (1, 3, 2)]
 
@@ -67,18 +67,20 @@ def test_blocks_of_any_size_give_the_same_array(tmp_path, monkeypatch, orientati
     expected = load(tmp_path, made)["data"]
     released = []
     monkeypatch.setattr(npz, "BUDGET", budget)
-    monkeypatch.setattr(VolumeFile, "release", lambda raster: released.append(raster))
+    monkeypatch.setattr(VolumeFile, "release", lambda volume_file: released.append(volume_file))
     np.testing.assert_array_equal(load(tmp_path, made)["data"], expected)
     assert released
 
 
 def test_a_released_view_reads_the_same(tmp_path):
-    raster = VolumeFile(str(tmp_path / "raw"), Plan(b"head", np.dtype("<i2")), (2, 3, 4), ("slice", "row", "column"))
-    raster.put((1,), np.ones((3, 4), np.int16))
-    raster.close()
-    seen = raster.view()
+    volume_file = VolumeFile(
+        str(tmp_path / "raw"), ArrayFormat(b"head", np.dtype("<i2")), (2, 3, 4), ("slice", "row", "column")
+    )
+    volume_file.put((1,), np.ones((3, 4), np.int16))
+    volume_file.close()
+    seen = volume_file.view()
     assert seen.sum() == 12
-    raster.release()
+    volume_file.release()
     assert seen.sum() == 12
 
 

@@ -16,8 +16,8 @@ from crawler.errors import OutputError, SinkError
 from crawler.model import Coordinates, Frame
 from crawler.sinks import LAYOUT_SINKS, SINKS
 from crawler.sinks.base import Target
-from crawler.sinks.deflate import ZLIB, Packed
-from crawler.sinks.volume_base import Plan, VolumeFile, VolumeSink
+from crawler.sinks.deflate import ZLIB, CompressedFile
+from crawler.sinks.volume_base import ArrayFormat, VolumeFile, VolumeSink
 
 SPOOLED = [name for name, sink in SINKS.items() if issubclass(sink, VolumeSink)]
 
@@ -68,7 +68,7 @@ def test_a_disk_that_fills_up_ends_the_run(sink, target, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(VolumeFile, "_write", full)
-    monkeypatch.setattr(Packed, "write", full)
+    monkeypatch.setattr(CompressedFile, "write", full)
     with pytest.raises(OutputError, match="disk full"):
         fill(sink, made)
     sink.abort()
@@ -80,7 +80,7 @@ def test_half_a_set_of_files_is_none(sink, target, tmp_path):
     made = subject(matrix())
     sink.open(target, made)
     fill(sink, made)
-    last = sink._finish(made, sink._raster)[-1].extension
+    last = sink._finish(made, sink._volume_file)[-1].extension
     os.makedirs(target.path + last)
     with pytest.raises(SinkError, match="a folder lies at the target"):
         sink.close()
@@ -114,39 +114,45 @@ def test_close_serves_once(sink, target):
 
 
 def test_a_sparse_layout_has_zeros_between(tmp_path):
-    raster = VolumeFile(str(tmp_path / "raw"), Plan(b"head", np.dtype("<i2")), (2, 3, 4), ("slice", "row", "column"))
-    raster.put((1,), np.ones((3, 4), np.int8))
-    raster.close()
-    np.testing.assert_array_equal(raster.view(), [np.zeros((3, 4)), np.ones((3, 4))])
+    volume_file = VolumeFile(
+        str(tmp_path / "raw"), ArrayFormat(b"head", np.dtype("<i2")), (2, 3, 4), ("slice", "row", "column")
+    )
+    volume_file.put((1,), np.ones((3, 4), np.int8))
+    volume_file.close()
+    np.testing.assert_array_equal(volume_file.view(), [np.zeros((3, 4)), np.ones((3, 4))])
     assert (tmp_path / "raw").read_bytes()[:4] == b"head"
 
 
 @given(st.permutations(range(6)), st.integers(0, 6))
 def test_frames_in_any_order_are_packed_in_the_arrays_own(tmp_path_factory, order, count):
-    folder = tmp_path_factory.mktemp("packed")
+    folder = tmp_path_factory.mktemp("compressed")
     expected = np.zeros((2, 3, 4), "<i2")
-    packed = Packed(str(folder / "packed"), 2, ZLIB)
+    compressed = CompressedFile(str(folder / "compressed"), 2, ZLIB)
     axes = ("time", "slice", "row")
-    raster = VolumeFile(str(folder / "raw"), Plan(b"head", np.dtype("<i2")), expected.shape, axes, packed)
+    volume_file = VolumeFile(
+        str(folder / "raw"), ArrayFormat(b"head", np.dtype("<i2")), expected.shape, axes, compressed
+    )
     for number in order[:count]:
         index = divmod(number, 3)
         expected[index] = 1 + number
-        raster.put(index, np.full(4, 1 + number, np.int16))
-    raster.pack_rest()
-    packed.finish()
-    raster.close()
-    assert zlib.decompress((folder / "packed").read_bytes()) == b"head" + expected.tobytes()
+        volume_file.put(index, np.full(4, 1 + number, np.int16))
+    volume_file.compress_rest()
+    compressed.finish()
+    volume_file.close()
+    assert zlib.decompress((folder / "compressed").read_bytes()) == b"head" + expected.tobytes()
 
 
 def test_frames_in_order_leave_the_disk_alone(tmp_path):
-    packed = Packed(str(tmp_path / "packed"), 2, ZLIB)
+    compressed = CompressedFile(str(tmp_path / "compressed"), 2, ZLIB)
     path = tmp_path / "raw"
-    raster = VolumeFile(str(path), Plan(b"", np.dtype("<i2")), (40, 64, 64), ("slice", "row", "column"), packed)
+    volume_file = VolumeFile(
+        str(path), ArrayFormat(b"", np.dtype("<i2")), (40, 64, 64), ("slice", "row", "column"), compressed
+    )
     for number in range(40):
-        raster.put((number,), np.full((64, 64), number + 1, np.int16))
-    raster.pack_rest()
-    packed.finish()
-    raster.close()
+        volume_file.put((number,), np.full((64, 64), number + 1, np.int16))
+    volume_file.compress_rest()
+    compressed.finish()
+    volume_file.close()
     assert not any(path.read_bytes())
-    found = np.frombuffer(zlib.decompress(Path(packed.path).read_bytes()), "<i2")
+    found = np.frombuffer(zlib.decompress(Path(compressed.path).read_bytes()), "<i2")
     np.testing.assert_array_equal(found[:: 64 * 64], range(1, 41))

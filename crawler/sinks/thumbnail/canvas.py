@@ -57,7 +57,7 @@ class Canvas:
     """
 
     def __init__(self, width: int, height: int, colour: bool, letters: int = 12) -> None:
-        from PIL import Image, ImageDraw, ImageFont
+        from PIL import Image, ImageDraw, ImageFont  # slow to load: most runs draw nothing
 
         self.size = (width, height)
         self._sheet = Image.new("RGB" if colour else "L", self.size)
@@ -66,7 +66,7 @@ class Canvas:
 
     def paste(self, picture: Array, left: int, top: int) -> None:
         """Lay a picture down: uint8, shape (rows, columns) or (rows, columns, 3)."""
-        from PIL import Image
+        from PIL import Image  # slow to load: most runs draw nothing
 
         self._sheet.paste(Image.fromarray(np.ascontiguousarray(picture)).convert(self._sheet.mode), (left, top))
 

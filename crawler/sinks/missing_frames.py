@@ -12,7 +12,7 @@ from crawler.model import Frame
 from crawler.sinks.base import LayoutSubject
 
 
-class Pending:
+class MissingFrames:
     """Indices of a layout whose frames have not come yet."""
 
     def __init__(self, subject: LayoutSubject) -> None:
@@ -21,7 +21,7 @@ class Pending:
         self._missing = {place.index for place in subject.layout.placement}
 
     def take(self, index: tuple[int, ...], frame: Frame) -> None:
-        """Strike a frame off the list.
+        """Note that a frame has come.
 
         Parameters
         ----------
