@@ -41,7 +41,7 @@ class Source(Protocol):
         """Let go of the file."""
 
 
-class _Sized(io.RawIOBase):
+class _SizedStream(io.RawIOBase):
     """A read-only stream of known size: what is the same however its bytes are had."""
 
     name = ""  # pydicom asks a buffered stream for it
@@ -66,7 +66,7 @@ class _Sized(io.RawIOBase):
         return True
 
 
-class Window(_Sized):
+class FileSlice(_SizedStream):
     """A part of a file as a file: `size` bytes from offset `start` on."""
 
     def __init__(self, path: str, start: int, size: int) -> None:
@@ -87,7 +87,7 @@ class Window(_Sized):
         super().close()
 
 
-class Growing(_Sized):
+class InflatingStream(_SizedStream):
     """A stream that inflates no further than it is read, and keeps what it inflated: in memory, then on disk.
 
     Parameters

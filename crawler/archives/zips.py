@@ -1,7 +1,7 @@
 """The directory of a zip archive, and its members as streams.
 
 One directory is kept open in a process: 10,000 members do not read it 10,000 times, and no two large ones are in memory
-together. It does not judge what the members are (`sources/zip_writer.py`).
+together. It does not judge what the members are (`sources/zip_source.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from crawler.archives.members import member_name
 from crawler.archives.quota import QUOTA, Quota
-from crawler.archives.streams import Growing
+from crawler.archives.streams import InflatingStream
 from crawler.errors import FileError, HeaderError
 
 ENCRYPTED = 0x41  # general purpose bits 0 and 6, APPNOTE.TXT 4.4.4
@@ -58,7 +58,7 @@ class Directory:
                 # The first of a name is the member; `ZipFile.getinfo` would find the last.
                 self._by_name.setdefault(member_name(entry.orig_filename), entry)
 
-    def open(self, member: str) -> Growing:
+    def open(self, member: str) -> InflatingStream:
         """Open a member, which is inflated as far as it is read.
 
         Raises
@@ -73,7 +73,7 @@ class Directory:
         if fault is not None:
             raise HeaderError(fault.reason, fault.detail)
         try:
-            return Growing(self._zip.open(entry), entry.file_size)
+            return InflatingStream(self._zip.open(entry), entry.file_size)
         except DAMAGE as error:
             raise HeaderError("damaged archive member", "its local header is not what the directory says") from error
 
@@ -82,14 +82,14 @@ class Directory:
         self._zip.close()
 
 
-class Shelf:
+class DirectoryCache:
     """Room for one open directory."""
 
     def __init__(self) -> None:
         self._stamp: _Stamp | None = None
         self._directory: Directory | None = None
 
-    def take(self, path: str) -> Directory:
+    def get(self, path: str) -> Directory:
         """Return the archive's directory, read again only when another was asked for since, or the archive changed.
 
         Raises
@@ -114,7 +114,7 @@ class Shelf:
 
 
 # The one open directory of this process: a cache, whose content no result depends on.
-shelf = Shelf()
+open_directory = DirectoryCache()
 
 
 def unreadable(entry: zipfile.ZipInfo, quota: Quota) -> FileError | None:

@@ -28,7 +28,7 @@ from crawler.ledger.store import Store, open_store, output_root
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK, Summary, summarise
 from crawler.paths import portable
 from crawler.sources.directory import Outputs, Root
-from crawler.tables.base import whole
+from crawler.tables.base import replacing
 
 log = logging.getLogger("dme")
 
@@ -231,12 +231,12 @@ def _assemble(request: Request, store: Store, folders: Folders) -> tuple[int, in
     rows = store.config.metadata_path or ""
     with contextlib.closing(Catalogue(ledger, rows, folders, pixels=request.pixels, stack=request.stack)) as catalogue:
         if request.pixels:
-            with whole(request.pixel_data) as scratch:
+            with replacing(request.pixel_data) as scratch:
                 write_pixels(catalogue, output_root(store.config, "volume"), scratch, stack=request.stack)
-        with whole(request.metadata) as scratch:
+        with replacing(request.metadata) as scratch:
             write_metadata(catalogue, scratch)
         stored, failed = catalogue.count_stored(), catalogue.count_failed()
-        with whole(request.unreadable) as scratch:
+        with replacing(request.unreadable) as scratch:
             write_unreadable(catalogue, scratch)
         if not failed:
             os.unlink(request.unreadable)  # its presence says that there are failures, as users of the flags know it

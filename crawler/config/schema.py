@@ -1,8 +1,8 @@
 """The configuration as a JSON Schema (draft 2020-12), made from the same dataclasses that check it, for editors.
 
 It says what each key alone may be. Rules that join several keys, whether Pillow writes an extension, and whether
-folders overlap stay with `config.py`: what the schema accepts can still be refused there, but nothing that
-`config.py` accepts is refused here.
+folders overlap stay with `loader.py`: what the schema accepts can still be refused there, but nothing that
+`loader.py` accepts is refused here.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _section(section: type) -> Schema:
     required: list[str] = []
     for field in dataclasses.fields(section):
         if "help" not in field.metadata:
-            continue  # not a key of the document, as in typed.py
+            continue  # not a key of the document, as in checking.py
         kind = hints[field.name]
         described = {"description": str(field.metadata["help"])}
         must = field.default is field.default_factory is dataclasses.MISSING

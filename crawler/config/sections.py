@@ -1,6 +1,6 @@
 """The sections of the configuration: every key with its type, default and help, and how its value is read.
 
-Rules that join several keys, paths and files are `config.py`'s. A key marked ``shapes: False`` changes how a run goes,
+Rules that join several keys, paths and files are `loader.py`'s. A key marked ``shapes: False`` changes how a run goes,
 not what it writes.
 """
 
@@ -104,7 +104,7 @@ _SIZE_RULES: dict[str, Any] = {"read": read_size, "expects": A_SIZE, "minimum": 
 
 
 def key(default: Any, help_line: str, **rules: Any) -> Any:
-    """A dataclass field that is a key of the document: `rules` as in `typed.py`; a callable makes the default."""
+    """A dataclass field that is a key of the document: `rules` as in `checking.py`; a callable makes the default."""
     made: dict[str, Any] = {"default_factory" if callable(default) else "default": default}
     return field(**made, metadata={"help": help_line, **rules})
 
@@ -184,7 +184,7 @@ class SelectSection:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdSection:
-    """What images of one modality are judged by; null: as built in (`quality.py`)."""
+    """What images of one modality are judged by; null: as built in (`quality/measures.py`)."""
 
     dynamic_range: float | None = key(None, "least range between two percentiles, modality units", minimum=0)
     contrast: float | None = key(None, "least standard deviation, modality units", minimum=0)

@@ -32,7 +32,7 @@ class Candidate:
     record: Callable[[], dict[str, Any]]
 
 
-def left_out(select: SelectSection, scan: Sequence[Candidate], keys: KeyStyle) -> dict[int, Outcome]:
+def excluded(select: SelectSection, scan: Sequence[Candidate], keys: KeyStyle) -> dict[int, Outcome]:
     """Which instances of a scan the section leaves out.
 
     Parameters
@@ -80,10 +80,10 @@ def is_derived(instance: Instance, record: Attributes) -> bool:
     return isinstance(first, str) and first.strip().upper() == "DERIVED"
 
 
-def fits(condition: ConditionSection, value: Any) -> bool:
+def matches(condition: ConditionSection, value: Any) -> bool:
     """Whether an element's JSON value meets a condition: one of its values does; no value never does."""
     values = value if isinstance(value, list) else [value]
-    return any(_fits(condition, item) for item in values if isinstance(item, str | int | float))
+    return any(_matches(condition, item) for item in values if isinstance(item, str | int | float))
 
 
 def _tests(select: SelectSection, keys: KeyStyle) -> Iterator[tuple[str, Callable[[Candidate], bool]]]:
@@ -98,10 +98,10 @@ def _tests(select: SelectSection, keys: KeyStyle) -> Iterator[tuple[str, Callabl
 
 
 def _on_element(keyword: str, condition: ConditionSection, keys: KeyStyle) -> Callable[[Candidate], bool]:
-    return lambda one: fits(condition, Attributes(one.record(), keys).value(keyword))
+    return lambda one: matches(condition, Attributes(one.record(), keys).value(keyword))
 
 
-def _fits(condition: ConditionSection, value: str | int | float) -> bool:
+def _matches(condition: ConditionSection, value: str | int | float) -> bool:
     if condition.equals is not None and not _same(value, condition.equals):
         return False
     if condition.one_of is not None and not any(_same(value, wanted) for wanted in condition.one_of):

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 from crawler.archives.members import archive_format
 from crawler.archives.quota import DEFLATE_MOST, QUOTA
-from crawler.archives.streams import BLOCK, Growing, Window, ZlibSource, buffered
+from crawler.archives.streams import BLOCK, FileSlice, InflatingStream, ZlibSource, buffered
 from crawler.dicom.elements import EXPLICIT_LITTLE, quiet_pydicom, walk
 from crawler.dicom.sniff import PREFIX, dataset_start
 from crawler.errors import HeaderError
@@ -40,7 +40,7 @@ def open_file(file: File) -> BinaryIO:
     ------
     OSError
         The file cannot be opened. A read of the stream raises it too: also where a compressed file turns out to be
-        damaged, see `streams.Growing`.
+        damaged, see `streams.InflatingStream`.
     HeaderError
         A member of an archive cannot be inflated, or is not there any more.
     """
@@ -50,7 +50,7 @@ def open_file(file: File) -> BinaryIO:
         if size is None:
             return stream
         stream.seek(_SIZE)
-        return buffered(Growing(ZlibSource(stream), size))
+        return buffered(InflatingStream(ZlibSource(stream), size))
     except BaseException:
         stream.close()
         raise
@@ -60,15 +60,15 @@ def _open(file: File) -> BinaryIO:
     if file.member is None or file.spooled:
         return open(file.spooled or file.native, "rb", buffering=BLOCK)
     if file.start >= 0:
-        return buffered(Window(file.native, file.start, file.size))
+        return buffered(FileSlice(file.native, file.start, file.size))
     if archive_format(file.native) == ("gz", "gz"):
         import gzip
 
-        return buffered(Growing(gzip.open(file.native), file.size))
-    from crawler.archives.zips import DAMAGE, shelf
+        return buffered(InflatingStream(gzip.open(file.native), file.size))
+    from crawler.archives.zips import DAMAGE, open_directory
 
     try:
-        return buffered(shelf.take(file.native).open(file.member))
+        return buffered(open_directory.get(file.native).open(file.member))
     except DAMAGE as error:
         raise HeaderError("damaged archive", "it changed since its members were listed") from error
 

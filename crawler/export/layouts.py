@@ -1,6 +1,6 @@
 """What is made of the layouts of a scan: volumes, videos of stacks, previews.
 
-Opens, closes and accounts for them; which frame goes where is handed to `export.py`, which decodes. Layouts that come
+Opens, closes and accounts for them; which frame goes where is handed to `scan.py`, which decodes. Layouts that come
 out of a second plan as they were keep what was written.
 """
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:  # loaded by who needs it: many runs make nothing of layouts
 
 Wanted = dict[int, list[tuple[Volume | OpenMedia, tuple[int, ...]]]]
 """Frame number -> the volumes and pictures that want it, and where it lands in each."""
-Made = dict[Identity, list[Product]]
+Written = dict[Identity, list[Product]]
 
 
 @dataclass(eq=False, slots=True)
-class Opened:
+class OpenOutputs:
     """Outputs of layouts that share files, being written. A context: what is not closed at its end is given up.
 
     Attributes
@@ -47,26 +47,26 @@ class Opened:
     heartbeat: Heartbeat
     items: Sequence[int]
     wanted: dict[int, Wanted] = field(default_factory=dict)
-    takers: list[tuple[Identity, Volume | OpenMedia, Made]] = field(default_factory=list)
+    consumers: list[tuple[Identity, Volume | OpenMedia, Written]] = field(default_factory=list)
 
-    def want(self, number: int, frame: int, takers: Sequence[Volume | OpenMedia], index: tuple[int, ...]) -> None:
-        """Have a frame handed to `takers`, for their place `index`."""
-        if takers:
-            self.wanted.setdefault(number, {}).setdefault(frame, []).extend((taker, index) for taker in takers)
+    def want(self, number: int, frame: int, consumers: Sequence[Volume | OpenMedia], index: tuple[int, ...]) -> None:
+        """Have a frame handed to `consumers`, for their place `index`."""
+        if consumers:
+            self.wanted.setdefault(number, {}).setdefault(frame, []).extend((consumer, index) for consumer in consumers)
 
     def close(self) -> None:
         """Finish everything."""
-        for identity, taker, made in self.takers:
-            if isinstance(taker, OpenMedia) or taker.sinks:
+        for identity, consumer, made in self.consumers:
+            if isinstance(consumer, OpenMedia) or consumer.sinks:
                 self.heartbeat.note(self.items[files_of(identity)[0]], "write")
-                made[identity] = taker.close()
+                made[identity] = consumer.close()
 
-    def __enter__(self) -> Opened:
+    def __enter__(self) -> OpenOutputs:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for _, taker, _ in self.takers:
-            taker.abort()
+        for _, consumer, _ in self.consumers:
+            consumer.abort()
 
 
 class LayoutOutputs:
@@ -99,9 +99,9 @@ class LayoutOutputs:
         self.headers, self.states, self.items = headers, states, items
         self.media_outputs, self.found = media_outputs, found
         self.tables: dict[int, Lut | None] = {}
-        self.volumes: Made = {}
-        self.stacks: Made = {}
-        self.previews: Made = {}
+        self.volumes: Written = {}
+        self.stacks: Written = {}
+        self.previews: Written = {}
 
     @property
     def wanted(self) -> bool:
@@ -121,7 +121,7 @@ class LayoutOutputs:
         for made in (self.volumes, self.stacks, self.previews):
             made.clear()
 
-    def open(self, group: Sequence[Layout], members: Sequence[int], part: Scan) -> Opened:
+    def open(self, group: Sequence[Layout], members: Sequence[int], part: Scan) -> OpenOutputs:
         """Open the outputs of layouts that share files, as far as they are not written yet.
 
         Parameters
@@ -129,27 +129,27 @@ class LayoutOutputs:
         group, members, part
             Layouts of the scan `part`, whose instances are those at the positions `members` of the whole scan.
         """
-        opened = Opened(self.heartbeat, self.items)
+        opened = OpenOutputs(self.heartbeat, self.items)
         for layout in group:
             identity = identity_of(layout, members)
-            takers: list[Volume | OpenMedia] = []
+            consumers: list[Volume | OpenMedia] = []
             if self.setup.volume is not None and identity not in self.volumes:
-                takers.append(self._volume(layout, members, part))
-                opened.takers.append((identity, takers[-1], self.volumes))
+                consumers.append(self._volume(layout, members, part))
+                opened.consumers.append((identity, consumers[-1], self.volumes))
             if self.setup.stacks and identity not in self.stacks and is_stack(layout, part.instances):
-                takers.append(self._stack(layout, members))
-                opened.takers.append((identity, takers[-1], self.stacks))
+                consumers.append(self._stack(layout, members))
+                opened.consumers.append((identity, consumers[-1], self.stacks))
             for place in layout.placement:
-                opened.want(members[place.instance], place.frame, takers, place.index)
+                opened.want(members[place.instance], place.frame, consumers, place.index)
             if self.setup.preview is not None and identity not in self.previews:
                 preview, needed = self._preview(layout, members)
-                opened.takers.append((identity, preview, self.previews))
+                opened.consumers.append((identity, preview, self.previews))
                 for place in layout.placement if needed else ():
                     if place.index in needed:
                         opened.want(members[place.instance], place.frame, [preview], place.index)
         return opened
 
-    def settle(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
+    def finish(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
         """Tell each file of its volumes and stacks' videos, and delete those that a file's failure made obsolete."""
         valid = {identity_of(layout, members) for layout in plan}
         for made in (self.volumes, self.stacks, self.previews):
@@ -177,12 +177,12 @@ class LayoutOutputs:
         values = section.values if section else "stored"
         photometric = photometric_of(placed[0], values)
         identity = identity_of(layout, members)
-        settle = partial(self._fail, files_of(identity))
-        volume = Volume(identity, np.dtype(np.float64), photometric == "RGB" and values == "modality", settle)
-        with ErrorBoundary("pixels", settle) as border:
+        fail = partial(self._fail, files_of(identity))
+        volume = Volume(identity, np.dtype(np.float64), photometric == "RGB" and values == "modality", fail)
+        with ErrorBoundary("pixels", fail) as boundary:
             tables = self._tables(layout, members) if values == "modality" else ()
             volume.dtype = dtype = value_type(placed, planes, values, tables)
-        if border.failed:
+        if boundary.failed:
             return volume
         subject = LayoutSubject(part, layout, dtype, values, photometric, self._noted(volume.files))
         base = self._name(layout)

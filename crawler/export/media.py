@@ -1,6 +1,6 @@
 """The media of a scan's files: which sinks a file or a stack of slices gets, and how they are fed and finished.
 
-It opens no volume and settles no order; `export.py` decodes, and says which frame is whose.
+It opens no volume and settles no order; `scan.py` decodes, and says which frame is whose.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ class OpenMedia:
         self.sinks = []
 
     def _attempt(self, sink: Sink, stage: str, deed: Callable[[], None]) -> None:
-        with ErrorBoundary(stage, self.record) as border:
+        with ErrorBoundary(stage, self.record) as boundary:
             deed()
-        if border.failed:
+        if boundary.failed:
             sink.abort()
             self.sinks.remove(sink)
 
@@ -110,7 +110,7 @@ class MediaOutputs:
         self.setup, self.heartbeat, self.members, self.decode, self.found = setup, heartbeat, members, decode, found
 
     @cached_property
-    def _shown(self) -> ScanDisplay:
+    def _scan_display(self) -> ScanDisplay:
         """How the files are shown, by themselves and by what they share."""
         from crawler.display.display import ScanDisplay
 
@@ -140,12 +140,12 @@ class MediaOutputs:
         path = os.path.join(os.path.dirname(instance.file.mirror), member.stem)
         opened = OpenMedia(state.record)
         self.heartbeat.note(member.item, "pixels")
-        with ErrorBoundary("pixels", state.record) as border:
+        with ErrorBoundary("pixels", state.record) as boundary:
             box = us_region(instance) if self.setup.crops else None
             sinks = self._free(self._sinks(section, member, box), path, [state])
             opened.source = partial(self._source, member, all(isinstance(sink, RemuxSink) for sink in sinks))
             display = self._display(number, box) if sinks else Display()
-        if not border.failed:
+        if not boundary.failed:
             target = Target(os.path.join(root, path), self.setup.temp(root))
             for sink in sinks:
                 opened.open(sink, target, FileSubject(instance, display))
@@ -174,9 +174,9 @@ class MediaOutputs:
             return opened
         first = members[0].instance
         subject = replace(first, frame_rate=first.frame_rate or STACK_RATE)
-        with ErrorBoundary("pixels", record) as border:
+        with ErrorBoundary("pixels", record) as boundary:
             display = self.stack_display(numbers)
-        if not border.failed:
+        if not boundary.failed:
             target = Target(os.path.join(root, path), self.setup.temp(root))
             for sink in sinks:
                 opened.open(sink, target, FileSubject(subject, display))
@@ -221,7 +221,7 @@ class MediaOutputs:
                 yield frame
 
         # What ffmpeg decodes is RGB of 8 bits, whatever the header says.
-        display: Renderer = Display() if is_video(member.instance) else self._shown.of(number, sample)
+        display: Renderer = Display() if is_video(member.instance) else self._scan_display.of(number, sample)
         return Cropped(display, box) if box is not None else display
 
     def stack_display(self, numbers: Sequence[int]) -> Display:

@@ -1,7 +1,7 @@
 """Previews of a scan's layouts: where each goes, and in which window its frames are shown.
 
 One window serves all frames of a grey layout, so that planes across the slices have no stripes; colour is shown as each
-file says. It decodes nothing but what a window needs; `export.py` hands the frames over.
+file says. It decodes nothing but what a window needs; `scan.py` hands the frames over.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ class Previews:
         first = self.media_outputs.members[files[layout.placement[0].instance]].instance
         if self.setup.crops and first.modality in ULTRASOUND:
             layout = replace(layout, affine=None)
-        subject = PreviewSubject(layout, _Shown(self.media_outputs, layout, files), _aspect(first))
+        subject = PreviewSubject(layout, _FrameDisplays(self.media_outputs, layout, files), _aspect(first))
         target = Target(os.path.join(root, path), self.setup.temp(root))
         sink = PreviewSink(PreviewOptions(section.size))
         opened.open(sink, target, subject)
         return opened, sink.wanted if opened.sinks else frozenset()
 
 
-class _Shown:
+class _FrameDisplays:
     """How the frame at each index of a layout is shown; found out when the first one is there."""
 
     def __init__(self, media_outputs: MediaOutputs, layout: Layout, files: Sequence[int]) -> None:

@@ -1,7 +1,7 @@
 """The quality of a scan's files: which are measured, what their frames need for it, and the cells of rows and series.
 
-`quality.py` measures and judges; `export.py` decodes, and hands over each frame that it has. A frame that cannot be
-measured, or a video that is not decoded, has no measures and costs its file nothing.
+`quality/measures.py` measures and judges; `scan.py` decodes, and hands over each frame that it has. A frame that cannot
+be measured, or a video that is not decoded, has no measures and costs its file nothing.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:  # loaded when quality is asked for
 _PADDING = tuple(f"{kind}PixelPaddingValue" for kind in ("", "Float", "DoubleFloat"))
 
 
-class Inspection:
+class ScanQuality:
     """Measures one scan.
 
     Parameters
     ----------
     headers, states
-        Of the scan's files. The states are told their cells by `settle`.
+        Of the scan's files. The states are told their cells by `finish`.
 
     Attributes
     ----------
-    waiting
+    pending
         Numbers of the files still to be measured; empty when the configuration has no section `quality`.
     """
 
@@ -42,25 +42,25 @@ class Inspection:
         self._keys = [f'"{key_for(keyword, setup.keys)}":'.encode() for keyword in _PADDING]
         self._tallies: dict[int, Tally] = {}
         on = self._section is not None
-        self.waiting = {number for number, one in enumerate(headers) if on and _is_measured(one.instance)}
+        self.pending = {number for number, one in enumerate(headers) if on and _is_measured(one.instance)}
 
     def open(self, number: int) -> Callable[[Frame], None]:
         """Begin a file, which then waits no longer; the answer takes its frames, and does nothing when it is done."""
-        if self._section is None or number not in self.waiting:
+        if self._section is None or number not in self.pending:
             return lambda frame: None
         from crawler.quality.measures import Tally, thresholds_for
 
-        self.waiting.discard(number)
+        self.pending.discard(number)
         tally = self._tallies[number] = Tally(self._section.share)
         instance = self._headers[number].instance
         given = self._section.thresholds.get(instance.modality)
         thresholds = thresholds_for(instance.modality, asdict(given) if given is not None else None)
         try:
-            return self._taker(number, tally, thresholds)
+            return self._consumer(number, tally, thresholds)
         except PixelError:  # a table is damaged: where pictures are made, that file fails
             return lambda frame: None
 
-    def settle(self) -> dict[str, Any]:
+    def finish(self) -> dict[str, Any]:
         """Tell every file its cells; return those of the series. Nothing of either without a section `quality`."""
         if self._section is None:
             return {}
@@ -75,7 +75,7 @@ class Inspection:
         cells = series.cells("files")
         return cells | {"quality_reasons": "|".join(cells["quality_reasons"])}
 
-    def _taker(self, number: int, tally: Tally, thresholds: Thresholds) -> Callable[[Frame], None]:
+    def _consumer(self, number: int, tally: Tally, thresholds: Thresholds) -> Callable[[Frame], None]:
         from crawler.display.attributes import DisplayAttributes
         from crawler.display.grey_range import padding
         from crawler.display.lut import modality_lut

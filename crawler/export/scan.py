@@ -21,7 +21,7 @@ from crawler.export.companions import CompanionWriter
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.layouts import LayoutOutputs, Wanted
 from crawler.export.media import MediaOutputs, Member, OpenMedia
-from crawler.export.quality import Inspection
+from crawler.export.quality import ScanQuality
 from crawler.export.result import Header, ScanResult, State, relative, write_rows
 from crawler.export.setup import Setup
 from crawler.export.volumes import sharing
@@ -76,8 +76,10 @@ class ScanExport:
         # Without a reference to this object: a circle would keep the rows of whole scans until garbage is looked for.
         first = partial(_first_frame, setup, heartbeat, members)
         self.media_outputs = MediaOutputs(setup, heartbeat, members, first, found)
-        self.inspection = Inspection(setup, headers, self.states)
-        self.unshown = {number for number, one in enumerate(instances) if self.media_outputs.section(one) is not None}
+        self.quality = ScanQuality(setup, headers, self.states)
+        self.media_pending = {
+            number for number, one in enumerate(instances) if self.media_outputs.section(one) is not None
+        }
         self.media: list[Product] = []
         base = os.path.join(mirror, scan_id.rpartition("/")[2])
         self.outputs = LayoutOutputs(setup, heartbeat, base, headers, self.states, items, self.media_outputs, found)
@@ -92,8 +94,8 @@ class ScanExport:
 
     def run(self) -> ScanResult:
         """Write every output."""
-        self._leave_out()
-        self._bar_what_makes_no_volume()
+        self._apply_selection()
+        self._exclude_from_volumes()
         while True:
             self.heartbeat.note(self.items[0], "layout")
             members = [number for number, state in enumerate(self.states) if state.usable]
@@ -102,8 +104,8 @@ class ScanExport:
             if self._write(plan, members, part):
                 break
         self._write_companions()
-        self.outputs.settle(plan, members)
-        self._check_left_over(plan, members)
+        self.outputs.finish(plan, members)
+        self._check_unplaced(plan, members)
         self.heartbeat.note(self.items[0], "layout")
         return self._result({**scan_verdict(plan, part), "n_files": len(self.headers)})
 
@@ -111,21 +113,21 @@ class ScanExport:
         files = tuple((h.instance.file, state.outcome) for h, state in zip(self.headers, self.states, strict=True))
         digest = scan_digest((file for file, _ in files), self.stems)
         products = [*self.media, *self.outputs.products()]
-        verdict = verdict | self.inspection.settle()
+        verdict = verdict | self.quality.finish()
         rows = write_rows(self.setup, self.scan.scan_id, self.headers, self.states)
         return ScanResult(self.scan.scan_id, self.scan.series_uid, digest, files, tuple(products), verdict, rows)
 
-    def _leave_out(self) -> None:
+    def _apply_selection(self) -> None:
         """Mark what the section `select` leaves out: no pixel of it is read, and it has no media and no volume."""
         if self.setup.select is None:
             return
         scan = [select.Candidate(header.instance, header.record) for header in self.headers]
-        for number, outcome in select.left_out(self.setup.select, scan, self.setup.keys).items():
+        for number, outcome in select.excluded(self.setup.select, scan, self.setup.keys).items():
             self.states[number].exclude(outcome)
-            self.unshown.discard(number)
-            self.inspection.waiting.discard(number)
+            self.media_pending.discard(number)
+            self.quality.pending.discard(number)
 
-    def _bar_what_makes_no_volume(self) -> None:
+    def _exclude_from_volumes(self) -> None:
         """Mark indexes, videos, and files that equal another byte for byte; only equal UIDs and sizes are read.
 
         A video that is encoded already has no geometry, and as an array it would take some hundred times its size.
@@ -163,7 +165,7 @@ class ScanExport:
                 if not all(self._decode(number, of_file) for number, of_file in opened.wanted.items()):
                     return False
                 opened.close()
-        for number in sorted(self.unshown | self.inspection.waiting):
+        for number in sorted(self.media_pending | self.quality.pending):
             self._decode(number, {})
         return True
 
@@ -181,19 +183,19 @@ class ScanExport:
     def _decode(self, number: int, wanted: Wanted) -> bool:
         """Decode one file once, for its media, its quality and for volumes; False when its pixels fail."""
         instance, state, item = self.scan.instances[number], self.states[number], self.items[number]
-        opened = self.media_outputs.open(number) if number in self.unshown else None
-        self.unshown.discard(number)
-        measured = number in self.inspection.waiting and state.outcome.outcome != "failed"
-        inspect = self.inspection.open(number)
-        if opened is None and not measured and not any(taker.sinks for some in wanted.values() for taker, _ in some):
+        opened = self.media_outputs.open(number) if number in self.media_pending else None
+        self.media_pending.discard(number)
+        measured = number in self.quality.pending and state.outcome.outcome != "failed"
+        inspect = self.quality.open(number)
+        consumers = [consumer for some in wanted.values() for consumer, _ in some]
+        if opened is None and not measured and not any(consumer.sinks for consumer in consumers):
             return state.usable or not wanted
         self.heartbeat.note(item, "pixels")
         shown, table = 0, self.outputs.tables.get(number)
         with ErrorBoundary("pixels", state.exclude) as decoding:
             # All tiles lie in the only frame; the quality is that of all frames.
             numbers = None if measured else [0] if instance.mosaic is not None else sorted(wanted)
-            takers = [taker for some in wanted.values() for taker, _ in some]
-            rgb = all(isinstance(taker, OpenMedia) or taker.rgb for taker in takers)
+            rgb = all(isinstance(consumer, OpenMedia) or consumer.rgb for consumer in consumers)
             source = frames(instance, numbers, self.setup.pixels, rgb) if opened is None else opened.source(rgb)
             for frame in source:
                 state.decoder = frame.decoder
@@ -205,8 +207,8 @@ class ScanExport:
                 if table is not None:
                     frame = replace(frame, table=table)
                 for part in tiles_of(instance, frame) if wanted else ():
-                    for taker, index in wanted.get(part.number, ()):
-                        taker.put(index, part)
+                    for consumer, index in wanted.get(part.number, ()):
+                        consumer.put(index, part)
                 self.heartbeat.note(item, "pixels")
         # What a file that is cut short holds is shown; its outcome says that it is not all.
         if opened is not None and (not decoding.failed or (shown and state.outcome.reason in CUT_SHORT)):
@@ -221,7 +223,7 @@ class ScanExport:
         self.media.extend(products)
         self.states[number].media.extend(relative(product, self.setup.media_dir) for product in products)
 
-    def _check_left_over(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
+    def _check_unplaced(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
         """An image that no layout could take has failed, and its pixels say why."""
         placed = {members[place.instance] for layout in plan for place in layout.placement}
         for number in members if self.setup.volume is not None else ():

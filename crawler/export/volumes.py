@@ -1,6 +1,6 @@
 """Layouts being written: an open layout with its sinks, and which layouts must be open together.
 
-It knows nothing of files' outcomes; `export.py` decides what a failure costs.
+It knows nothing of files' outcomes; `scan.py` decides what a failure costs.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class Volume:
         opening, self.unopened = self.unopened, []
         for sink, target, subject in opening:
             self._attempt(sink, partial(sink.open, target, subject))
-        with ErrorBoundary("write", self._fail) as border:
+        with ErrorBoundary("write", self._fail) as boundary:
             frame = self._as_held(frame)
-        if not border.failed:
+        if not boundary.failed:
             for sink in tuple(self.sinks):
                 self._attempt(sink, partial(sink.put, index, frame))
 
@@ -98,9 +98,9 @@ class Volume:
         return replace(frame, values=modality(frame, self.dtype, frame.table))
 
     def _attempt(self, sink: Sink, deed: Callable[[], None]) -> None:
-        with ErrorBoundary("write", self.record) as border:
+        with ErrorBoundary("write", self.record) as boundary:
             deed()
-        if border.failed:
+        if boundary.failed:
             sink.abort()
             self.sinks.remove(sink)
 

@@ -1,4 +1,4 @@
-"""Volumes of invented patients, as numpy arrays: what `sample.py` writes as CT and MR.
+"""Volumes of invented patients, as numpy arrays: what `tree.py` writes as CT and MR.
 
 Anatomy is drawn from ellipsoids and folded noise as far as it helps to see at a glance whether windowing, orientation
 and order of slices are right. Every function is deterministic. Nothing here knows DICOM, and nothing is fit

@@ -1,4 +1,4 @@
-"""Projections and cines of invented patients, as numpy arrays: what `sample.py` writes as US, XA, DX and MG.
+"""Projections and cines of invented patients, as numpy arrays: what `tree.py` writes as US, XA, DX and MG.
 
 As in `phantom.py`, anatomy goes as far as it helps to judge an export by eye: motion, colour, inversion, fine detail.
 Every function is deterministic. Nothing here knows DICOM.

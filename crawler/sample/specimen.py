@@ -1,6 +1,6 @@
 """One synthetic DICOM instance: from an array and keywords to a file, always with the same bytes.
 
-What the pictures show and how the tree is laid out is not known here (`sample.py`), nor how to spoil a file
+What the pictures show and how the tree is laid out is not known here (`tree.py`), nor how to spoil a file
 (`damage.py`).
 """
 

@@ -89,11 +89,11 @@ def _expand_gzip(file: File, quota: Quota) -> Expanded:
         stream.seek(-4, os.SEEK_END)
         (size,) = struct.unpack("<I", stream.read(4))
     name = posixpath.basename(file.path.replace(os.sep, "/"))[: -len(".gz")]
-    gathering = ArchiveContents()
+    contents = ArchiveContents()
     if size > DEFLATE_MOST * packed:  # then these bytes are no size
         raise FileError("truncated archive", "its end is missing")
     if quota.member_is_bomb(size, packed):
         raise FileError("suspicious compression", f"{packed:,} bytes inflate to {size:,}")
-    gathering = ArchiveContents()
-    gathering.members.append(replace(file, size=size, member=name))
-    return gathering.end()
+    contents = ArchiveContents()
+    contents.members.append(replace(file, size=size, member=name))
+    return contents.end()

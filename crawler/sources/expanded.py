@@ -1,6 +1,6 @@
 """What an archive came to: members to read, members that are not handed on, and the archive's own outcome.
 
-It opens nothing: `zip_writer.py` and `tar_source.py` say what they find.
+It opens nothing: `zip_source.py` and `tar_source.py` say what they find.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class ArchiveContents:
     def __init__(self) -> None:
         self.members: list[File] = []
         self.faults: list[tuple[str, Outcome]] = []
-        self._admitted: set[str] = set()
+        self._accepted: set[str] = set()
 
-    def admit(self, raw: str, fault: Outcome | None) -> str | None:
+    def accept(self, raw: str, fault: Outcome | None) -> str | None:
         """Return the path that an entry goes by; None when it is no member, and then it is among the faults.
 
         Parameters
@@ -56,20 +56,20 @@ class ArchiveContents:
         try:
             name = member_name(raw)
         except FileError as error:
-            self.bar(raw, failed(error))
+            self.refuse(raw, failed(error))
             return None
         if fault is None and archive_format(name) is not None:
             fault = Outcome("skipped", "", CONTAINER, "an archive inside an archive is not opened: unpack it first")
-        if fault is None and name in self._admitted:
+        if fault is None and name in self._accepted:
             fault = Outcome("failed", "find", "repeated member name", "the first member of that name is read")
         if fault is not None:
-            self.bar(name, fault)
+            self.refuse(name, fault)
             return None
-        self._admitted.add(name)
+        self._accepted.add(name)
         return name
 
-    def bar(self, name: str, outcome: Outcome) -> None:
-        """Account for an entry that is not handed on, whether it was admitted or not."""
+    def refuse(self, name: str, outcome: Outcome) -> None:
+        """Account for an entry that is not handed on, whether it was accepted or not."""
         self.faults.append((portable(name).replace("\0", "\\x00"), outcome))
 
     def end(self, outcome: Outcome | None = None) -> Expanded:

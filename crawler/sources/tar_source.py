@@ -16,11 +16,11 @@ from crawler.errors import FileError
 from crawler.model import File, Outcome
 from crawler.sources.expanded import CONTAINER, ArchiveContents, Expanded, failed, nanoseconds
 from crawler.sources.spool import Spool
-from crawler.sources.tar_stream import DAMAGE, LONGEST_HEADER, Tape
+from crawler.sources.tar_stream import DAMAGE, LONGEST_HEADER, TarStream
 
 # What tarfile raises for headers that make no sense: numbers, sparse maps and PAX fields are parsed without a net, and
 # extended headers in a row recurse.
-_NONSENSE = (tarfile.TarError, ValueError, ArithmeticError, LookupError, RecursionError, *DAMAGE)
+_TAR_ERRORS = (tarfile.TarError, ValueError, ArithmeticError, LookupError, RecursionError, *DAMAGE)
 
 
 def expand_tar(
@@ -43,41 +43,41 @@ def expand_tar(
         The archive cannot be opened.
     """
     with open(file.native, "rb") as raw:
-        tape = Tape(raw, compression, os.fstat(raw.fileno()).st_size, quota, advance)
+        stream = TarStream(raw, compression, os.fstat(raw.fileno()).st_size, quota, advance)
         if not compression:
-            return _Reader(file, tape, None).read()
+            return _Reader(file, stream, None).read()
         with Spool(spool, quota) as copies:
-            return _Reader(file, tape, copies).read()
+            return _Reader(file, stream, copies).read()
 
 
 class _Reader:
     """One pass over an archive; with `copies` for the members of a compressed one."""
 
-    def __init__(self, file: File, tape: Tape, copies: Spool | None) -> None:
-        self._file, self._tape, self._copies = file, tape, copies
-        self._gathering = ArchiveContents()
+    def __init__(self, file: File, stream: TarStream, copies: Spool | None) -> None:
+        self._file, self._stream, self._copies = file, stream, copies
+        self._contents = ArchiveContents()
 
     def read(self) -> Expanded:
         """Read the archive as far as it goes."""
         outcome: Outcome | None = None
         try:
-            for info in _headers(self._tape):
+            for info in _headers(self._stream):
                 self._member(info)
             outcome = self._end()
         except FileError as error:  # a bomb: no step further
             outcome = self._stopped(error)
-        except _NONSENSE:
+        except _TAR_ERRORS:
             outcome = self._stopped(self._damage())
         except OSError as error:
             damage = self._damage() if error.errno is None else FileError("cannot be read", error.strerror or "")
             outcome = self._stopped(damage)
-        return self._gathering.end(outcome)
+        return self._contents.end(outcome)
 
     def _member(self, info: tarfile.TarInfo) -> None:
         """Hand a member on, or say why not."""
         if info.isdir():
             return
-        name = self._gathering.admit(info.name, _kind_fault(info))
+        name = self._contents.accept(info.name, _kind_fault(info))
         if name is None:
             return
         member = replace(self._file, size=info.size, mtime_ns=nanoseconds(info.mtime), member=name)
@@ -85,58 +85,58 @@ class _Reader:
             if self._copies is not None:
                 self._copies.check(info.size)
                 member = replace(member, spooled=self._copies.copy(self._content(info.size)))
-            elif self._tape.holds(info.offset_data + info.size):
+            elif self._stream.holds(info.offset_data + info.size):
                 member = replace(member, start=info.offset_data)
             else:
                 raise _cut(info.size)
         except FileError as error:
-            self._gathering.bar(name, failed(error))
+            self._contents.refuse(name, failed(error))
         except (*DAMAGE, OSError):
-            self._gathering.bar(name, Outcome("failed", "find", "damaged archive member"))
+            self._contents.refuse(name, Outcome("failed", "find", "damaged archive member"))
             raise
         else:
-            self._gathering.members.append(member)
+            self._contents.members.append(member)
 
     def _content(self, size: int) -> Iterator[bytes]:
-        yield from self._tape.parts(size)
-        if self._tape.ended:
+        yield from self._stream.parts(size)
+        if self._stream.ended:
             raise _cut(size)
 
     def _end(self) -> Outcome | None:
         """Return what is to be said of an archive in which tarfile finds nothing more."""
-        if self._tape.ended:
+        if self._stream.ended:
             return self._stopped(self._damage())
-        if any(self._tape.last):
+        if any(self._stream.last):
             return self._stopped(FileError("damaged archive", "what follows is no header"))
-        more = self._tape.rest()
-        if self._tape.cut:
+        more = self._stream.rest()
+        if self._stream.cut:
             return self._stopped(self._damage())
         return Outcome("skipped", "", CONTAINER, "what follows its end mark was not read") if more else None
 
     def _damage(self) -> FileError:
         """Return what is wrong, by where the reading stopped."""
-        if not self._tape.size:
+        if not self._stream.size:
             return FileError("damaged archive", "the file is empty")
-        if self._tape.ended:
+        if self._stream.ended:
             return FileError("truncated archive")
-        start = self._tape.tell() <= tarfile.BLOCKSIZE
+        start = self._stream.tell() <= tarfile.BLOCKSIZE
         return FileError("damaged archive", "it is no archive of the kind that its name says" if start else "")
 
     def _stopped(self, error: FileError) -> Outcome:
         """Return the outcome of an archive that was read up to here."""
-        count = f"{len(self._gathering.members)} members were read before"
+        count = f"{len(self._contents.members)} members were read before"
         return failed(FileError(error.reason, f"{error.detail}; {count}" if error.detail else count))
 
 
-def _headers(tape: Tape) -> Iterator[tarfile.TarInfo]:
+def _headers(stream: TarStream) -> Iterator[tarfile.TarInfo]:
     """Yield the archive's headers, keeping none."""
-    tar = tarfile.TarFile(fileobj=cast(BinaryIO, tape), mode="r", encoding="utf-8", errors="surrogateescape")
+    tar = tarfile.TarFile(fileobj=cast(BinaryIO, stream), mode="r", encoding="utf-8", errors="surrogateescape")
     while (info := tar.next()) is not None:
         if info.size < 0:
             raise tarfile.ReadError("a negative size")
         if sum(len(value) for value in tar.pax_headers.values()) > LONGEST_HEADER:
             raise tarfile.ReadError("global headers without end")
-        tape.begin()
+        stream.begin()
         yield info
         tar.members.clear()  # type: ignore[attr-defined] # would grow with the archive
 

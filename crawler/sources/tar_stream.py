@@ -36,7 +36,7 @@ _OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
 }
 
 
-class Tape:
+class TarStream:
     """A tar archive from its first byte to its last, once.
 
     Parameters

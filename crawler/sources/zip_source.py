@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from crawler.archives.quota import Quota
-from crawler.archives.zips import DAMAGE, ENCRYPTED, Directory, shelf, unreadable
+from crawler.archives.zips import DAMAGE, ENCRYPTED, Directory, open_directory, unreadable
 from crawler.errors import FileError
 from crawler.model import File, Outcome
 from crawler.sources.expanded import ArchiveContents, Expanded, failed, nanoseconds
@@ -33,11 +33,11 @@ def expand_zip(file: File, quota: Quota) -> Expanded:
         It cannot be read.
     """
     try:
-        directory = shelf.take(file.native)
+        directory = open_directory.get(file.native)
     except DAMAGE as error:
         raise FileError("damaged archive", _what_is_wrong(file.native)) from error
     _refuse_bombs(directory, file.size, quota)
-    gathering = ArchiveContents()
+    contents = ArchiveContents()
     encrypted = members = 0
     for entry in directory.entries:
         if entry.is_dir() or _is_bare_directory(entry):
@@ -48,14 +48,14 @@ def expand_zip(file: File, quota: Quota) -> Expanded:
             encrypted += bool(entry.flag_bits & ENCRYPTED)
             fault = failed(refusal)
         # `filename` ends at a NUL; the name as written does not.
-        name = gathering.admit(entry.orig_filename, fault)
+        name = contents.accept(entry.orig_filename, fault)
         if name is not None:
-            gathering.members.append(replace(file, size=entry.file_size, mtime_ns=_mtime(entry), member=name))
+            contents.members.append(replace(file, size=entry.file_size, mtime_ns=_mtime(entry), member=name))
     if members and encrypted == members:
-        return gathering.end(
+        return contents.end(
             Outcome("failed", "find", "encrypted archive", "unpack it with its password, and crawl what comes out")
         )
-    return gathering.end()
+    return contents.end()
 
 
 def _what_is_wrong(path: str) -> str:

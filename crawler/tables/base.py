@@ -14,7 +14,7 @@ from crawler.ledger.store import disk_error
 from crawler.ledger.summary import Summary
 
 if TYPE_CHECKING:
-    from crawler.tables.grid import Lines
+    from crawler.tables.table import RowReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,17 @@ class View:
     shape: Callable[[Config], Any] = lambda config: None
 
 
-def lines_of(config: Config) -> Lines:
+def rows_of(config: Config) -> RowReader:
     """The JSONL of a configuration that has one."""
     if config.metadata is None or config.metadata_path is None:
         raise ValueError("the configuration has no metadata")
-    from crawler.tables.grid import Lines
+    from crawler.tables.table import RowReader
 
-    return Lines(config.metadata_path, config.metadata.keys)
+    return RowReader(config.metadata_path, config.metadata.keys)
 
 
 @contextlib.contextmanager
-def whole(path: str) -> Iterator[str]:
+def replacing(path: str) -> Iterator[str]:
     """Give a path to write to; rename it into place at the end, so that a reader never sees half a file.
 
     Where nothing was written, the file that an earlier run made goes.

@@ -17,9 +17,9 @@ from crawler.dicom.dictionary import key_for
 from crawler.ledger.store import SHARD
 from crawler.paths import TEMP
 from crawler.tables import mr_cleaned
-from crawler.tables.base import Context, View, lines_of
-from crawler.tables.grid import Grid, Row
+from crawler.tables.base import Context, View, rows_of
 from crawler.tables.metadata import templates_of
+from crawler.tables.table import Row, Table
 from crawler.tables.workbook import Workbook
 
 log = logging.getLogger("dme")
@@ -54,7 +54,7 @@ def shape(config: Config) -> list[Any]:
 
 def build(context: Context, target: str) -> None:
     """Write the workbook; unfinished sheets lie in the folder that the next start empties."""
-    lines, metadata = lines_of(context.config), context.config.metadata
+    lines, metadata = rows_of(context.config), context.config.metadata
     scratch = os.path.join(context.config.output_dir, TEMP, SHARD, "workbook")
     os.makedirs(scratch, exist_ok=True)
     try:
@@ -62,13 +62,13 @@ def build(context: Context, target: str) -> None:
             book.add("DICOM_Metadata", lines.whole(metadata.columns if metadata else "nested"))
             book.add("Series_Summary", _series(context))
             for template in templates_of(context.config):
-                grid = lines.of_template(template)
-                if next(grid.rows(), None) is not None:
-                    book.add(template.name.upper(), grid)
+                table = lines.of_template(template)
+                if next(table.rows(), None) is not None:
+                    book.add(template.name.upper(), table)
             if mr_cleaned.is_wanted(context.config):
-                grid = mr_cleaned.grid(context)
-                if next(grid.rows(), None) is not None:
-                    book.add("MR_Cleaned", grid)
+                table = mr_cleaned.table(context)
+                if next(table.rows(), None) is not None:
+                    book.add("MR_Cleaned", table)
             book.add("Failures", _failures(context))
         for note in book.notes:
             log.warning("%s: %s", os.path.basename(target).removesuffix(".building"), note)
@@ -76,9 +76,9 @@ def build(context: Context, target: str) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _series(context: Context) -> Grid:
+def _series(context: Context) -> Table:
     """A row a scan: what its first row says, and its verdict."""
-    lines = lines_of(context.config)
+    lines = rows_of(context.config)
     keys = {keyword: key_for(keyword, lines.keys) for keyword in ABOUT}
     verdicts: dict[str, None] = {}
     for _, verdict, _ in context.ledger.scans():
@@ -100,17 +100,17 @@ def _series(context: Context) -> Grid:
                 **{column: verdict.get(column) for column in verdicts},
             }
 
-    return Grid(rows, lambda _: columns)
+    return Table(rows, lambda _: columns)
 
 
-def _failures(context: Context) -> Grid:
+def _failures(context: Context) -> Table:
     """As unreadable_files.csv."""
 
     def rows() -> Iterator[Row]:
         for folder, name, *why in context.ledger.failures():
             yield dict(zip(_FAILURE, ["/".join(filter(None, (folder, name))) or ".", *why], strict=True))
 
-    return Grid(rows, lambda _: list(_FAILURE))
+    return Table(rows, lambda _: list(_FAILURE))
 
 
 VIEW = View("xlsx", path, build, shape)

@@ -1,7 +1,7 @@
 """metadata.csv and metadata.parquet: the JSONL as a table, whole and a modality at a time (metadata_ct.csv).
 
 A table of a modality exists when there are rows of it and `metadata.templates` has its columns. The formats are those
-of `tabular/`; the Excel workbook, which holds all tables in one file, is `excel.py`'s.
+of `csvfile.py` and `parquet.py`; the Excel workbook, which holds all tables in one file, is `excel.py`'s.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 from crawler.config.loader import Config
 from crawler.config.templates import Template, load_templates
 from crawler.tables import csvfile, mr_cleaned, parquet, workbook
-from crawler.tables.base import Context, View, lines_of
-from crawler.tables.grid import Grid
+from crawler.tables.base import Context, View, rows_of
+from crawler.tables.table import Table
 
-WRITERS: dict[str, Callable[[Grid, str], int]] = {"csv": csvfile.write_csv, "parquet": parquet.write_parquet}
+WRITERS: dict[str, Callable[[Table, str], int]] = {"csv": csvfile.write_csv, "parquet": parquet.write_parquet}
 _NEEDS = {"csv": csvfile.NEEDS, "parquet": parquet.NEEDS, "xlsx": workbook.NEEDS}
 
 
@@ -40,14 +40,14 @@ def views(config: Config) -> list[View]:
     for name in formats:
         made.append(_view(name, "", _whole, _columns))
         for template in templates_of(config):
-            grid = functools.partial(_of_template, template)
-            made.append(_view(name, f"_{template.name}", grid, functools.partial(_template_shape, template)))
+            table = functools.partial(_of_template, template)
+            made.append(_view(name, f"_{template.name}", table, functools.partial(_template_shape, template)))
         if mr_cleaned.is_wanted(config):
-            made.append(_view(name, mr_cleaned.NAME, mr_cleaned.grid, mr_cleaned.shape))
+            made.append(_view(name, mr_cleaned.NAME, mr_cleaned.table, mr_cleaned.shape))
     return made
 
 
-def _view(name: str, suffix: str, grid: Callable[[Context], Grid], shape: Callable[[Config], Any]) -> View:
+def _view(name: str, suffix: str, table: Callable[[Context], Table], shape: Callable[[Config], Any]) -> View:
     def path(config: Config) -> str | None:
         if config.metadata_path is None:
             return None
@@ -55,22 +55,22 @@ def _view(name: str, suffix: str, grid: Callable[[Context], Grid], shape: Callab
         return os.path.join(folder, f"{stem}{suffix}.{name}" if suffix != mr_cleaned.NAME else f"{suffix}.{name}")
 
     def build(context: Context, target: str) -> None:
-        if not WRITERS[name](grid(context), target) and suffix:
+        if not WRITERS[name](table(context), target) and suffix:
             os.unlink(target)  # no file of this modality
 
     return View(f"{name}{suffix}", path, build, shape)
 
 
-def _whole(context: Context) -> Grid:
-    return lines_of(context.config).whole(_columns(context.config))
+def _whole(context: Context) -> Table:
+    return rows_of(context.config).whole(_columns(context.config))
 
 
 def _columns(config: Config) -> Any:
     return config.metadata.columns if config.metadata else "nested"
 
 
-def _of_template(template: Template, context: Context) -> Grid:
-    return lines_of(context.config).of_template(template)
+def _of_template(template: Template, context: Context) -> Table:
+    return rows_of(context.config).of_template(template)
 
 
 def _template_shape(template: Template, _: Config) -> list[Any]:

@@ -1,6 +1,6 @@
 """mr_cleaned.csv and mr_cleaned.parquet, and a sheet of the workbook: MR series with normalised columns.
 
-A row a scan and echo, from the first file of each; the columns that the rules read, then what `mr_clean.py` makes of
+A row a scan and echo, from the first file of each; the columns that the rules read, then what `mr/table.py` makes of
 them, each with the rule that fired. It holds the headers of one file a scan in memory, as phases are told by comparing
 the series of a study.
 """
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from crawler.config.loader import Config
 from crawler.dicom.dictionary import KeyStyle, key_for, key_of
 from crawler.dicom.flat import tag_of
-from crawler.tables.base import Context, lines_of
-from crawler.tables.grid import Grid, Row
+from crawler.tables.base import Context, rows_of
+from crawler.tables.table import Row, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def rules_of(config: Config) -> Path | None:
 
 def check(config: Config) -> None:
     """Read the rules; ConfigError when they cannot be used."""
-    from crawler.mr.rules import load_rules  # pandas, which mr_clean.py needs, may be missing
+    from crawler.mr.rules import load_rules  # pandas, which it needs, may be missing
 
     load_rules(rules_of(config))
 
@@ -55,7 +55,7 @@ def shape(config: Config) -> str:
     return hashlib.blake2b((rules_of(config) or RULES_FILE).read_bytes(), digest_size=16).hexdigest()
 
 
-def grid(context: Context) -> Grid:
+def table(context: Context) -> Table:
     """The table; it is made once and held."""
     from crawler.mr.facts import COLUMNS
     from crawler.mr.table import clean_mr
@@ -71,14 +71,14 @@ def grid(context: Context) -> Grid:
         for values in objects.where(objects.notna(), None).itertuples(index=False, name=None):
             yield dict(zip(columns, values, strict=True))
 
-    return Grid(rows, lambda _: columns)
+    return Table(rows, lambda _: columns)
 
 
 def _table(context: Context, wanted: tuple[str, ...]) -> pd.DataFrame:
     """A row an MR scan and (0018,0086) *Echo Numbers*: the elements that the rules read, by keyword."""
     import pandas as pd
 
-    lines = lines_of(context.config)
+    lines = rows_of(context.config)
     keys = {keyword: key_for(keyword, lines.keys) for keyword in wanted}
     echo = keys["EchoNumbers"]
     seen: set[tuple[str, str]] = set()

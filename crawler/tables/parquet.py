@@ -1,4 +1,4 @@
-"""A grid as Apache Parquet: a type a column for the whole table, zstd, row groups; memory for one row group.
+"""A table as Apache Parquet: a type a column for the whole table, zstd, row groups; memory for one row group.
 
 Types are found in a first pass. Of single values: bool, int64, double or string. An element that has several values in
 any row is a list column, in which single ones are lists of one. Sequences and other nested values are JSON text, as
@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from crawler.tables.grid import Grid, Row, text_of
+from crawler.tables.table import Row, Table, text_of
 
 NEEDS = ("pyarrow",)
 GROUP = 65_536  # rows: some 100 MB of 150 columns, while a reader of one column finds few groups
@@ -23,13 +23,13 @@ _BOOL, _INT, _LONG, _FLOAT, _TEXT, _LIST, _NESTED = (1 << bit for bit in range(7
 _KINDS: dict[type, int] = {bool: _BOOL, float: _FLOAT, str: _TEXT, dict: _NESTED, type(None): 0}
 
 
-def write_parquet(grid: Grid, target: str) -> int:
+def write_parquet(table: Table, target: str) -> int:
     """Write the table; return the number of rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = kinds_of(grid.rows())
-    columns = grid.order(kinds)
+    kinds = kinds_of(table.rows())
+    columns = table.order(kinds)
     scalars = {0: pa.string(), _BOOL: pa.bool_(), _INT: pa.int64(), _FLOAT: pa.float64(), _TEXT: pa.string()}
     shapes = {column: _shape(kinds.get(column, 0)) for column in columns}
     types = {name: pa.list_(scalars[base]) if many else scalars[base] for name, (base, many) in shapes.items()}
@@ -37,7 +37,7 @@ def write_parquet(grid: Grid, target: str) -> int:
     count = 0
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         waiting: list[Any] = []
-        for batch in _batches(grid.rows()):
+        for batch in _batches(table.rows()):
             arrays = [
                 pa.array(_converted((row.get(name) for row in batch), *shapes[name]), types[name]) for name in columns
             ]

@@ -9,8 +9,9 @@ from crawler.config.loader import Config
 from crawler.errors import StopError
 from crawler.ledger.database import Ledger
 from crawler.ledger.summary import Summary
-from crawler.tables import failures, index, missing, report, series, totals
-from crawler.tables.base import Context, View, whole
+from crawler.tables import failures, hdf5_index, missing, report, series
+from crawler.tables import summary as summary_json
+from crawler.tables.base import Context, View, replacing
 
 INSTALL = "python -m pip install -r requirements-tables.txt"
 
@@ -22,7 +23,7 @@ def views(config: Config) -> tuple[View, ...]:
         from crawler.tables import excel, metadata  # slow to load, and many runs make no table
 
         of_rows = [*metadata.views(config), excel.VIEW]
-    return (failures.VIEW, missing.VIEW, series.VIEW, *of_rows, index.VIEW, totals.VIEW, report.VIEW)
+    return (failures.VIEW, missing.VIEW, series.VIEW, *of_rows, hdf5_index.VIEW, summary_json.VIEW, report.VIEW)
 
 
 def paths(config: Config) -> list[str]:
@@ -71,7 +72,7 @@ def build(config: Config, ledger: Ledger, summary: Summary) -> list[str]:
         state = [revision, view.shape(config)]
         if ledger.get(mark) == [*state, os.path.exists(path)]:
             continue
-        with whole(path) as scratch:
+        with replacing(path) as scratch:
             view.build(Context(config, ledger, summary), scratch)
         written = os.path.exists(path)
         ledger.put(mark, [*state, written])

@@ -29,7 +29,7 @@ LINKED = {"previews": "preview", "volumes": "volume", "media": "image"}
 
 
 @dataclass(slots=True)
-class _Made:
+class _ScanOutputs:
     """What was made of a scan: quoted paths, and how many files of it were not exported."""
 
     previews: list[str] = field(default_factory=list)
@@ -99,7 +99,7 @@ def _series(context: Context) -> Iterator[list[Any]]:
     """A row a scan, in the order that `report.js` reads: names would be most of the page."""
     made = _made(context)
     for scan_id, verdict, _ in context.ledger.scans():
-        mine = made.get(scan_id) or _Made()
+        mine = made.get(scan_id) or _ScanOutputs()
         word, grade = badge(verdict)
         size = [verdict.get(name) for name in ("columns", "rows", "n_planes")]
         spacing = verdict.get("spacing")
@@ -121,8 +121,8 @@ def _series(context: Context) -> Iterator[list[Any]]:
         ]
 
 
-def _made(context: Context) -> dict[str, _Made]:
-    made: dict[str, _Made] = defaultdict(_Made)
+def _made(context: Context) -> dict[str, _ScanOutputs]:
+    made: dict[str, _ScanOutputs] = defaultdict(_ScanOutputs)
     for scan_id, file in context.ledger.previews():
         made[scan_id].previews.append(_short(file, scan_id))
     for scan_id, _, file in context.ledger.volumes():

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from crawler.tables.grid import Grid, Row, text_of
+from crawler.tables.table import Row, Table, text_of
 
 NEEDS = ("xlsxwriter",)
 
@@ -29,7 +29,7 @@ _CREATED = datetime.datetime(1980, 1, 1)  # a workbook has to name a date; this 
 
 @dataclass(slots=True)
 class _Sheet:
-    """One sheet of a grid: some of its columns, some of its rows."""
+    """One sheet of a table: some of its columns, some of its rows."""
 
     sheet: Any
     columns: list[str]
@@ -73,15 +73,15 @@ class Workbook:
         else:
             self._book.fileclosed = 1  # nothing is written, and the destructor does not complain
 
-    def add(self, name: str, grid: Grid) -> int:
-        """Add a grid as a sheet, or as several where it is too long or too wide for one; return its number of rows."""
-        columns = grid.columns()
+    def add(self, name: str, table: Table) -> int:
+        """Add a table as a sheet, or as several where it is too long or too wide for one; return its number of rows."""
+        columns = table.columns()
         most_rows, most_columns = self._limits
         parts = _parts(columns, most_columns)
         sheets = self._open(name, 1, parts)
         names = [name]
         count = 0
-        for count, row in enumerate(grid.rows(), 1):  # noqa: B007 - the last number is the count
+        for count, row in enumerate(table.rows(), 1):  # noqa: B007 - the last number is the count
             if sheets[0].rows == most_rows - 1:
                 self._close(sheets)
                 names.append(_name(name, len(names) + 1, 1))

@@ -1,4 +1,4 @@
-"""`crawler/config.py` and `crawler/typed.py`: what loads, what is refused and how, and what config.yml says."""
+"""`crawler/config/loader.py` and `checking.py`: what loads, what is refused and how, and what config.yml says."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from support.factories import ct_series, make_uid, multiframe, quick_dataset, sa
 from support.runs import accounts_hold, config, content, export, rows
 
 from crawler.config.sections import ConditionSection
-from crawler.config.select import DERIVED_CLASSES, fits
+from crawler.config.select import DERIVED_CLASSES, matches
 from crawler.errors import ConfigError
 from crawler.export import media
 from crawler.export import scan as exporting
@@ -205,12 +205,12 @@ def test_a_new_section_is_applied_and_a_changed_one_refused(tree: Path, tmp_path
     ],
 )
 def test_condition(condition: dict[str, Any], value: Any, expected: bool) -> None:
-    assert fits(ConditionSection(**condition), value) is expected
+    assert matches(ConditionSection(**condition), value) is expected
 
 
 def test_all_conditions_hold_for_one_value() -> None:
     condition = ConditionSection(range=(0, 10), regex="^2")
-    assert not fits(condition, [5, 20])
+    assert not matches(condition, [5, 20])
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def record_of(path: Path, keys: Any = "keyword") -> dict[str, Any]:
     return read_instance(File(str(path.parent), path.name, path.stat().st_size, 0), keys).record
 
 
-def lines_of(record: dict[str, Any], target: Target, keys: Any = "keyword") -> list[str]:
+def rows_of(record: dict[str, Any], target: Target, keys: Any = "keyword") -> list[str]:
     [product] = write_text(record, keys, target)
     assert (product.path, product.kind) == (target.path + ".txt", "text")
     assert list(Path(target.temp).iterdir()) == []
@@ -37,7 +37,7 @@ def lines_of(record: dict[str, Any], target: Target, keys: Any = "keyword") -> l
 @pytest.mark.parametrize("keys", ["keyword", "name", "tag"])
 def test_key_information_comes_first_whatever_names_elements(tmp_path: Path, target: Target, keys: str) -> None:
     path = save(quick_dataset(WindowCenter=[40, 400], StudyDescription=""), tmp_path / "a.dcm")
-    lines = lines_of(record_of(path, keys), target, keys)
+    lines = rows_of(record_of(path, keys), target, keys)
     part = lines[lines.index("Key Information:") + 2 : lines.index("Complete DICOM Header:") - 2]
     assert part[:2] == ["PatientName: Test^Quick", "PatientID: QUICK"]
     assert "WindowCenter: 40.0\\400.0" in part
@@ -48,7 +48,7 @@ def test_key_information_comes_first_whatever_names_elements(tmp_path: Path, tar
 
 def test_the_tree_holds_every_element(target: Target) -> None:
     record = record_of(Path(get_testdata_file("waveform_ecg.dcm")))
-    lines = lines_of(record, target)
+    lines = rows_of(record, target)
     tree = lines[lines.index("Complete DICOM Header:") + 3 :]
     assert [line.partition(":")[0] for line in tree if line and not line.startswith(" ")] == list(record)
     assert "WaveformSequence: 2 items" in tree
@@ -60,7 +60,7 @@ def test_values_of_several_lines_stay_below_their_element(tmp_path: Path, target
     item = Dataset()
     item.TextValue = "first\r\nPatientID: forged\n\nlast"
     path = save(quick_dataset(ImageComments="one\r\ntwo", ContentSequence=[item, Dataset()]), tmp_path / "a.dcm")
-    text = "\n".join(lines_of(record_of(path), target))
+    text = "\n".join(rows_of(record_of(path), target))
     assert "\nImageComments: one\n  two\n" in text
     assert (
         "\nContentSequence: 2 items\n  [1]\n    TextValue: first\n      PatientID: forged\n      \n      last\n  [2]\n"
@@ -70,7 +70,7 @@ def test_values_of_several_lines_stay_below_their_element(tmp_path: Path, target
 
 def test_values_that_a_record_does_not_hold(target: Target) -> None:
     record = {"PixelData": {"vr": "OB", "length": None}, "A": {"vr": "OW", "length": 9, "error": "truncated header"}}
-    lines = lines_of({**record, "Empty": None, "None": [], "Odd": "\udcff"}, target)
+    lines = rows_of({**record, "Empty": None, "None": [], "Odd": "\udcff"}, target)
     assert lines[-6:] == [
         "PixelData: <OB, undefined length>",
         "A: <OW, 9 bytes, truncated header>",

@@ -28,8 +28,8 @@ from support.factories import multiframe, quick_dataset, save
 
 from crawler.archives.members import member_name
 from crawler.archives.quota import QUOTA, Quota
-from crawler.archives.streams import BLOCK, Growing, buffered
-from crawler.archives.zips import shelf
+from crawler.archives.streams import BLOCK, InflatingStream, buffered
+from crawler.archives.zips import open_directory
 from crawler.dicom.files import open_file
 from crawler.errors import FileError, HeaderError, NotDicom, PixelError
 from crawler.instance.header import read_instance
@@ -208,7 +208,7 @@ def test_directory_of_a_zip_is_read_once_and_again_when_it_changed(
     monkeypatch.undo()
     pack(path, {"99": b"another"})
     assert members(unpack(path)) == {"99": b"another"}
-    shelf.clear()
+    open_directory.clear()
 
 
 def test_member_outlives_the_directory(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ class CountingSource:
 
 def test_stream_inflates_no_further_than_it_is_read() -> None:
     source = CountingSource(FOUR_GB)
-    with buffered(Growing(source, FOUR_GB)) as stream:
+    with buffered(InflatingStream(source, FOUR_GB)) as stream:
         assert stream.seek(0, io.SEEK_END) == FOUR_GB
         stream.seek(0)
         assert stream.read(100) == bytes(100)
@@ -249,7 +249,7 @@ def test_stream_inflates_no_further_than_it_is_read() -> None:
 
 @pytest.mark.parametrize(("size", "word"), [(999, "more"), (1001, "less")])
 def test_stream_of_another_size_is_damaged_where_it_ends(size: int, word: str) -> None:
-    with Growing(CountingSource(1000), size) as stream:
+    with InflatingStream(CountingSource(1000), size) as stream:
         assert stream.read(500) == bytes(500)
         for _ in range(2):
             with pytest.raises(OSError, match=f"holds {word}"):

@@ -1,4 +1,4 @@
-"""The writers of `tabular/`: what is read back is what the rows hold."""
+"""The writers of tables: what is read back is what the rows hold."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from crawler.tables import parquet, workbook
 from crawler.tables.csvfile import write_csv
-from crawler.tables.grid import Grid, Lines, text_of
 from crawler.tables.parquet import write_parquet
+from crawler.tables.table import RowReader, Table, text_of
 from crawler.tables.workbook import Workbook
 
 MIXED: list[dict[str, Any]] = [
@@ -29,10 +29,10 @@ MIXED: list[dict[str, Any]] = [
 ]
 
 
-def grid(rows: Iterable[dict[str, Any]]) -> Grid:
+def grid(rows: Iterable[dict[str, Any]]) -> Table:
     kept = list(rows)
     columns = list(dict.fromkeys(column for row in kept for column in row))
-    return Grid(lambda: iter(kept), lambda found: [column for column in columns if column in found])
+    return Table(lambda: iter(kept), lambda found: [column for column in columns if column in found])
 
 
 def sheets(path: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -108,7 +108,7 @@ def test_parquet_is_compressed_in_row_groups(tmp_path: Path, monkeypatch: pytest
 
 
 def test_parquet_without_rows(tmp_path: Path) -> None:
-    assert write_parquet(Grid(lambda: iter(()), lambda _: ["dicom_file"]), str(tmp_path / "t.parquet")) == 0
+    assert write_parquet(Table(lambda: iter(()), lambda _: ["dicom_file"]), str(tmp_path / "t.parquet")) == 0
     assert pq.read_table(tmp_path / "t.parquet").column_names == ["dicom_file"]
 
 
@@ -226,7 +226,7 @@ def test_a_failure_leaves_no_workbook(tmp_path: Path) -> None:
 
     target = tmp_path / "book.xlsx"
     with pytest.raises(OSError, match="gone"), Workbook(str(target), str(tmp_path)) as book:
-        book.add("Sheet", Grid(rows, lambda _: ["name"]))
+        book.add("Sheet", Table(rows, lambda _: ["name"]))
     assert not target.exists()
 
 
@@ -245,5 +245,5 @@ def test_a_failure_leaves_no_workbook(tmp_path: Path) -> None:
     ],
 )
 def test_columns_stand_by_tag_whatever_the_style(keys: Any, found: list[str]) -> None:
-    grid = Lines("", keys).whole()
+    grid = RowReader("", keys).whole()
     assert [column for column in grid.order(reversed(found)) if column in found] == found

@@ -133,9 +133,9 @@ def test_a_kill_while_a_view_is_made_leaves_the_old_one(
         "written": f"real = os.replace\ndef trap(a, b):\n    {kill} if b.endswith({name!r}) else real(a, b)\n"
         "os.replace = trap\n",
         "writing": "import builtins, contextlib\nfrom crawler.tables import base, registry\n"
-        "real = registry.whole\n@contextlib.contextmanager\ndef trap(path):\n    with real(path) as scratch:\n"
+        "real = registry.replacing\n@contextlib.contextmanager\ndef trap(path):\n    with real(path) as scratch:\n"
         f"        if path.endswith({name!r}):\n            open(scratch, 'wb').write(b'half')\n            {kill}\n"
-        "        yield scratch\nregistry.whole = trap\n",
+        "        yield scratch\nregistry.replacing = trap\n",
     }
     code = f"import os, signal, sys\nimport crawler.cli.main\n{traps[moment]}"
     code += f"sys.exit(crawler.cli.main.main([{str(settings)!r}, '-q']))"

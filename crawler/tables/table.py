@@ -1,6 +1,6 @@
 """A table whose rows can be read again and again, and the tables that the JSONL holds; memory for one row.
 
-Writers ask a grid for its rows as often as they need: once to learn its columns or types, once to write. A grid opens
+Writers ask a table for its rows as often as they need: once to learn its columns or types, once to write. A table opens
 the JSONL for each pass and keeps nothing of it.
 """
 
@@ -20,7 +20,7 @@ from crawler.quality.measures import Tally
 Row = Mapping[str, Any]
 
 # What a row says of its file, beside the elements of its header.
-OURS = (
+FILE_COLUMNS = (
     "dicom_file",
     "outcome",
     "stage",
@@ -36,11 +36,11 @@ OURS = (
 )
 # And what it says of its quality, when that is measured.
 QUALITY = tuple(Tally(0).cells("frames"))
-_BEFORE_TEMPLATE = OURS[:5]
+_BEFORE_TEMPLATE = FILE_COLUMNS[:5]
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class Table:
     """A table.
 
     Attributes
@@ -63,7 +63,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class RowReader:
     """The JSONL as tables.
 
     Attributes
@@ -77,16 +77,16 @@ class Lines:
     path: str
     keys: KeyStyle
 
-    def whole(self, columns: Literal["nested", "flat"] = "nested") -> Grid:
-        """Every row; a column for each key of the rows, or, flat, for each element (`dataset/flat.py`).
+    def whole(self, columns: Literal["nested", "flat"] = "nested") -> Table:
+        """Every row; a column for each key of the rows, or, flat, for each element (`dicom/flat.py`).
 
         Columns: ours first, then elements by tag, then private ones that are named without their block.
         """
         if columns == "nested":
-            return Grid(self.rows, self._by_tag)
-        return Grid(self._flat, _by_tag_text)
+            return Table(self.rows, self._by_tag)
+        return Table(self._flat, _by_tag_text)
 
-    def of_template(self, template: Template) -> Grid:
+    def of_template(self, template: Template) -> Table:
         """The rows of a template's modalities; its columns, whether a row fills them or not."""
         keys = {keyword: key_for(keyword, self.keys) for keyword in template.keywords}
         columns = [*_BEFORE_TEMPLATE, *keys]
@@ -97,7 +97,7 @@ class Lines:
                     keyword: row.get(key) for keyword, key in keys.items()
                 }
 
-        return Grid(rows, lambda _: columns)
+        return Table(rows, lambda _: columns)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row as it is."""
@@ -108,7 +108,7 @@ class Lines:
     def _flat(self) -> Iterator[Row]:
         for row in self.rows():
             quality = {name: row[name] for name in QUALITY if name in row}
-            yield {name: row.get(name) for name in OURS} | quality | cells_of(row, self.keys)
+            yield {name: row.get(name) for name in FILE_COLUMNS} | quality | cells_of(row, self.keys)
 
     def of_modalities(self, modalities: frozenset[str]) -> Iterator[dict[str, Any]]:
         """Rows of some modalities; only lines that hold such a value are parsed."""
@@ -141,9 +141,9 @@ def _by_tag_text(found: Iterable[str]) -> list[str]:
 
 def _ordered(found: Iterable[str], place: Callable[[str], Any]) -> list[str]:
     """Our columns, those of quality where a row has them, and the others in their places."""
-    others = set(found).difference(OURS)
+    others = set(found).difference(FILE_COLUMNS)
     quality = [name for name in QUALITY if name in others]
-    return [*OURS, *quality, *sorted(others.difference(quality), key=place)]
+    return [*FILE_COLUMNS, *quality, *sorted(others.difference(quality), key=place)]
 
 
 def text_of(value: Any) -> Any:
