@@ -1,6 +1,6 @@
-"""The border of the engine: the one place where what a stage raises for a file becomes that file's outcome.
+"""The one place where what a stage raises for a file becomes that file's outcome.
 
-Stages raise; nothing between them and this border catches more than it can name.
+Stages raise; nothing between them and this boundary catches more than it can name.
 """
 
 from __future__ import annotations

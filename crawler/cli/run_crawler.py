@@ -10,7 +10,7 @@ import os
 import sys
 
 from crawler.cli.common import account_lines, add_common, count, logging_to, shown, started_as
-from crawler.compat.crawl import Crawled, Request, crawl
+from crawler.compat.crawl import CrawlResult, Request, crawl
 from crawler.compat.folders import parse_folders
 from crawler.engine.progress import make_progress
 
@@ -96,7 +96,7 @@ def execute(options: argparse.Namespace) -> int:
     return crawled.exit_code
 
 
-def closing_text(crawled: Crawled, request: Request) -> str:
+def closing_text(crawled: CrawlResult, request: Request) -> str:
     """What a run did, and what to do next."""
     lines = account_lines(crawled.summary)
     if crawled.summary.interrupted:

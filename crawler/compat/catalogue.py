@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from crawler.compat.folders import Folders, Known, flat
+from crawler.compat.folders import InputFolder, InputFolders, flat
 from crawler.ledger.database import Ledger
 
 Row = dict[str, Any]
@@ -73,7 +73,7 @@ class Catalogue:
         Whether scans are series; otherwise each file is one.
     """
 
-    def __init__(self, ledger: Ledger, rows: str, folders: Folders, *, pixels: bool, stack: bool) -> None:
+    def __init__(self, ledger: Ledger, rows: str, folders: InputFolders, *, pixels: bool, stack: bool) -> None:
         self._rows, self._folders, self._pixels, self._stack = rows, folders, pixels, stack
         self._db = sqlite3.connect("", isolation_level=None)  # a temporary file that SQLite deletes by itself
         self._db.executescript(_SCHEMA)
@@ -134,7 +134,7 @@ class Catalogue:
         with open(self._rows, "rb") as rows:
             for start, stop in ledger.spans():
                 rows.seek(start)
-                scan = _Draft()
+                scan = _ScanDraft()
                 while start < stop:
                     line = rows.readline()
                     row = orjson.loads(line)
@@ -145,12 +145,12 @@ class Catalogue:
                         scan.add(row, start, len(line))
                         if not self._stack:
                             self._enter(scan)
-                            scan = _Draft()
+                            scan = _ScanDraft()
                     start += len(line)
                 if scan.files:
                     self._enter(scan)
 
-    def _enter(self, scan: _Draft) -> None:
+    def _enter(self, scan: _ScanDraft) -> None:
         row = scan.row
         folder, path = self._folders.of(row["dicom_file"])
         wanted = _wanted(folder, path, row.get(_SERIES if self._stack else _INSTANCE))
@@ -186,18 +186,18 @@ class Catalogue:
         while batch := self._db.execute(sql).fetchall():
             for folder, source, wanted in batch:
                 number, scan_id = 1, wanted
-                while not self._claim(folder, source, scan_id):
+                while not self._claim_id(folder, source, scan_id):
                     number += 1
                     scan_id = f"{wanted}_{number}"
 
-    def _claim(self, folder: int, source: str, scan_id: str) -> bool:
+    def _claim_id(self, folder: int, source: str, scan_id: str) -> bool:
         with contextlib.suppress(sqlite3.IntegrityError):
             self._db.execute("UPDATE scans SET id = ? WHERE folder = ? AND source = ?", (scan_id, folder, source))
             return True
         return False
 
 
-class _Draft:
+class _ScanDraft:
     """A scan while its rows are read. The header of the first file stands for it."""
 
     def __init__(self) -> None:
@@ -226,7 +226,7 @@ class _Draft:
         return f"{REASONS[row['stage']]}: {row['reason']} ({self._failures} of {self.files} files, the first {name})"
 
 
-def _wanted(folder: Known, path: str, uid: Any) -> str:
+def _wanted(folder: InputFolder, path: str, uid: Any) -> str:
     """Scan ID of a file that lies at a path below its folder: folder and UID; without one, what the file is called."""
     above, _, name = path.rpartition("/")
     text = uid if isinstance(uid, str) else "\\".join(map(str, uid)) if isinstance(uid, list) else ""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crawler.compat.catalogue import Catalogue
-from crawler.compat.folders import Folders, Known
+from crawler.compat.folders import InputFolder, InputFolders
 from crawler.compat.scan_csv import write_metadata, write_unreadable
 from crawler.compat.scan_h5 import write_pixels
 from crawler.config.loader import Config
@@ -107,7 +107,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Crawled:
+class CrawlResult:
     """What came of it: the engine's accounts of files, and ours of scans."""
 
     summary: Summary
@@ -122,7 +122,7 @@ class Crawled:
         return EXIT_FAILED_FILES if self.failed else EXIT_OK
 
 
-def crawl(request: Request, progress: Progress) -> Crawled:
+def crawl(request: Request, progress: Progress) -> CrawlResult:
     """Bring the three files up to date with the folders; scans of folders that are not named stay.
 
     Raises
@@ -134,7 +134,7 @@ def crawl(request: Request, progress: Progress) -> Crawled:
     _require_folders(request)
     config = request.config()
     with _open(request, config) as store:
-        folders = _claim(request, store)
+        folders = _claim_targets(request, store)
         named = [folders.take(given) for given in request.folders if os.path.isdir(given)]
         store.ledger.put(_KNOWN, folders.rows())
         if request.retry_failed:
@@ -157,11 +157,11 @@ def crawl(request: Request, progress: Progress) -> Crawled:
             )
         if summary.interrupted:
             store.commit()
-            return Crawled(summary)
+            return CrawlResult(summary)
         store.commit()
         stored, failed = _assemble(request, store, folders)
         store.sweep()
-        return Crawled(summary, stored, failed)
+        return CrawlResult(summary, stored, failed)
 
 
 def _require_folders(request: Request) -> None:
@@ -187,7 +187,7 @@ def _open(request: Request, config: Config) -> Iterator[Store]:
         yield store
 
 
-def _claim(request: Request, store: Store) -> Folders:
+def _claim_targets(request: Request, store: Store) -> InputFolders:
     """Take the three files for ours when the ledger says so or none is there yet; return the folders known so far."""
     known = store.ledger.get(_KNOWN)
     if known is None and not request.rebuild:
@@ -203,10 +203,10 @@ def _claim(request: Request, store: Store) -> Folders:
             " --output_id, or make everything anew with --rebuild"
         )
     store.ledger.put(_MODE, mode)
-    return Folders(tuple(row) for row in known or ())
+    return InputFolders(tuple(row) for row in known or ())
 
 
-def _roots(store: Store, folders: Folders, named: list[Known]) -> list[Root]:
+def _roots(store: Store, folders: InputFolders, named: list[InputFolder]) -> list[Root]:
     """What the engine shall look at: what is named, and what an earlier run did not finish. The rest stays as it is."""
     roots: list[Root] = []
     for folder in folders.known:
@@ -219,7 +219,7 @@ def _roots(store: Store, folders: Folders, named: list[Known]) -> list[Root]:
     return roots
 
 
-def _assemble(request: Request, store: Store, folders: Folders) -> tuple[int, int]:
+def _assemble(request: Request, store: Store, folders: InputFolders) -> tuple[int, int]:
     """Make the three files when something changed; return how many scans are stored, and how many failed."""
     ledger = store.ledger
     state = [ledger.get("revision", 0), request.pixels, len(folders.known)]

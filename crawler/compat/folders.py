@@ -72,7 +72,7 @@ def _split(text: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class InputFolder:
     """A folder that was given once.
 
     Attributes
@@ -96,17 +96,17 @@ class Known:
         return f"{self.number}-{name}" if name else str(self.number)
 
 
-class Folders:
+class InputFolders:
     """All folders that went into an output, in order of first mention."""
 
     def __init__(self, rows: Iterable[tuple[str, str]] = ()) -> None:
-        self.known = [Known(number, label, path) for number, (label, path) in enumerate(rows, start=1)]
+        self.known = [InputFolder(number, label, path) for number, (label, path) in enumerate(rows, start=1)]
 
     def rows(self) -> list[tuple[str, str]]:
         """What the constructor takes, for keeping."""
         return [(folder.label, folder.path) for folder in self.known]
 
-    def take(self, given: str) -> Known:
+    def take(self, given: str) -> InputFolder:
         """Look a folder up by any spelling of its path, or add it.
 
         Raises
@@ -126,11 +126,11 @@ class Folders:
                 " --output_id, or make everything anew with --rebuild"
             )
         taken = {folder.label for folder in self.known}
-        folder = Known(len(self.known) + 1, _unique(label, taken), path)
+        folder = InputFolder(len(self.known) + 1, _unique(label, taken), path)
         self.known.append(folder)
         return folder
 
-    def of(self, file: str) -> tuple[Known, str]:
+    def of(self, file: str) -> tuple[InputFolder, str]:
         """Folder of a file that is named as in the rows (`File.key`), and its path below the folder."""
         prefix, _, rest = file.partition("/")
         return self.known[int(prefix.partition("-")[0]) - 1], rest

@@ -29,7 +29,7 @@ OPENED_BYTES = 256 * 10**6  # their size together: a compressed tar must be read
 SPOOLED = 10**9  # temporary copies of the members of one
 
 
-class Spread(Generic[T]):
+class EvenSample(Generic[T]):
     """An even sample of a stream of unknown length: every item, or every 2nd, 4th, 8th ... once there are too many."""
 
     def __init__(self, limit: int) -> None:
@@ -168,7 +168,7 @@ def survey(config: Config, roots: Sequence[Root], spool: str) -> Survey:
     """
     began = time.monotonic()
     seen = Survey(roots, own_outputs(config))
-    sample: Spread[File | tuple[Root, str, Entry]] = Spread(SAMPLE)  # most are passed over: no File is made for these
+    sample: EvenSample[File | tuple[Root, str, Entry]] = EvenSample(SAMPLE)  # no File for those passed over
     for root in roots:
         for folder in walk(root, config.dicom.recursive, seen.outputs):
             seen.folders += bool(folder.count)

@@ -1,4 +1,4 @@
-"""The heart of a run: survey the input, hand out tasks, record what comes back.
+"""`Engine`: survey the input, hand tasks to the workers, record what comes back.
 
 The parent is the one writer of records. It never decodes and never holds more than small results; workers write files.
 """
@@ -35,7 +35,7 @@ from crawler.engine.pool import Done, Inline, Limits, Lost, Pool, start_method
 from crawler.engine.preload import preload
 from crawler.engine.progress import Progress
 from crawler.engine.recorder import Recorder
-from crawler.engine.tree import Segment, Tree
+from crawler.engine.tree import Segment, TreeGrouping
 from crawler.errors import OutputError
 from crawler.export.result import ScanResult
 from crawler.export.setup import Setup
@@ -187,16 +187,16 @@ class Engine:
 
     def _crawl_tree(self) -> None:
         """Three rounds: read what changed, read what shares a scan with that, export the scans."""
-        self.forest = Tree(self.ledger, self.roots)
+        self.grouping = TreeGrouping(self.ledger, self.roots)
         self._loop(self._prepare(bundle) for bundle in self.planner.bundles())
-        self.forest.open_roots()
+        self.grouping.open_roots()
         if not self.stopped():
-            rest = self.forest.index_rest()
+            rest = self.grouping.index_rest()
             self._loop([Ticket(task, segments=tuple(segments))] for task, segments in rest)
         if not self.stopped():
-            self._loop([Ticket(task)] for task in self.forest.scan_tasks())
+            self._loop([Ticket(task)] for task in self.grouping.scan_tasks())
         if not self.stopped():
-            self.forest.finish()
+            self.grouping.finish()
 
     def _loop(self, source: Iterator[list[Ticket]]) -> None:
         """Keep the pool busy until the source is dry and every answer is in."""
@@ -244,7 +244,7 @@ class Engine:
             for plan in bundle:
                 failed = sum(outcome.outcome == "failed" for _, outcome in plan.folder.faults)
                 self.recorder.advance(len(plan.folder.faults), 0, failed)
-            return [Ticket(task, segments=tuple(parts)) for task, parts in self.forest.index(bundle)]
+            return [Ticket(task, segments=tuple(parts)) for task, parts in self.grouping.index(bundle)]
         if len(bundle) == 1 and len(bundle[0].files) > FOLDER_FILES:
             large = LargeFolder(bundle[0])
             return [Ticket(task, large=large, start=start) for start, task in large.index_tasks()]
@@ -259,8 +259,8 @@ class Engine:
             for plan, result in zip(ticket.plans, answer, strict=True):
                 self._folder_done(plan, result)
         elif ticket.segments:
-            loose = self.forest.take(ticket.segments, answer)
-            self.recorder.advance(len(loose), 0, sum(outcome.outcome == "failed" for outcome in loose))
+            ungrouped = self.grouping.take(ticket.segments, answer)
+            self.recorder.advance(len(ungrouped), 0, sum(outcome.outcome == "failed" for outcome in ungrouped))
         elif ticket.large is not None and isinstance(answer, IndexResult):
             if ticket.large.take(ticket.start, answer):
                 self._ready.extend(Ticket(task, large=ticket.large) for task in ticket.large.scan_tasks())
@@ -281,17 +281,17 @@ class Engine:
     def _folder_done(self, plan: FolderPlan, result: FolderResult) -> None:
         for scan in result.scans:
             self.recorder.scan(plan.key, scan)
-        loose = [plan.row(file, outcome) for file, outcome in result.loose] + plan.faults()
+        ungrouped = [plan.row(file, outcome) for file, outcome in result.ungrouped] + plan.faults()
         names = [scan.scan_id for scan in result.scans] + list(result.kept)
-        self._close_folder(plan, loose, names, sum(len(scan.files) for scan in result.scans))
+        self._close_folder(plan, ungrouped, names, sum(len(scan.files) for scan in result.scans))
 
     def _large_done(self, large: LargeFolder) -> None:
         if not large.waiting:
-            self._close_folder(large.plan, large.loose(), large.scans, large.counted)
+            self._close_folder(large.plan, large.ungrouped(), large.scans, large.counted)
 
-    def _close_folder(self, plan: FolderPlan, loose: list[FileRow], scans: Iterable[str], counted: int) -> None:
-        self.ledger.finish_folder(plan.key, "" if plan.is_archive else plan.digest, loose, scans)
-        self.recorder.advance(plan.folder.count - counted, 0, sum(row[-1].outcome == "failed" for row in loose))
+    def _close_folder(self, plan: FolderPlan, ungrouped: list[FileRow], scans: Iterable[str], counted: int) -> None:
+        self.ledger.finish_folder(plan.key, "" if plan.is_archive else plan.digest, ungrouped, scans)
+        self.recorder.advance(plan.folder.count - counted, 0, sum(row[-1].outcome == "failed" for row in ungrouped))
         archive = plan.archive
         if archive is not None:
             archive.waiting -= 1

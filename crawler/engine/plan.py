@@ -134,7 +134,7 @@ class LargeFolder:
         self.waiting = len(tasks)
         return tasks
 
-    def loose(self) -> list[FileRow]:
+    def ungrouped(self) -> list[FileRow]:
         """Files outside scans."""
         rows = [
             self.plan.row(file, entry)

@@ -88,7 +88,7 @@ class Inline:
             return [Done(ticket, self._work(task, heartbeat))]
         except StopError:
             raise
-        except Exception as error:  # the border of the engine
+        except Exception as error:  # the boundary between workers and parent
             item, stage, _ = heartbeat.where()
             return [Lost(ticket, item, stage, *describe(error))]
 
@@ -113,17 +113,17 @@ class _Worker:
         )
         self.process.start()
         there.close()
-        self.born = 0
+        self.initial_memory = 0
         """Bytes of memory in use when it was ready: a forked process counts what its parent held."""
         self._usage: Any = None
 
-    def grown(self) -> int:
+    def memory_growth(self) -> int:
         """Bytes of memory in use beyond those that it began with, 0 if the process is gone."""
         import psutil  # slow to load, and a short run is over before anyone asks
 
         try:
             self._usage = self._usage or psutil.Process(self.process.pid)
-            return int(self._usage.memory_info().rss) - self.born
+            return int(self._usage.memory_info().rss) - self.initial_memory
         except psutil.Error:
             return 0
 
@@ -147,8 +147,8 @@ class Pool:
         self._limits = limits
         self._queue: deque[tuple[int, Any]] = deque()
         self._tickets = 0
-        self._stillborn = 0
-        self._looked = time.monotonic()
+        self._failed_starts = 0
+        self._last_check = time.monotonic()
         self._workers = [_Worker(self._context, work, limits) for _ in range(workers)]
 
     @property
@@ -160,7 +160,7 @@ class Pool:
         """Queue a task; its ticket comes back with its answer."""
         self._tickets += 1
         self._queue.append((self._tickets, task))
-        self._feed()
+        self._dispatch()
         return self._tickets
 
     def events(self) -> list[Done | Lost]:
@@ -179,16 +179,16 @@ class Pool:
             if worker.conn in ready:
                 try:
                     while worker.conn.poll():
-                        events.extend(self._hear(worker, worker.conn.recv()))
+                        events.extend(self._receive(worker, worker.conn.recv()))
                 except (EOFError, OSError):  # the pipe of a process that is gone, in mid-word perhaps
                     worker.process.join(1.0)
                     dead = True
             if dead:
-                events.extend(self._bury(number, worker, *_epitaph(worker.process)))
-        if time.monotonic() - self._looked >= TICK:
-            self._looked = time.monotonic()
-            events.extend(self._enforce())
-        self._feed()
+                events.extend(self._replace_worker(number, worker, *_exit_reason(worker.process)))
+        if time.monotonic() - self._last_check >= TICK:
+            self._last_check = time.monotonic()
+            events.extend(self._enforce_limits())
+        self._dispatch()
         return events
 
     def close(self) -> None:
@@ -207,22 +207,22 @@ class Pool:
             worker.kill()
         self._workers = []
 
-    def _feed(self) -> None:
+    def _dispatch(self) -> None:
         for worker in self._workers:
             if self._queue and worker.ticket is None and worker.ready:
                 ticket, task = self._queue.popleft()
                 worker.heartbeat.clear()
                 try:
                     worker.conn.send((ticket, task))
-                except OSError:  # it died while idle: the next look buries it, the task stays
+                except OSError:  # it died while idle: the next look replaces it, the task stays
                     self._queue.appendleft((ticket, task))
                     continue
                 worker.ticket, worker.task = ticket, task
 
-    def _hear(self, worker: _Worker, message: Any) -> list[Done | Lost]:
+    def _receive(self, worker: _Worker, message: Any) -> list[Done | Lost]:
         kind, value = message
         if kind == "ready":
-            worker.ready, worker.born, self._stillborn = True, value, 0
+            worker.ready, worker.initial_memory, self._failed_starts = True, value, 0
             return []
         ticket, worker.ticket = worker.ticket, None
         if ticket is None:
@@ -233,7 +233,7 @@ class Pool:
             return [Lost(ticket, *value)]
         return [Done(ticket, value)]
 
-    def _bury(self, number: int, worker: _Worker, reason: str, detail: str) -> list[Done | Lost]:
+    def _replace_worker(self, number: int, worker: _Worker, reason: str, detail: str) -> list[Done | Lost]:
         """Replace a worker; what it was on is lost. One that dies while idle takes nothing along."""
         item, stage, _ = worker.heartbeat.where()
         worker.kill()
@@ -241,26 +241,26 @@ class Pool:
             self._queue.appendleft((worker.ticket, worker.task))  # it never got there
             worker.ticket = None
         if not worker.ready:
-            self._stillborn += 1
-            if self._stillborn >= START_ATTEMPTS * len(self._workers):
+            self._failed_starts += 1
+            if self._failed_starts >= START_ATTEMPTS * len(self._workers):
                 raise StopError("worker processes cannot start; 'num_workers: 0' runs without them")
         self._workers[number] = _Worker(self._context, self._work, self._limits)
         return [] if worker.ticket is None else [Lost(worker.ticket, item, stage, reason, detail)]
 
-    def _enforce(self) -> list[Done | Lost]:
+    def _enforce_limits(self) -> list[Done | Lost]:
         lost: list[Done | Lost] = []
         for number, worker in enumerate(self._workers):
             _, _, since = worker.heartbeat.where()
             if not worker.ready and time.monotonic() - since > START_SECONDS:
-                lost += self._bury(number, worker, "worker died", "it never started")
+                lost += self._replace_worker(number, worker, "worker died", "it never started")
             if worker.ticket is None:
                 continue
             if time.monotonic() - since > self._limits.seconds:
                 text = f"no progress for {self._limits.seconds:g} s (limits.seconds)"
-                lost += self._bury(number, worker, "time limit", text)
-            elif worker.grown() > self._limits.memory:
+                lost += self._replace_worker(number, worker, "time limit", text)
+            elif worker.memory_growth() > self._limits.memory:
                 text = f"needed more than {self._limits.memory:,} bytes (limits.memory)"
-                lost += self._bury(number, worker, "memory limit", text)
+                lost += self._replace_worker(number, worker, "memory limit", text)
         return lost
 
 
@@ -269,7 +269,7 @@ def start_method() -> str:
     return "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
 
 
-def _epitaph(process: Any) -> tuple[str, str]:
+def _exit_reason(process: Any) -> tuple[str, str]:
     code = process.exitcode
     if code is not None and code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

@@ -31,13 +31,13 @@ class Segment:
     stems: tuple[str, ...]
 
 
-class Tree:
+class TreeGrouping:
     """The state of one run over trees."""
 
     def __init__(self, ledger: Ledger, roots: list[Root]) -> None:
         self._ledger = ledger
         self._roots = roots
-        self._roster = SeriesIndex(ledger, [(_base(root), root.prefix) for root in roots])
+        self._index = SeriesIndex(ledger, [(_base(root), root.prefix) for root in roots])
         self._numbers = {(_base(root), root.prefix): number for number, root in enumerate(roots)}
         self._found: dict[str, frozenset[str]] = {}  # of the few folders that have foreign outputs
 
@@ -50,7 +50,7 @@ class Tree:
         """Tasks that read the files of changed folders."""
         segments: list[Segment] = []
         for plan in plans:
-            self._ledger.put_loose(plan.key, plan.faults())
+            self._ledger.put_ungrouped(plan.key, plan.faults())
             if plan.found:
                 self._found[plan.key] = plan.found
             self._ledger.set_digest_later(plan.key, plan.digest)
@@ -62,9 +62,9 @@ class Tree:
 
     def index_rest(self) -> Iterator[tuple[IndexTask, list[Segment]]]:
         """Tasks that read files of unchanged folders whose scans are touched; to be asked for when `index` is done."""
-        self._roster.touch()
+        self._index.touch()
         segments: list[Segment] = []
-        for key, names, wanted in self._roster.unread():
+        for key, names, wanted in self._index.unread():
             root, folder = self._locate(key)
             paths = [os.path.join(folder, native(name)) for name in names]
             stems = media_stems([os.path.basename(path) for path in paths])
@@ -83,19 +83,19 @@ class Tree:
     def take(self, segments: Sequence[Segment], result: IndexResult) -> list[Outcome]:
         """Keep an index task's answer; return the outcomes of files that belong to no scan."""
         entries = iter(result.entries)
-        loose: list[FileRow] = []
+        ungrouped: list[FileRow] = []
         for segment in segments:
             members: list[Member] = []
             for file, stem in zip(segment.files, segment.stems, strict=True):
                 entry = next(entries)
                 if isinstance(entry, Outcome):
-                    loose.append(segment.plan.row(file, entry))
+                    ungrouped.append(segment.plan.row(file, entry))
                 else:
                     number = self._numbers[file.root, file.prefix]
                     members.append(Member(number, file, stem, SeriesKey(*entry[0]), entry[1]))
-            self._roster.add(members)
-        self._ledger.add_loose(loose)
-        return [row[-1] for row in loose]
+            self._index.add(members)
+        self._ledger.add_ungrouped(ungrouped)
+        return [row[-1] for row in ungrouped]
 
     def scan_tasks(self) -> Iterator[ScanTask]:
         """Tasks that export each touched scan, in order of their hashes; those that did not change are left alone."""
@@ -103,13 +103,13 @@ class Tree:
 
     def finish(self) -> None:
         """Everything is exported: drop what is gone, and note that the folders are done."""
-        self._roster.drop_rest()
+        self._index.drop_rest()
         for root in self._roots:
             self._ledger.set_digest(Folder(root, "", ()).key, "a root without files")
         self._ledger.set_digests()
 
     def _jobs(self) -> Iterator[ScanJob]:
-        for number, scan_id, members in self._roster.scans():
+        for number, scan_id, members in self._index.scans():
             files = tuple(member.file for member in members)
             stems = tuple(member.stem for member in members)
             if self._ledger.scan_digest(scan_id) == scan_digest(files, stems):

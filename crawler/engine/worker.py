@@ -47,7 +47,7 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
             answer = ("done", work(message[1], heartbeat))
         except StopError as error:
             answer = ("stop", error)
-        except Exception as error:  # the border of the engine
+        except Exception as error:  # the boundary between workers and parent
             item, stage, _ = heartbeat.where()
             answer = ("error", (item, stage, *describe(error)))
         heartbeat.clear()

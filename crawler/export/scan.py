@@ -1,6 +1,6 @@
 """One scan to its outputs: each frame is decoded once and handed to every sink that wants it.
 
-This is the worker's border: what a stage raises for a file becomes that file's outcome here. A file whose pixels fail
+This is the worker's boundary: what a stage raises for a file becomes that file's outcome here. A file whose pixels fail
 leaves no hole: the layouts are planned anew without it, and those that come out as before are kept.
 """
 

@@ -103,7 +103,7 @@ class ScanTask:
 class FolderResult:
     """A folder done: files outside scans, scans exported, scans left alone."""
 
-    loose: tuple[tuple[File, Outcome], ...]
+    ungrouped: tuple[tuple[File, Outcome], ...]
     scans: tuple[ScanResult, ...]
     kept: tuple[str, ...]
 
@@ -155,7 +155,7 @@ class Worker:
         return scans
 
     def _folder(self, job: FolderJob, base: int, culprits: Culprits, heartbeat: Heartbeat) -> FolderResult:
-        loose: list[tuple[File, Outcome]] = []
+        ungrouped: list[tuple[File, Outcome]] = []
         headers: list[Header] = []
         items: list[int] = []
         for item, file in enumerate(job.files, base):
@@ -163,7 +163,7 @@ class Worker:
             if outcome is None:
                 items.append(item)
             else:
-                loose.append((file, outcome))
+                ungrouped.append((file, outcome))
         stems = media_stems([os.path.basename(file.mirror) for file in job.files])
         names = [os.path.basename(header.instance.file.mirror) for header in headers]
         members = scan_members(job.key, names, [series_key(header.instance) for header in headers])
@@ -178,7 +178,7 @@ class Worker:
             chosen = [headers[number] for number in numbers]
             of_items = [items[number] for number in numbers]
             scans.append(self._scan(scan_id, job, chosen, mine, of_items, culprits, heartbeat))
-        return FolderResult(tuple(loose), tuple(scans), tuple(kept))
+        return FolderResult(tuple(ungrouped), tuple(scans), tuple(kept))
 
     def _scan(
         self,

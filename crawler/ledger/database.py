@@ -223,14 +223,14 @@ class Ledger(Accounts):
         values, tables = (*PRODUCT_KINDS, path), ("products", "trash")
         return any(self.execute(sql.format(table), values).fetchone() is not None for table in tables)
 
-    def finish_folder(self, path: str, digest: str, loose: Iterable[FileRow], scans: Iterable[str]) -> None:
-        """A folder is done: `loose` are its files outside scans, `scans` all scan_ids it holds now."""
+    def finish_folder(self, path: str, digest: str, ungrouped: Iterable[FileRow], scans: Iterable[str]) -> None:
+        """A folder is done: `ungrouped` are its files outside scans, `scans` all scan_ids it holds now."""
         folder = self._folder(path)
         kept = set(scans)
         for number, scan_id in self.execute("SELECT id, scan_id FROM scans WHERE folder = ?", (folder,)).fetchall():
             if scan_id not in kept:
                 self._drop_scan(number)
-        self.put_loose(path, loose)
+        self.put_ungrouped(path, ungrouped)
         self.set_digest(path, digest)
 
     def forget_vanished(self) -> int:
@@ -288,14 +288,14 @@ class Ledger(Accounts):
             self._drop_scan(number)
         return len(numbers)
 
-    def put_loose(self, path: str, loose: Iterable[FileRow]) -> None:
+    def put_ungrouped(self, path: str, ungrouped: Iterable[FileRow]) -> None:
         """Replace a folder's files outside scans."""
         self.execute("DELETE FROM files WHERE folder = ? AND scan IS NULL", (self._folder(path),))
-        self._add_files(None, loose)
+        self._add_files(None, ungrouped)
 
-    def add_loose(self, loose: Iterable[FileRow]) -> None:
+    def add_ungrouped(self, ungrouped: Iterable[FileRow]) -> None:
         """Note files outside scans."""
-        self._add_files(None, loose)
+        self._add_files(None, ungrouped)
 
     def scan_digest(self, scan_id: str) -> str:
         """Digest of a finished scan, or an empty text."""

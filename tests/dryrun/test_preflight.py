@@ -22,7 +22,7 @@ from crawler.dryrun import survey as survey_module
 from crawler.dryrun import trial as trial_module
 from crawler.dryrun.header_sample import Prediction
 from crawler.dryrun.preflight import Preflight, preflight
-from crawler.dryrun.survey import Spread, survey
+from crawler.dryrun.survey import EvenSample, survey
 from crawler.sources.directory import roots_of
 
 ROOT = Path(__file__).parents[2]
@@ -255,7 +255,7 @@ def test_folders_in_spread_order_are_each_there_once(tmp_path: Path) -> None:
 
 @given(st.integers(0, 300), st.sampled_from([2, 8, 64]))
 def test_a_spread_is_even_and_bounded(count: int, limit: int) -> None:
-    spread: Spread[int] = Spread(limit)
+    spread: EvenSample[int] = EvenSample(limit)
     for number in range(count):
         spread.add(number)
     steps = {after - before for before, after in zip(spread.items, spread.items[1:], strict=False)}

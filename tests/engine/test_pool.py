@@ -115,7 +115,7 @@ def test_an_error_that_stops_the_run_is_raised_in_the_parent(pool):
         answers(pool, [["full"]])
 
 
-class Unborn:
+class CannotLoad:
     """Work that ends the process that loads it."""
 
     def __reduce__(self):
@@ -123,7 +123,7 @@ class Unborn:
 
 
 def test_workers_that_cannot_start_end_the_run():
-    pool = Pool(1, Unborn(), LIMITS, method="spawn")
+    pool = Pool(1, CannotLoad(), LIMITS, method="spawn")
     try:
         with pytest.raises(StopError, match="num_workers: 0"):
             answers(pool, [["fine"]])
