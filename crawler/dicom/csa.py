@@ -83,7 +83,7 @@ class Csa:
 NO_CSA = Csa()
 
 
-class Found(Mapping[str, tuple[str, ...]]):
+class LazyEntries(Mapping[str, tuple[str, ...]]):
     """The entries of a CSA header, each looked for when it is asked for: of some 100, a handful is.
 
     Gives what `parse` gives, in a fifth of the time (0.05 ms an image); of a damaged header also what lies behind the
@@ -150,7 +150,7 @@ def read_csa(stream: BinaryIO, elements: Sequence[Element]) -> Csa:
     block = next((one.tag & 0xFF for one in elements if one.tag in _CREATORS and _text(one.value) == CREATOR), None)
     if block is None:
         return NO_CSA
-    entries = Found(_bytes(stream, elements, block << 8 | _IMAGE))
+    entries = LazyEntries(_bytes(stream, elements, block << 8 | _IMAGE))
     if not mosaic or "SliceNormalVector" in entries:
         return Csa(entries)
     return Csa(entries, slice_array(parse(_bytes(stream, elements, block << 8 | _SERIES))))

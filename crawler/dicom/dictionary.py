@@ -174,7 +174,7 @@ def unknown_keyword(word: str) -> str:
     """Return what is wrong with a word that should be a keyword, with the nearest one; empty for a keyword."""
     if tag_for(word) is not None:
         return ""
-    import difflib
+    import difflib  # for an error's text only
 
     near = difflib.get_close_matches(word, keywords(), n=1)
     return f"no DICOM keyword{f'; nearest: {near[0]}' if near else ''}"

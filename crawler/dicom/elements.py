@@ -95,7 +95,7 @@ def quiet_pydicom() -> Iterator[None]:
         logger.setLevel(level)
 
 
-class _Gate:
+class _StopCallback:
     """The generator's stop callback: says where to halt, and remembers what was there."""
 
     def __init__(self, stream: BinaryIO, end: int, stop: Callable[[int], bool]) -> None:
@@ -159,36 +159,38 @@ def walk(
     """
     coding = _actual_coding(stream, coding, nested=depth > 0)
     while True:
-        gate = _Gate(stream, end, stop)
+        stopper = _StopCallback(stream, end, stop)
         try:
-            for raw in _generator(stream, coding, gate, _LARGE):
+            for raw in _generator(stream, coding, stopper, _LARGE):
                 inner = Coding(True, coding.little) if raw.VR is None else coding
                 element = Element(int(raw.tag), str(raw.VR or ""), raw.length, raw.value_tell, inner, raw.value)
                 yield element if raw.value is not None or not raw.length else _with_value(stream, element)
         except struct.error:  # the stream ends inside an element's own 12 bytes
-            raise HeaderError("truncated header", f"ends inside an element at offset {gate.next}") from None
-        if not gate.halted:  # end of the stream, or an item's delimiter, where the generator ends by itself
+            raise HeaderError("truncated header", f"ends inside an element at offset {stopper.next}") from None
+        if not stopper.halted:  # end of the stream, or an item's delimiter, where the generator ends by itself
             if depth == 0:
-                _require_end(stream, gate.next)
+                _require_end(stream, stopper.next)
             return
-        if gate.stopped and stop is is_header_end and gate.tag in PIXEL_TAGS:
-            length = None if gate.length == UNDEFINED else gate.length
-            yield Element(gate.tag, gate.vr, length, gate.offset, coding, None)
-        if gate.stopped or (gate.tag >> 16 == 0xFFFE and depth):  # or a sequence ends before its last item does
-            stream.seek(gate.start)
+        if stopper.stopped and stop is is_header_end and stopper.tag in PIXEL_TAGS:
+            length = None if stopper.length == UNDEFINED else stopper.length
+            yield Element(stopper.tag, stopper.vr, length, stopper.offset, coding, None)
+        if stopper.stopped or (stopper.tag >> 16 == 0xFFFE and depth):  # or a sequence ends before its last item does
+            stream.seek(stopper.start)
             return
-        if gate.tag == 0 and gate.length == 0 and depth == 0:
+        if stopper.tag == 0 and stopper.length == 0 and depth == 0:
             return
-        if gate.tag >> 16 == 0xFFFE or (gate.tag == 0 and gate.length == 0):
-            raise HeaderError("damaged header", f"{tag_text(gate.tag)} at offset {gate.start} in place of an element")
-        yield from _halted(stream, gate, coding, depth)
+        if stopper.tag >> 16 == 0xFFFE or (stopper.tag == 0 and stopper.length == 0):
+            raise HeaderError(
+                "damaged header", f"{tag_text(stopper.tag)} at offset {stopper.start} in place of an element"
+            )
+        yield from _halted(stream, stopper, coding, depth)
 
 
-def _generator(stream: BinaryIO, coding: Coding, gate: _Gate, defer: int) -> Iterator[RawDataElement]:
+def _generator(stream: BinaryIO, coding: Coding, stopper: _StopCallback, defer: int) -> Iterator[RawDataElement]:
     """Pydicom's generator, narrowed to what it yields when it never meets a value of undefined length."""
     from pydicom.filereader import data_element_generator  # slow to load, and most headers need no walk
 
-    elements = data_element_generator(stream, coding.implicit, coding.little, stop_when=gate, defer_size=defer)
+    elements = data_element_generator(stream, coding.implicit, coding.little, stop_when=stopper, defer_size=defer)
     return cast("Iterator[RawDataElement]", elements)
 
 
@@ -201,30 +203,30 @@ def _require_end(stream: BinaryIO, expected: int) -> None:
         raise HeaderError("truncated header", f"ends inside an element at offset {expected}")
 
 
-def _halted(stream: BinaryIO, gate: _Gate, coding: Coding, depth: int) -> Iterator[Element]:
-    """Read the element that the gate halted at, and leave the stream behind it."""
-    if not gate.vr:
+def _halted(stream: BinaryIO, stopper: _StopCallback, coding: Coding, depth: int) -> Iterator[Element]:
+    """Read the element that the stopper halted at, and leave the stream behind it."""
+    if not stopper.vr:
         coding = Coding(True, coding.little)
-    head = Element(gate.tag, gate.vr, gate.length, gate.offset, coding, None)
-    stream.seek(gate.offset)
-    if gate.length != UNDEFINED:
-        left = gate.end - gate.offset
-        if gate.length > left:
+    head = Element(stopper.tag, stopper.vr, stopper.length, stopper.offset, coding, None)
+    stream.seek(stopper.offset)
+    if stopper.length != UNDEFINED:
+        left = stopper.end - stopper.offset
+        if stopper.length > left:
             yield head._replace(error="truncated header")
-            where = f"{tag_text(gate.tag)} at offset {gate.start}"
-            raise HeaderError("truncated header", f"{where} declares {gate.length:,} bytes, {left:,} are left")
-        yield head._replace(value=stream.read(gate.length))
+            where = f"{tag_text(stopper.tag)} at offset {stopper.start}"
+            raise HeaderError("truncated header", f"{where} declares {stopper.length:,} bytes, {left:,} are left")
+        yield head._replace(value=stream.read(stopper.length))
         return
     head = head._replace(length=None)
     if not _is_sequence(stream, head):
-        _skip_fragments(stream, head, gate.end)
+        _skip_fragments(stream, head, stopper.end)
         yield head
     elif depth >= MAX_DEPTH:
-        _skip_sequence(stream, coding, gate.end)
+        _skip_sequence(stream, coding, stopper.end)
         yield head._replace(vr="SQ", error="nested too deep")
     else:
         try:
-            items = read_items(stream, coding, gate.end, depth + 1)
+            items = read_items(stream, coding, stopper.end, depth + 1)
         except HeaderError as error:
             yield head._replace(vr="SQ", error=error.reason)
             raise
@@ -338,24 +340,24 @@ def _skip_sequence(stream: BinaryIO, coding: Coding, end: int) -> None:
     """Pass over a sequence of undefined length with all that it holds, however deep, without recursion."""
     opened = 1  # sequences and items of undefined length that wait for their delimiter
     while opened:
-        gate = _Gate(stream, end, _never)
+        stopper = _StopCallback(stream, end, _never)
         inner = _actual_coding(stream, coding, nested=True)
         try:
-            for _ in _generator(stream, inner, gate, 1):  # passes over every value longer than a byte
+            for _ in _generator(stream, inner, stopper, 1):  # passes over every value longer than a byte
                 pass
         except struct.error:
-            raise HeaderError("truncated header", f"ends inside an element at offset {gate.next}") from None
-        if not gate.halted:
-            if stream.tell() - gate.next < 8:
+            raise HeaderError("truncated header", f"ends inside an element at offset {stopper.next}") from None
+        if not stopper.halted:
+            if stream.tell() - stopper.next < 8:
                 raise HeaderError("truncated header", "ends inside a sequence")
             opened -= 1  # an item delimiter, where the generator ends by itself
             continue
-        stream.seek(gate.offset)
-        if gate.length == UNDEFINED:
+        stream.seek(stopper.offset)
+        if stopper.length == UNDEFINED:
             opened += 1
-        elif gate.tag == SEQUENCE_END:
+        elif stopper.tag == SEQUENCE_END:
             opened -= 1
-        elif gate.tag != ITEM:  # of an item of defined length the elements follow, and no delimiter
-            if gate.offset + gate.length > end:
-                raise HeaderError("truncated header", f"ends inside {tag_text(gate.tag)}")
-            stream.seek(gate.length, io.SEEK_CUR)
+        elif stopper.tag != ITEM:  # of an item of defined length the elements follow, and no delimiter
+            if stopper.offset + stopper.length > end:
+                raise HeaderError("truncated header", f"ends inside {tag_text(stopper.tag)}")
+            stream.seek(stopper.length, io.SEEK_CUR)

@@ -62,10 +62,10 @@ def _open(file: File) -> BinaryIO:
     if file.start >= 0:
         return buffered(FileSlice(file.native, file.start, file.size))
     if archive_format(file.native) == ("gz", "gz"):
-        import gzip
+        import gzip  # as below: only where there are archives
 
         return buffered(InflatingStream(gzip.open(file.native), file.size))
-    from crawler.archives.zips import DAMAGE, open_directory
+    from crawler.archives.zips import DAMAGE, open_directory  # loads zipfile, which few runs need
 
     try:
         return buffered(open_directory.get(file.native).open(file.member))

@@ -53,7 +53,7 @@ _JSON_INTEGERS = range(-(2**63), 2**64)  # what orjson writes
 
 
 @dataclass(slots=True)
-class Level:
+class Context:
     """What the meaning of an element depends on in its own data set, and in those around it."""
 
     style: KeyStyle
@@ -62,11 +62,11 @@ class Level:
     signed: bool = False
     creators: dict[int, str] = field(default_factory=dict)
 
-    def inside(self, elements: Iterable[Element]) -> Level:
-        """Level of a data set inside this one: inherits character set and sign (PS3.5 7.5.3)."""
-        level = Level(self.style, self.depth + 1, self.encodings, self.signed)
-        level.learn(elements)
-        return level
+    def inside(self, elements: Iterable[Element]) -> Context:
+        """Context of a data set inside this one: inherits character set and sign (PS3.5 7.5.3)."""
+        context = Context(self.style, self.depth + 1, self.encodings, self.signed)
+        context.learn(elements)
+        return context
 
     def learn(self, elements: Iterable[Element]) -> None:
         """Take in character set, sign and private creators, wherever in the data set they stand."""
@@ -105,21 +105,21 @@ def make_record(*parts: Sequence[Element], keys: KeyStyle = "keyword") -> Record
     record: Record = {}
     counts: dict[str, int] = {}
     for part in parts:
-        level = Level(keys)
-        level.learn(part)
-        _fill(record, counts, part, level)
+        context = Context(keys)
+        context.learn(part)
+        _fill(record, counts, part, context)
     return record
 
 
-def _fill(record: Record, counts: dict[str, int], elements: Iterable[Element], level: Level) -> None:
-    style = level.style
+def _fill(record: Record, counts: dict[str, int], elements: Iterable[Element], context: Context) -> None:
+    style = context.style
     for element in elements:
         tag = element.tag
-        creator = level.creator(tag) if tag & 0x10000 else ""
+        creator = context.creator(tag) if tag & 0x10000 else ""
         key = key_of(tag, creator, style)
         if key in record:
             key = next_key(record, counts, key)
-        record[key] = json_of(element, vr_of(element, creator, level.signed), level)
+        record[key] = json_of(element, vr_of(element, creator, context.signed), context)
 
 
 def next_key(record: Record, counts: dict[str, int], plain: str) -> str:
@@ -146,10 +146,10 @@ def vr_of(element: Element, creator: str, signed: bool) -> str:
     return "OW"
 
 
-def json_of(element: Element, vr: str, level: Level) -> Any:
+def json_of(element: Element, vr: str, context: Context) -> Any:
     """One value as JSON; `vr` may be any two letters that stood in the file."""
     if vr == "SQ":
-        return _sequence(element, level)
+        return _sequence(element, context)
     value = element.value
     if element.length == 0:
         return None
@@ -159,7 +159,7 @@ def json_of(element: Element, vr: str, level: Level) -> Any:
         return numbers_of(element.tag, value, vr, element.coding.little)
     if vr == "AT":
         return tags_of(value, element.coding.little)
-    return text_of(value, vr, level.encodings)
+    return text_of(value, vr, context.encodings)
 
 
 def _summary(element: Element, vr: str) -> Record:
@@ -168,20 +168,20 @@ def _summary(element: Element, vr: str) -> Record:
     return known | {"error": element.error} if element.error else known
 
 
-def _sequence(element: Element, level: Level) -> Any:
+def _sequence(element: Element, context: Context) -> Any:
     """A sequence as a list of records, or what is wrong with it."""
     if element.error:
         return _summary(element, "SQ")
-    if element.length and level.depth >= MAX_DEPTH:
+    if element.length and context.depth >= MAX_DEPTH:
         return _summary(element._replace(error="nested too deep"), "SQ")
     try:
-        items = items_of(element, level.depth + 1)
+        items = items_of(element, context.depth + 1)
     except HeaderError as error:
         return _summary(element._replace(error=error.reason), "SQ")
     records = []
     for item in items:
         record: Record = {}
-        _fill(record, {}, item, level.inside(item))
+        _fill(record, {}, item, context.inside(item))
         records.append(record)
     return records
 

@@ -55,14 +55,14 @@ _PIXEL_VRS = {"PixelData": "OW", "FloatPixelData": "OF", "DoubleFloatPixelData":
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A record and where it came from; `memory` knows what headers like it mean."""
+    """A record and where it came from; `memo` knows what headers like it mean."""
 
     file: File
     record: Record
     keys: KeyStyle = "keyword"
     transfer_syntax: str = ""
     csa: Csa = NO_CSA
-    memory: Memo | None = None
+    memo: Memo | None = None
 
 
 def describe(source: Source, pixel: Element | None = None, big_endian: bool = False, cut: bool = False) -> Instance:
@@ -78,8 +78,8 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
         The header breaks off: what of an image is not there may have been in the rest.
     """
     fields = Attributes(source.record, source.keys)
-    if source.memory is not None:
-        fields = MemoAttributes(source.record, source.keys, source.memory)
+    if source.memo is not None:
+        fields = MemoAttributes(source.record, source.keys, source.memo)
     series = fields.memoized(_of_series)
     sop_class = series["sop_class"]
     pixels = None

@@ -26,7 +26,7 @@ from crawler.dicom.elements import (
     quiet_pydicom,
     walk,
 )
-from crawler.dicom.fast.reader import read_quickly
+from crawler.dicom.fast.reader import read_fast
 from crawler.dicom.files import inflate, not_meta, open_file, size_of
 from crawler.dicom.record import make_record
 from crawler.dicom.sniff import dataset_start, guess_coding
@@ -87,23 +87,23 @@ def read_instance(file: File, keys: KeyStyle = "keyword", custom: str = "") -> I
         It is, and cannot be used.
     """
     with _os_errors_named(), open_file(file) as stream:
-        instance = quick_instance(file, stream, keys) or careful_instance(file, stream, keys)
+        instance = fast_instance(file, stream, keys) or full_instance(file, stream, keys)
     if not custom:
         return instance
     return replace(instance, planes=with_custom(instance.planes, Attributes(instance.record, keys), custom))
 
 
-def quick_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance | None:
+def fast_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance | None:
     """Read a header that is as it ought to be, from anywhere in the stream; None for every other one."""
-    header = read_quickly(stream, size_of(stream), keys)
+    header = read_fast(stream, size_of(stream), keys)
     if header is None:
         return None
-    csa = read_csa(stream, header.kept)
-    return describe(Source(file, header.record, keys, header.transfer_syntax, csa, header.memory), pixel=header.pixel)
+    csa = read_csa(stream, header.csa_elements)
+    return describe(Source(file, header.record, keys, header.transfer_syntax, csa, header.memo), pixel=header.pixel)
 
 
-def careful_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance:
-    """Read any header: the reference for `quick_instance`. Raises as `read_instance`."""
+def full_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance:
+    """Read any header: the reference for `fast_instance`. Raises as `read_instance`."""
     with quiet_pydicom():
         header = _read(stream)
         record = make_record(header.meta, header.data, keys=keys)

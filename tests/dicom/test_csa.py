@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.siemens import NICOM, csa1, csa2, csareader, mosaic_dataset, protocol
 
-from crawler.dicom.csa import MAX_BYTES, MAX_TAGS, NO_CSA, Csa, Found, parse, read_csa, slice_array
+from crawler.dicom.csa import MAX_BYTES, MAX_TAGS, NO_CSA, Csa, LazyEntries, parse, read_csa, slice_array
 from crawler.dicom.elements import EXPLICIT_LITTLE, Element, walk
 
 ENTRIES = {
@@ -58,17 +58,17 @@ def test_real_headers_as_nibabel_reads_them(name: str) -> None:
     "data", [*HEADERS.values(), csa1(ENTRIES), csa2(ENTRIES), csa2(ENTRIES, padding=4), b"", b"SV10"]
 )
 def test_an_entry_that_is_looked_for_is_the_one_that_is_read(data: bytes) -> None:
-    whole, found = parse(data), Found(data)
+    whole, found = parse(data), LazyEntries(data)
     assert {name: found[name] for name in whole} == whole == dict(found)
     assert len(found) == len(whole)
     assert "Nothing" not in found
     for cut in range(0, len(data), 1 + len(data) // 50):
-        part = Found(data[:cut])
+        part = LazyEntries(data[:cut])
         assert {name: part.get(name) for name in parse(data[:cut])} == parse(data[:cut])
 
 
 def test_values_of_a_real_header() -> None:
-    csa = Csa(Found(HEADERS["siemens_dwi_1000.dcm.gz image"]))
+    csa = Csa(LazyEntries(HEADERS["siemens_dwi_1000.dcm.gz image"]))
     assert csa.number("NumberOfImagesInMosaic") == 48
     assert csa.numbers("SliceNormalVector") == (0.0, 0.00523632, 0.99998629)
     assert csa.text("DiffusionDirectionality") == "DIRECTIONAL"
@@ -125,7 +125,7 @@ def test_thousands_of_damaged_headers() -> None:
         for name, values in parse(bytes(data)).items():
             assert isinstance(name, str)
             assert all(isinstance(value, str) and value is not None for value in values)
-            assert all(isinstance(value, str) for value in Found(bytes(data)).get(name, ()))
+            assert all(isinstance(value, str) for value in LazyEntries(bytes(data)).get(name, ()))
     assert time.perf_counter() - start < 60  # some 0.3 ms each
 
 
@@ -134,7 +134,7 @@ def test_thousands_of_damaged_headers() -> None:
 def test_any_bytes(data: bytes, marked: bool) -> None:
     data = b"SV10\4\3\2\1" + data if marked else data
     found = parse(data)
-    assert all(sum(map(len, Found(data).get(name, ()))) <= len(data) for name in found)
+    assert all(sum(map(len, LazyEntries(data).get(name, ()))) <= len(data) for name in found)
     assert sum(len(value) for values in found.values() for value in values) <= len(data)
 
 

@@ -1,4 +1,4 @@
-"""The quick reader against the careful one: where it answers, the instances are the same, to the type of every value.
+"""The fast reader against the full one: where it answers, the instances are the same, to the type of every value.
 
 `DME_HEADERS` is the number of mutated headers: 3,000 by default, 100,000 in CI. A failure names its seed, which makes
 the same header again.
@@ -18,9 +18,9 @@ from support.streams import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, explicit, h
 
 from crawler.dicom.dictionary import KeyStyle
 from crawler.dicom.fast.conversions import conversions_of
-from crawler.dicom.fast.reader import read_quickly
+from crawler.dicom.fast.reader import read_fast
 from crawler.errors import FileError
-from crawler.instance.header import careful_instance, quick_instance
+from crawler.instance.header import fast_instance, full_instance
 from crawler.model import File, Instance
 
 MUTANTS = int(os.environ.get("DME_HEADERS", "3000"))
@@ -33,19 +33,19 @@ EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 
 
 def quickly(content: bytes, style: KeyStyle = "keyword") -> Instance | None:
-    return quick_instance(NOWHERE, io.BytesIO(content), style)
+    return fast_instance(NOWHERE, io.BytesIO(content), style)
 
 
 def carefully(content: bytes, style: KeyStyle = "keyword") -> str:
     """The instance in full, or the error: `repr` tells 1 from 1.0 and True, and shows the order of keys."""
     try:
-        return repr(careful_instance(NOWHERE, io.BytesIO(content), style))
+        return repr(full_instance(NOWHERE, io.BytesIO(content), style))
     except FileError as error:
         return repr(error)
 
 
 def differs(content: bytes, style: KeyStyle = "keyword") -> bool | None:
-    """Whether the two readers disagree; None where the quick one does not answer."""
+    """Whether the two readers disagree; None where the fast one does not answer."""
     quick = quickly(content, style)
     return None if quick is None else repr(quick) != carefully(content, style)
 
@@ -205,7 +205,7 @@ def test_a_header_is_read_in_few_bytes() -> None:
     big = explicit(0x00291010, "OB", b"x" * 1_000_000) + explicit(0x7FE00010, "OW", b"x" * 1_000_000)
     content = part10(SOP_CLASS + explicit(0x00290010, "LO", b"ACME") + big)
     stream = Counting(content)
-    header = read_quickly(stream, len(content))
+    header = read_fast(stream, len(content))
     assert header is not None
     assert header.pixel is not None
     assert content[header.pixel.offset :] == b"x" * 1_000_000

@@ -1,4 +1,4 @@
-"""Headers that are read by what another one of their series left: the same instances as the careful reader gives."""
+"""Headers that are read by what another one of their series left: the same instances as the full reader gives."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def walks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return walk(self, block)
 
     monkeypatch.setattr(Walker, "walk", noted)
-    reader._shelf_of.cache_clear()
+    reader._template_cache.cache_clear()
     return walked
 
 
@@ -171,11 +171,11 @@ def test_series_that_lie_mixed_have_a_mould_each(walks: list[int]) -> None:
     assert len(walks) == 8
 
 
-def test_moulds_are_few() -> None:
+def test_templates_are_few() -> None:
     for series in range(3 * reader._MOST):
         odd = explicit(0x00180000 + series, "LO", b"x ")  # no template of another series fits
         quickly(part10(SOP_CLASS + odd + explicit(0x0020000E, "UI", b"1.2.%05d\0" % series)))
-    assert len(reader._shelf_of("keyword")._moulds) == reader._MOST
+    assert len(reader._template_cache("keyword")._templates) == reader._MOST
 
 
 def radiograph(number: int, *elements: bytes) -> bytes:
@@ -289,7 +289,7 @@ def test_siblings_of_package_borne_files(dicom_files: list[Path], walks: list[in
         except Exception:  # damaged
             continue
         style = rng.choice(STYLES)
-        reader._shelf_of.cache_clear()
+        reader._template_cache.cache_clear()
         for content in siblings(dataset, rng, 8, alone):
             before = len(walks)
             answer = differs(content, style)
@@ -329,11 +329,11 @@ def test_what_was_worked_out_is_asked_again_only_when_it_may_differ() -> None:
     assert Attributes({"SliceThickness": 3.0}, "keyword").memoized(work) == 3.0
 
 
-def test_long_headers_leave_no_mould(walks: list[int]) -> None:
+def test_long_headers_leave_no_template(walks: list[int]) -> None:
     """Those of enhanced objects, which no other file of the series is like."""
     item = explicit(0x00204000, "LT", b"x" * 60_000)
     data = SOP_CLASS + SERIES + explicit(0x52009230, "SQ", (head(ITEM, len(item)) + item) * 8)
     for _ in range(3):
         assert differs(part10(data)) is False
     assert len(walks) == 3
-    assert not reader._shelf_of("keyword")._moulds
+    assert not reader._template_cache("keyword")._templates

@@ -1,1 +1,1 @@
-"""The quick header reader: the same record as the careful one, from templates of earlier headers."""
+"""The fast header reader: the same record as the full one, from templates of earlier headers."""

@@ -1,7 +1,7 @@
 """What is to be done with an element, worked out once for each tag and VR: its key, and how its bytes become JSON.
 
 A shortcut of `record.py` for little endian: every conversion gives what `record.json_of` gives, and leaves what is not
-common to that module. `quick.py` walks by these plans; nothing here knows of files or of nesting.
+common to that module. `reader.py` walks by these conversions; nothing here knows of files or of nesting.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ _OF_INTEGERS, _LONGEST_INTEGER = b"0123456789+-\\ ", 18
 
 
 class UnusualHeader(Exception):
-    """Something that only the careful reader may judge. Never leaves `quick.py`."""
+    """Something that only the full reader may judge. Never leaves `fast/`."""
 
 
 class Kind(Enum):
     """What is special about an element."""
 
-    PLAIN = 0  # bytes -> value by the plan's conversion
+    PLAIN = 0  # bytes -> value by the function of its conversion
     BINARY = 1  # VR and length stand for it
     SEQUENCE = 2
-    PRIVATE = 3  # its plan depends on the creator
+    PRIVATE = 3  # its conversion depends on the creator
     CREATOR = 4
     CHARACTER_SET = 5
     SIGN = 6  # Pixel Representation
@@ -60,7 +60,7 @@ class Kind(Enum):
     PADDING = 11
 
 
-Plan = tuple[int, bool, Kind, str, str, Convert]
+Conversion = tuple[int, bool, Kind, str, str, Convert]
 """What to do with every element of one tag and VR, as a bare tuple, which unpacks fastest:
 
 the tag; whether its length is a field of 32 bits behind two reserved bytes (PS3.5 7.1.2); what is special about it; its
@@ -69,13 +69,13 @@ codecs of the character set.
 """
 
 
-class Conversions(dict[bytes, Plan]):
+class Conversions(dict[bytes, Conversion]):
     """Conversions by the first bytes of an element: tag and VR, six bytes; in implicit VR the tag, four bytes.
 
     Parameters
     ----------
     creator
-        Of the block that private elements lie in; None for plans of all elements, which leave private ones to it.
+        Of the block that private elements lie in; None for conversions of all elements, which leave private ones to it.
     """
 
     def __init__(self, style: KeyStyle, creator: str | None = None) -> None:
@@ -83,8 +83,8 @@ class Conversions(dict[bytes, Plan]):
         self._style, self._creator = style, creator
         self._by_creator: dict[str, Conversions] = {}
 
-    def __missing__(self, head: bytes) -> Plan:
-        """Make a plan.
+    def __missing__(self, head: bytes) -> Conversion:
+        """Make a conversion.
 
         Raises
         ------
@@ -94,14 +94,14 @@ class Conversions(dict[bytes, Plan]):
         if len(self) >= _MOST:
             self.clear()
         if self._creator is None:
-            plan = _plan(head, self._style)
+            conversion = _conversion(head, self._style)
         else:
-            plan = _of_value(*_tag_and_vr(head), self._creator, self._style, None)
-        self[head] = plan
-        return plan
+            conversion = _of_value(*_tag_and_vr(head), self._creator, self._style, None)
+        self[head] = conversion
+        return conversion
 
     def of_creator(self, creator: str) -> Conversions:
-        """Return the plans for the elements in a block of a private creator; empty for none."""
+        """Return the conversions for the elements in a block of a private creator; empty for none."""
         found = self._by_creator.get(creator)
         if found is None:
             if len(self._by_creator) >= _MOST_CREATORS:
@@ -112,7 +112,7 @@ class Conversions(dict[bytes, Plan]):
 
 @lru_cache
 def conversions_of(style: KeyStyle) -> Conversions:
-    """Return the plans of this process for a style of keys."""
+    """Return the conversions of this process for a style of keys."""
     return Conversions(style)
 
 
@@ -131,7 +131,7 @@ def known_encodings(value: bytes) -> Sequence[str]:
     return codecs
 
 
-def _plan(head: bytes, style: KeyStyle) -> Plan:
+def _conversion(head: bytes, style: KeyStyle) -> Conversion:
     tag, vr = _tag_and_vr(head)
     if tag == ITEM_END and not vr.strip("\0"):  # has a length of 32 bits in place of the VR, PS3.5 7.5
         return tag, False, Kind.ITEM_END, "", "", _never
@@ -163,8 +163,8 @@ def _tag_and_vr(head: bytes) -> tuple[int, str]:
     return group << 16 | element, head[4:].decode("latin-1")
 
 
-def _of_value(tag: int, vr: str, creator: str, style: KeyStyle, kind: Kind | None) -> Plan:
-    """Plan by the VR that counts, which is that of `record.vr_of`."""
+def _of_value(tag: int, vr: str, creator: str, style: KeyStyle, kind: Kind | None) -> Conversion:
+    """Conversion by the VR that counts, which is that of `record.vr_of`."""
     found = vr
     if not vr or vr == "UN":
         found = dictionary_vr(tag, creator)

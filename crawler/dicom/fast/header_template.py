@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 from crawler.archives.streams import BLOCK
 from crawler.dicom.csa import is_looked_at
 from crawler.dicom.elements import UNDEFINED
-from crawler.dicom.fast.conversions import Kind, Plan
+from crawler.dicom.fast.conversions import Conversion, Kind
 from crawler.dicom.fast.memo import Memo
-from crawler.dicom.fast.scope import Level
-from crawler.dicom.fast.walker import META_AT, META_START, PREFIX_AT, Header, Logged, Short, Walker
+from crawler.dicom.fast.scope import Scope
+from crawler.dicom.fast.walker import META_AT, META_START, PREFIX_AT, Header, Incomplete, LoggedElement, Walker
 
 _DECIDING = (Kind.CHARACTER_SET, Kind.SIGN, Kind.IMAGE_TYPE, Kind.CREATOR)
 _META_GROUP = 0x0002
@@ -33,7 +33,7 @@ _read_short, _read_long = struct.Struct("<H").unpack_from, struct.Struct("<L").u
 
 
 class Mismatch(Exception):
-    """The file is not one that the template fits. Never leaves `quick.py`."""
+    """The file is not one that the template fits. Never leaves `fast/`."""
 
 
 class _Part(NamedTuple):
@@ -51,10 +51,10 @@ class _Part(NamedTuple):
         All of its bytes, as far as they were read.
     fixed
         Must be the same in all files.
-    kept
+    for_csa
         Is handed to `Walker.keep`, with its position.
-    loose
-        Is never part of a stretch: what is kept, and long binary values.
+    variable
+        Is never part of a stretch: what `csa.read_csa` asks for, and long binary values.
     """
 
     plain: bool
@@ -65,11 +65,11 @@ class _Part(NamedTuple):
     key: str
     convert: Callable[[bytes, Sequence[str]], Any]
     encodings: Sequence[str]
-    plan: Plan
+    conversion: Conversion
     raw: bytes
     fixed: bool
-    kept: bool
-    loose: bool
+    for_csa: bool
+    variable: bool
 
 
 class _Step(NamedTuple):
@@ -108,22 +108,34 @@ class _Step(NamedTuple):
 class HeaderTemplate:
     """What is left of a header that `walker` has read."""
 
-    __slots__ = ("_ending", "_implicit", "_kept", "_level", "_log", "_loose", "_memory", "_parts", "_record", "_steps",
-                 "_syntax", "_varying")  # fmt: skip
+    __slots__ = (
+        "_csa_elements",
+        "_ending",
+        "_implicit",
+        "_log",
+        "_memo",
+        "_parts",
+        "_record",
+        "_scope",
+        "_steps",
+        "_syntax",
+        "_variable",
+        "_varying",
+    )  # fmt: skip
 
     def __init__(self, walker: Walker, header: Header) -> None:
         # The copy is made before anyone can change the record; the parts wait until a second file comes.
         self._record, self._syntax = header.record.copy(), header.transfer_syntax
-        self._varying: set[str] = set()  # keys of parts that are loose
+        self._varying: set[str] = set()  # keys of parts that are variable
         if header.pixel is not None:
             self._varying.add(self._record.popitem()[0])  # the last; the end of another header adds its own
-        self._memory = Memo(self._varying)
-        # Elements on which others depend are the same in all files, so what was kept of them serves again.
-        self._kept = [element for element in header.kept if element.value is not None]
-        self._level, self._implicit, self._ending = walker.level, walker.implicit, walker.ending
-        self._log: list[Logged] = walker.log
+        self._memo = Memo(self._varying)
+        # Elements on which others depend are the same in all files, so those for `csa.read_csa` serve again.
+        self._csa_elements = [element for element in header.csa_elements if element.value is not None]
+        self._scope, self._implicit, self._ending = walker.scope, walker.implicit, walker.ending
+        self._log: list[LoggedElement] = walker.log
         self._parts: list[_Part] = []
-        self._loose: set[int] = set()  # numbers of parts that differed in some file
+        self._variable: set[int] = set()  # numbers of parts that differed in some file
         self._steps: list[_Step] = []
 
     def read(self, walker: Walker, block: bytes) -> Header:
@@ -141,15 +153,15 @@ class HeaderTemplate:
         Mismatch
             The file is not like the first one.
         UnusualHeader
-            The careful way has to read it.
+            The full reader has to read it.
         """
         if not self._steps:
             self._cut()
         if not block.startswith(META_START, PREFIX_AT):
             raise Mismatch
         record = self._record.copy()
-        level = self._level.alike(record)
-        walker.kept.extend(self._kept)
+        scope = self._scope.copy_for(record)
+        walker.csa_elements.extend(self._csa_elements)
         position, in_meta = META_AT, True
         for step in self._steps:
             stretch, size, need, plain, length_at, skip, read, key, convert, encodings, part, _ = step
@@ -165,13 +177,13 @@ class HeaderTemplate:
                         position = after
                         continue
             else:
-                block, position = self._compare(walker, block, position, step, level)
+                block, position = self._compare(walker, block, position, step, scope)
             if part is not None:
-                block, position = self._element(walker, block, position, part, level)
+                block, position = self._element(walker, block, position, part, scope)
             elif in_meta:
                 in_meta = False
                 self._enter(walker, block, position, record)
-        return self._end(walker, block, position, level)
+        return self._end(walker, block, position, scope)
 
     def _enter(self, walker: Walker, block: bytes, position: int, record: dict[str, Any]) -> None:
         """Go over from file meta information, which must be as long as it says, to the data set."""
@@ -181,20 +193,20 @@ class HeaderTemplate:
         if self._implicit:
             walker.set_implicit(block, position)
 
-    def _end(self, walker: Walker, block: bytes, position: int, level: Level) -> Header:
+    def _end(self, walker: Walker, block: bytes, position: int, scope: Scope) -> Header:
         """End as the first header did: at pixel data, at padding, or with the file."""
         if self._ending is None:
             if walker.base + position != walker.size:
                 raise Mismatch
         else:
-            plan, head = self._ending
-            length_at, skip, read = _reading(plan, self._implicit)
+            conversion, head = self._ending
+            length_at, skip, read = _reading(conversion, self._implicit)
             if not block.startswith(head, position) or position + _HEAD > len(block):
                 raise Mismatch
-            walker.end(plan, head, read(block, position + length_at)[0], position + skip, level)
-        return walker.header(level.record, self._syntax, self._memory)
+            walker.end(conversion, head, read(block, position + length_at)[0], position + skip, scope)
+        return walker.header(scope.record, self._syntax, self._memo)
 
-    def _compare(self, walker: Walker, block: bytes, position: int, step: _Step, level: Level) -> tuple[bytes, int]:
+    def _compare(self, walker: Walker, block: bytes, position: int, step: _Step, scope: Scope) -> tuple[bytes, int]:
         """Compare a stretch that differs, part by part, and learn which parts do; return block and position behind."""
         number, left = step.first, step.size
         while left:
@@ -205,16 +217,16 @@ class HeaderTemplate:
             if block.startswith(part.raw, position):
                 position += size
             else:
-                block, position = self._element(walker, block, position, part, level)
-                self._loose.add(number)
+                block, position = self._element(walker, block, position, part, scope)
+                self._variable.add(number)
                 self._varying.add(part.key)
                 self._steps = []  # to be cut anew
             number, left = number + 1, left - size
         return block, position
 
-    def _element(self, walker: Walker, block: bytes, position: int, part: _Part, level: Level) -> tuple[bytes, int]:
+    def _element(self, walker: Walker, block: bytes, position: int, part: _Part, scope: Scope) -> tuple[bytes, int]:
         """Read one element as `Walker` does; return block and position behind it."""
-        tag, _, kind, _, vr, convert = part.plan
+        tag, _, kind, _, vr, convert = part.conversion
         if position + _HEAD > len(block):
             block, position = walker.block_at(walker.base + position, _HEAD), 0
             if len(block) < _HEAD:
@@ -242,31 +254,31 @@ class HeaderTemplate:
         elif kind is Kind.PLAIN:
             value = convert(block[start:after], part.encodings) if length else None
         elif kind is Kind.AMBIGUOUS:
-            value = walker.ambiguous(part.plan, block[start:after], level)
-        elif kind is Kind.SEQUENCE or (kind is Kind.BINARY and walker.is_sequence(part.plan)):
+            value = walker.ambiguous(part.conversion, block[start:after], scope)
+        elif kind is Kind.SEQUENCE or (kind is Kind.BINARY and walker.is_sequence(part.conversion)):
             try:
-                value, after = walker.items(block, start, len(block) if open_end else after, open_end, level, tag)
-            except Short:
+                value, after = walker.items(block, start, len(block) if open_end else after, open_end, scope, tag)
+            except Incomplete:
                 raise Mismatch from None
         else:
             raise Mismatch
-        if part.kept:
-            walker.keep(tag, length, start, None)
-        level.record[part.key] = value
+        if part.for_csa:
+            walker.keep_for_csa(tag, length, start, None)
+        scope.record[part.key] = value
         return block, after
 
     def _cut(self) -> None:
         """Cut what was read into stretches and what lies between them."""
         if not self._parts:
-            self._parts = [_part(logged, self._implicit, self._level.kept) for logged in self._log]
+            self._parts = [_part(logged, self._implicit, self._scope.reads_csa) for logged in self._log]
             self._log = []
-            self._varying.update(part.key for part in self._parts if part.loose)
+            self._varying.update(part.key for part in self._parts if part.variable)
         self._steps = []
-        data = next(number for number, part in enumerate(self._parts) if part.plan[0] >> 16 != _META_GROUP)
+        data = next(number for number, part in enumerate(self._parts) if part.conversion[0] >> 16 != _META_GROUP)
         for begin, end in ((0, data), (data, len(self._parts))):
             first = begin
             for number in range(begin, end):
-                if self._parts[number].loose or number in self._loose:
+                if self._parts[number].variable or number in self._variable:
                     self._add(first, number, self._parts[number])
                     first = number + 1
             self._add(first, end, None)
@@ -286,32 +298,32 @@ class HeaderTemplate:
         )  # fmt: skip
 
 
-def _part(logged: Logged, implicit: bool, of_csa: bool) -> _Part:
-    block, position, after, plan, key, encodings = logged
-    tag, kind = plan[0], plan[2]
+def _part(logged: LoggedElement, implicit: bool, of_csa: bool) -> _Part:
+    block, position, after, conversion, key, encodings = logged
+    tag, kind = conversion[0], conversion[2]
     implicit = implicit and tag >> 16 != _META_GROUP
-    length_at, skip, read = _reading(plan, implicit)
+    length_at, skip, read = _reading(conversion, implicit)
     fixed = kind in _DECIDING or tag == _TRANSFER_SYNTAX
-    kept = of_csa and is_looked_at(tag) and not fixed
+    for_csa = of_csa and is_looked_at(tag) and not fixed
     return _Part(
-        plain=kind is Kind.PLAIN and not kept and not fixed,
+        plain=kind is Kind.PLAIN and not for_csa and not fixed,
         head=block[position : position + (4 if implicit else 6)],
         length_at=length_at,
         skip=skip,
         read=read,
         key=key,
-        convert=plan[5],
+        convert=conversion[5],
         encodings=encodings,
-        plan=plan,
+        conversion=conversion,
         raw=block[position:after],
         fixed=fixed,
-        kept=kept,
-        loose=kept or after > len(block) or (kind is Kind.BINARY and after - position > _LONG),
+        for_csa=for_csa,
+        variable=for_csa or after > len(block) or (kind is Kind.BINARY and after - position > _LONG),
     )
 
 
-def _reading(plan: Plan, implicit: bool) -> tuple[int, int, Callable[[bytes, int], tuple[int]]]:
+def _reading(conversion: Conversion, implicit: bool) -> tuple[int, int, Callable[[bytes, int], tuple[int]]]:
     """Where an element's length stands, where its value begins, and what reads the length (PS3.5 7.1.2, 7.1.3)."""
     if implicit:
         return 4, 8, _read_long
-    return (8, 12, _read_long) if plan[1] else (6, 8, _read_short)
+    return (8, 12, _read_long) if conversion[1] else (6, 8, _read_short)

@@ -1,6 +1,6 @@
 """What was worked out of one header, for those that are like it (`header_template.py`).
 
-Most of what a header means follows from elements that are the same all through a series. A memory keeps what a function
+Most of what a header means follows from elements that are the same all through a series. A memo keeps what a function
 of fields gave, with the elements that it asked for, and gives it again as long as they are the same.
 """
 
@@ -33,7 +33,7 @@ class Memo:
         self._varying = varying
         self._known: dict[Work[Any], _Memoized] = {}
 
-    def memoized(self, work: Work[T], record: Record, style: KeyStyle) -> T:
+    def result(self, work: Work[T], record: Record, style: KeyStyle) -> T:
         """Return what `work` gives for the fields of a record."""
         known = self._known.get(work)
         if known is None:
@@ -71,17 +71,17 @@ class _Memoized:
 
 
 class MemoAttributes(Attributes):
-    """The fields of a header that has a memory."""
+    """The elements of a header that has a memo."""
 
-    __slots__ = ("_memory",)
+    __slots__ = ("_memo",)
 
-    def __init__(self, record: Record, style: KeyStyle, memory: Memo) -> None:
+    def __init__(self, record: Record, style: KeyStyle, memo: Memo) -> None:
         super().__init__(record, style)
-        self._memory = memory
+        self._memo = memo
 
     def memoized(self, work: Work[T]) -> T:
         """As `Attributes.memoized`."""
-        return self._memory.memoized(work, self._record, self._style)
+        return self._memo.result(work, self._record, self._style)
 
 
 class _NotingAttributes(Attributes):

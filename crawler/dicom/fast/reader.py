@@ -1,9 +1,9 @@
-"""The quick reader: header bytes to record, for files as they ought to be, which nearly all are.
+"""The fast reader: header bytes to record, for well-formed files, which nearly all are.
 
 The first file of a series is walked through element by element (`walker.py`). The next ones mostly differ from it in a
 few values, and are read by what the first one left (`header_template.py`). Where every file is a series of its own, as
-of radiographs, the template of an earlier series is tried. What is not as it ought to be, legal or not, goes to the
-careful way, `elements.walk` and `record.make_record`. Where this reader does answer it gives the same record;
+of radiographs, the template of an earlier series is tried. What is unusual, legal or not, is left to the full
+reader, `elements.walk` and `record.make_record`. Where this reader does answer it gives the same record;
 `tests/dicom/test_fast_header.py` holds it to that.
 """
 
@@ -30,7 +30,7 @@ _LARGEST = 1 << 18
 _ALONE, _LONGEST_WAIT = 2, 1024
 
 
-def read_quickly(stream: BinaryIO, size: int, keys: KeyStyle = "keyword") -> Header | None:
+def read_fast(stream: BinaryIO, size: int, keys: KeyStyle = "keyword") -> Header | None:
     """Read a header.
 
     Parameters
@@ -45,25 +45,25 @@ def read_quickly(stream: BinaryIO, size: int, keys: KeyStyle = "keyword") -> Hea
     Returns
     -------
     Header or None
-        None for a file that the careful way has to read. Values in the record that are lists or objects may be shared
+        None for a file that the full reader has to read. Values in the record that are lists or objects may be shared
         with the records of other files.
     """
     try:
         block = stream.read(BLOCK)
-        series, shelf = series_of(block), _shelf_of(keys)
-        template = shelf.take(series)
+        series, cache = series_of(block), _template_cache(keys)
+        template = cache.take(series)
         if template is not None:
             try:
                 header = template.read(Walker(stream, size, keys), block)
             except Mismatch:
-                shelf.failed(series)
+                cache.failed(series)
             else:
-                shelf.served(series)
+                cache.served(series)
                 return header
         walker = Walker(stream, size, keys)
         header = walker.walk(block)
         if series and walker.held <= _LARGEST:
-            shelf.put(series, HeaderTemplate(walker, header))
+            cache.put(series, HeaderTemplate(walker, header))
         return header
     except (
         UnusualHeader,
@@ -84,40 +84,40 @@ def series_of(block: bytes) -> bytes:
     return block[start + 8 : start + 8 + count] if start > 0 and count <= _LONGEST_UID else b""
 
 
-class _Shelf:
+class _TemplateCache:
     """The templates of this process for a style of keys, by series."""
 
     def __init__(self) -> None:
-        self._moulds: dict[bytes, HeaderTemplate] = {}
+        self._templates: dict[bytes, HeaderTemplate] = {}
         self._alone = 0  # files in a row that were the first of their series; below 0 while a vain try is made up for
         self._wait = 1
         self._last: HeaderTemplate | None = None
 
     def take(self, series: bytes) -> HeaderTemplate | None:
         """The template of the series, or one that may do."""
-        return self._moulds.get(series) or (self._last if self._alone >= _ALONE else None)
+        return self._templates.get(series) or (self._last if self._alone >= _ALONE else None)
 
     def served(self, series: bytes) -> None:
         """Note that what was taken did."""
-        if series in self._moulds:
+        if series in self._templates:
             self._alone = 0
         else:
             self._wait = 1
 
     def failed(self, series: bytes) -> None:
         """Note that it did not."""
-        if self._moulds.pop(series, None) is None:
+        if self._templates.pop(series, None) is None:
             self._wait = min(2 * self._wait, _LONGEST_WAIT)
             self._alone = -self._wait
 
     def put(self, series: bytes, template: HeaderTemplate) -> None:
         """Keep what the first file of a series left."""
-        if len(self._moulds) >= _MOST:
-            del self._moulds[next(iter(self._moulds))]  # the oldest
-        self._moulds[series] = self._last = template
+        if len(self._templates) >= _MOST:
+            del self._templates[next(iter(self._templates))]  # the oldest
+        self._templates[series] = self._last = template
         self._alone += 1
 
 
 @lru_cache
-def _shelf_of(keys: KeyStyle) -> _Shelf:
-    return _Shelf()
+def _template_cache(keys: KeyStyle) -> _TemplateCache:
+    return _TemplateCache()

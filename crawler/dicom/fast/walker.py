@@ -1,8 +1,8 @@
-"""Header bytes to record in one pass over all elements, for files as they ought to be (`quick.py`).
+"""Header bytes to record in one pass over all elements, for well-formed files (`reader.py` chooses).
 
 Explicit and implicit VR, little endian, with file meta information and ascending tags. It reads the file in blocks,
-passes over long binary values, and makes no object for an element. Whatever is not as it ought to be, legal or not, it
-does not judge: it raises `UnusualHeader`.
+passes over long binary values, and makes no object for an element. Whatever is unusual, legal or not, it does not
+judge: it raises `UnusualHeader`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from crawler.archives.streams import BLOCK
 from crawler.dicom.csa import MAX_BYTES, is_looked_at
 from crawler.dicom.dictionary import BINARY_VRS, KeyStyle, is_private, key_for
 from crawler.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, UNDEFINED, Element
-from crawler.dicom.fast.conversions import Kind, Plan, UnusualHeader, conversions_of, known_encodings
+from crawler.dicom.fast.conversions import Conversion, Kind, UnusualHeader, conversions_of, known_encodings
 from crawler.dicom.fast.memo import Memo
-from crawler.dicom.fast.scope import Level
+from crawler.dicom.fast.scope import Scope
 from crawler.dicom.record import PIXEL_REPRESENTATION, Record, next_key, numbers_of
 from crawler.dicom.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 _PLAIN, _BINARY, _SEQUENCE, _PRIVATE = Kind.PLAIN, Kind.BINARY, Kind.SEQUENCE, Kind.PRIVATE
 
-# Of an element, what tells its plan, and a length; in explicit VR a longer one may follow (PS3.5 7.1.2, 7.1.3).
+# The bytes that tell the conversion of an element, and a length; in explicit VR a longer one may follow (PS3.5 7.1.2,
+# 7.1.3).
 EXPLICIT_HEAD = struct.Struct("<6sH").unpack_from
 IMPLICIT_HEAD = struct.Struct("<4sL").unpack_from
 read_length = struct.Struct("<L").unpack_from
@@ -38,9 +39,9 @@ _CSA_IMAGES = (b"MOSAIC", b"DIFFUSION")  # values of Image Type with which `csa.
 _GROWTH = 16  # of the block when an element does not end in it: an enhanced header has 0.1 to 10 MB, in one sequence
 
 
-Logged = tuple[bytes, int, int, Plan, str, Sequence[str]]
+LoggedElement = tuple[bytes, int, int, Conversion, str, Sequence[str]]
 """An element of the data set as it was met: the block that it begins in, where it does, where it ends (maybe behind the
-block), its plan, its key, and the codecs of the character set."""
+block), its conversion, its key, and the codecs of the character set."""
 
 
 class Header(NamedTuple):
@@ -48,22 +49,22 @@ class Header(NamedTuple):
 
     Attributes
     ----------
-    kept
+    csa_elements
         The elements that `csa.read_csa` looks at, by far not all, with their values or with where they are.
     pixel
         The pixel element, when the header ends in one.
-    memory
+    memo
         Of the headers that this one is like, where it is.
     """
 
     record: Record
     transfer_syntax: str
-    kept: list[Element]
+    csa_elements: list[Element]
     pixel: Element | None
-    memory: Memo | None = None
+    memo: Memo | None = None
 
 
-class Short(Exception):
+class Incomplete(Exception):
     """An item does not end in the bytes that were read."""
 
 
@@ -87,49 +88,49 @@ class Walker:
         Bytes of all further blocks, which the log keeps.
     implicit
         The data set is in implicit VR.
-    kept
-        What `Header.kept` will be.
+    csa_elements
+        What `Header.csa_elements` will be.
     log
         What was met, in file order, without what lies in sequences: what `header_template.py` learns from.
-    level
+    scope
         The data set's, as it is at its end.
     ending
-        Plan and head of the element that ended the header, which is not in the log; None when the file ended.
+        Conversion and head of the element that ended the header, which is not in the log; None when the file ended.
     """
 
     __slots__ = (
+        "_conversions",
         "_ended",
         "_keys",
         "_pixel",
-        "_plans",
         "_read_head",
         "_stream",
         "base",
+        "csa_elements",
         "ending",
         "held",
         "implicit",
-        "kept",
-        "level",
         "log",
+        "scope",
         "size",
     )  # fmt: skip
 
     def __init__(self, stream: BinaryIO, size: int, keys: KeyStyle) -> None:
         self._stream, self._keys, self.size = stream, keys, size
-        self._plans = conversions_of(keys)
+        self._conversions = conversions_of(keys)
         self._read_head = EXPLICIT_HEAD
         self.implicit = False
         self.base = self.held = 0
         self._ended = False  # at pixel data, or at padding behind the data set
-        self.kept: list[Element] = []
+        self.csa_elements: list[Element] = []
         self._pixel: Element | None = None
-        self.log: list[Logged] = []
-        self.level = Level({}, {})
-        self.ending: tuple[Plan, bytes] | None = None
+        self.log: list[LoggedElement] = []
+        self.scope = Scope({}, {})
+        self.ending: tuple[Conversion, bytes] | None = None
 
     def walk(self, block: bytes) -> Header:
         """Read file meta information and data set; `block` begins the file. Raises `UnusualHeader`."""
-        meta = Level({}, {})
+        meta = Scope({}, {})
         record = meta.record
         start = self._meta(block, meta)
         declared = record.get(key_for("TransferSyntaxUID", self._keys))
@@ -138,15 +139,15 @@ class Walker:
             raise UnusualHeader
         if syntax == ImplicitVRLittleEndian:
             self.set_implicit(block, start)
-        self.level = Level(record, meta.counts)
-        self._data(block, start, self.level)
+        self.scope = Scope(record, meta.counts)
+        self._data(block, start, self.scope)
         if key_for("SOPClassUID", self._keys) not in record:
             raise UnusualHeader
         return self.header(record, syntax)
 
-    def header(self, record: Record, syntax: str, memory: Memo | None = None) -> Header:
-        """What was read, with what was kept on the way."""
-        return Header(record, syntax, self.kept, self._pixel, memory)
+    def header(self, record: Record, syntax: str, memo: Memo | None = None) -> Header:
+        """What was read, with the elements for `csa.read_csa`."""
+        return Header(record, syntax, self.csa_elements, self._pixel, memo)
 
     def set_implicit(self, block: bytes, start: int) -> None:
         """Read on in implicit VR; raises `UnusualHeader` when the data set, at `start`, looks explicit all the same."""
@@ -162,7 +163,7 @@ class Walker:
         self.held += len(block)
         return block
 
-    def _meta(self, block: bytes, level: Level) -> int:
+    def _meta(self, block: bytes, scope: Scope) -> int:
         """Read the file meta information, when its length is the declared one; return the position behind it."""
         length_at = PREFIX_AT + len(META_START)
         if block[PREFIX_AT:length_at] != META_START:
@@ -170,15 +171,15 @@ class Walker:
         end = length_at + 4 + int.from_bytes(block[length_at : length_at + 4], "little")
         if end + 8 > len(block) or block[end : end + 2] == b"\x02\0":
             raise UnusualHeader
-        if self._elements(block, META_AT, end, level) != end or level.last >> 16 != 0x0002:
+        if self._elements(block, META_AT, end, scope) != end or scope.last >> 16 != 0x0002:
             raise UnusualHeader
         return end
 
-    def _data(self, block: bytes, position: int, level: Level) -> None:
+    def _data(self, block: bytes, position: int, scope: Scope) -> None:
         """Read the data set up to the pixel data, in as many blocks as it takes."""
         more = BLOCK
         while True:
-            reached = self._elements(block, position, len(block), level)
+            reached = self._elements(block, position, len(block), scope)
             offset = self.base + reached
             if self._ended or offset == self.size:
                 return
@@ -190,8 +191,8 @@ class Walker:
                 more *= _GROWTH
             block, position = self.block_at(offset, more), 0
 
-    def _elements(self, block: bytes, position: int, end: int, level: Level) -> int:
-        """Add the elements between two positions to the level's record.
+    def _elements(self, block: bytes, position: int, end: int, scope: Scope) -> int:
+        """Add the elements between two positions to the scope's record.
 
         Returns
         -------
@@ -202,17 +203,17 @@ class Walker:
         Raises
         ------
         UnusualHeader
-            The careful way has to read the file.
-        Short
+            The full reader has to read the file.
+        Incomplete
             An item does not end in the block.
         """
-        plans, record, last, read_head = self._plans, level.record, level.last, self._read_head
-        log = None if level.depth else self.log
+        conversions, record, last, read_head = self._conversions, scope.record, scope.last, self._read_head
+        log = None if scope.depth else self.log
         final = end - 8  # no element is shorter than its tag and length
         value: Any
         while position <= final:
             head, length = read_head(block, position)
-            tag, wide, kind, key, vr, convert = plan = plans[head]
+            tag, wide, kind, key, vr, convert = conversion = conversions[head]
             start = position + 8
             if wide:
                 start = position + 12
@@ -222,41 +223,43 @@ class Walker:
             if tag <= last:
                 raise UnusualHeader
             if kind is _PRIVATE:
-                block_plans = level.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF)  # dictionary.creator_tag, inlined
-                if block_plans is None:
-                    block_plans = plans.of_creator("")
-                _, _, kind, key, vr, convert = plan = block_plans[head]
-                if level.kept and is_looked_at(tag):
-                    self.keep(tag, length, start, None)
+                block_conversions = scope.creators.get(
+                    tag & 0xFFFF0000 | tag >> 8 & 0xFF
+                )  # dictionary.creator_tag, inlined
+                if block_conversions is None:
+                    block_conversions = conversions.of_creator("")
+                _, _, kind, key, vr, convert = conversion = block_conversions[head]
+                if scope.reads_csa and is_looked_at(tag):
+                    self.keep_for_csa(tag, length, start, None)
             after = start + length
             if kind is _PLAIN:
                 if after > end:
                     break
-                value = convert(block[start:after], level.encodings) if length else None
+                value = convert(block[start:after], scope.encodings) if length else None
             elif kind is _BINARY and length != UNDEFINED:
-                if after > end and (level.depth or self.base + after > self.size):
+                if after > end and (scope.depth or self.base + after > self.size):
                     break
                 value = {"vr": vr, "length": length} if length else None
             elif kind is _SEQUENCE or kind is _BINARY:
-                if kind is _BINARY and not self.is_sequence(plan):
+                if kind is _BINARY and not self.is_sequence(conversion):
                     raise UnusualHeader
                 if length == UNDEFINED:
                     after = end
                 elif after > end:
                     break
                 try:
-                    value, after = self.items(block, start, after, length == UNDEFINED, level, tag)
-                except Short:
+                    value, after = self.items(block, start, after, length == UNDEFINED, scope, tag)
+                except Incomplete:
                     if length != UNDEFINED:
                         raise UnusualHeader from None
                     break
             elif kind is Kind.ITEM_END:
-                if not level.delimited or length:
+                if not scope.delimited or length:
                     raise UnusualHeader
                 return start
             elif kind is Kind.PIXELS or kind is Kind.PADDING:
-                if not level.depth:
-                    self.end(plan, head, length, start, level)
+                if not scope.depth:
+                    self.end(conversion, head, length, start, scope)
                     break
                 if kind is Kind.PADDING or vr not in BINARY_VRS or length == UNDEFINED:
                     raise UnusualHeader
@@ -266,37 +269,37 @@ class Walker:
             elif after > end:
                 break
             elif kind is Kind.AMBIGUOUS:
-                value = self.ambiguous(plan, block[start:after], level)
+                value = self.ambiguous(conversion, block[start:after], scope)
             else:
                 if kind is Kind.CHARACTER_SET and -1 < last < _DATA_SET:
                     raise UnusualHeader
-                value = self._special(plan, block[start:after], level, start)
+                value = self._special(conversion, block[start:after], scope, start)
             if key in record:
-                key = next_key(record, level.counts, key)
+                key = next_key(record, scope.counts, key)
             record[key] = value
             if log is not None:
-                log.append((block, position, after, plan, key, level.encodings))
+                log.append((block, position, after, conversion, key, scope.encodings))
             position, last = after, tag
-        level.last = last
-        if level.depth and (position < end or level.delimited):
-            raise Short
+        scope.last = last
+        if scope.depth and (position < end or scope.delimited):
+            raise Incomplete
         return position
 
-    def is_sequence(self, plan: Plan) -> bool:
+    def is_sequence(self, conversion: Conversion) -> bool:
         """Whether undefined length makes a sequence of a value that would be binary: of unknown VR, in implicit VR."""
-        return self.implicit and (plan[4] == "UN" or is_private(plan[0]))
+        return self.implicit and (conversion[4] == "UN" or is_private(conversion[0]))
 
     def items(
-        self, block: bytes, position: int, end: int, delimited: bool, level: Level, tag: int
+        self, block: bytes, position: int, end: int, delimited: bool, scope: Scope, tag: int
     ) -> tuple[list[Record], int]:
         """Read the items of a sequence (PS3.5 7.5); return them, and the position behind the sequence."""
-        if level.depth >= _DEEPEST:
+        if scope.depth >= _DEEPEST:
             raise UnusualHeader
         records: list[Record] = []
         while delimited or position < end:
             start = position + 8
             if start > end:
-                raise Short
+                raise Incomplete
             mark, length = block[position : position + 4], int.from_bytes(block[position + 4 : start], "little")
             if mark == _SEQUENCE_END and delimited and not length:
                 return records, start
@@ -305,61 +308,61 @@ class Walker:
             open_end = length == UNDEFINED
             after = end if open_end else start + length
             if after > end:
-                raise Short
-            item = level.inside(tag, open_end)
+                raise Incomplete
+            item = scope.inside(tag, open_end)
             position = self._elements(block, start, after, item)
             records.append(item.record)
         return records, position
 
-    def _special(self, plan: Plan, value: bytes, level: Level, start: int) -> Any:
+    def _special(self, conversion: Conversion, value: bytes, scope: Scope, start: int) -> Any:
         """Value of an element on which the meaning of others depends."""
-        tag, _, kind, _, _, convert = plan
+        tag, _, kind, _, _, convert = conversion
         if kind is Kind.CHARACTER_SET:
-            level.encodings = known_encodings(value)
+            scope.encodings = known_encodings(value)
         elif kind is Kind.SIGN:
-            level.signed = any(value)
-        elif kind is Kind.IMAGE_TYPE and not level.depth:
-            level.kept = any(word in value for word in _CSA_IMAGES)
-            self.keep(tag, len(value), start, value)
-        found = convert(value, level.encodings) if value else None
+            scope.signed = any(value)
+        elif kind is Kind.IMAGE_TYPE and not scope.depth:
+            scope.reads_csa = any(word in value for word in _CSA_IMAGES)
+            self.keep_for_csa(tag, len(value), start, value)
+        found = convert(value, scope.encodings) if value else None
         if kind is Kind.CREATOR:
             if isinstance(found, list):
                 raise UnusualHeader
-            level.creators[tag] = self._plans.of_creator((found or "").strip())
-            if level.kept and is_looked_at(tag):
-                self.keep(tag, len(value), start, value)
+            scope.creators[tag] = self._conversions.of_creator((found or "").strip())
+            if scope.reads_csa and is_looked_at(tag):
+                self.keep_for_csa(tag, len(value), start, value)
         return found
 
-    def ambiguous(self, plan: Plan, value: bytes, level: Level) -> Any:
+    def ambiguous(self, conversion: Conversion, value: bytes, scope: Scope) -> Any:
         """Value of a VR that PS3.6 leaves open, as `record.vr_of` settles it (PS3.5 A.1)."""
-        tag, _, _, _, vr, _ = plan
+        tag, _, _, _, vr, _ = conversion
         if vr == "US or SS":
-            if not level.settled or tag < PIXEL_REPRESENTATION:
+            if not scope.sign_known or tag < PIXEL_REPRESENTATION:
                 raise UnusualHeader
-            vr = "SS" if level.signed else "US"
+            vr = "SS" if scope.signed else "US"
         elif len(value) == 2:
             vr = "US"
         else:
             return {"vr": "OW", "length": len(value)} if value else None
         return numbers_of(tag, value, vr, little=True) if value else None
 
-    def keep(self, tag: int, length: int, start: int, value: bytes | None) -> None:
+    def keep_for_csa(self, tag: int, length: int, start: int, value: bytes | None) -> None:
         """Keep an element that `csa.read_csa` looks at; without a value where it lies."""
         if length > MAX_BYTES:
             raise UnusualHeader
         coding = IMPLICIT_LITTLE if self.implicit else EXPLICIT_LITTLE
-        self.kept.append(Element(tag, "", length, self.base + start, coding, value))
+        self.csa_elements.append(Element(tag, "", length, self.base + start, coding, value))
 
-    def end(self, plan: Plan, head: bytes, length: int, start: int, level: Level) -> None:
+    def end(self, conversion: Conversion, head: bytes, length: int, start: int, scope: Scope) -> None:
         """End the header at pixel data, which are described, or at padding, which is not."""
         self._ended = True
-        self.ending = plan, head
-        tag, _, kind, key, vr, _ = plan
+        self.ending = conversion, head
+        tag, _, kind, key, vr, _ = conversion
         if kind is Kind.PADDING:
             return
-        if vr not in BINARY_VRS or key in level.record:
+        if vr not in BINARY_VRS or key in scope.record:
             raise UnusualHeader
         known = None if length == UNDEFINED else length
         coding = IMPLICIT_LITTLE if self.implicit else EXPLICIT_LITTLE
         self._pixel = Element(tag, head[4:].decode("latin-1"), known, self.base + start, coding, None)
-        level.record[key] = {"vr": vr, "length": known} if length else None
+        scope.record[key] = {"vr": vr, "length": known} if length else None
