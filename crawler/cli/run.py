@@ -18,6 +18,7 @@ log = logging.getLogger("dme")
 
 # Modules of this folder, by name, with their line in --help.
 COMMANDS = {
+    "init": "write a configuration to begin from, every key explained",
     "status": "what is done, as the ledger has it",
     "schema": "the configuration as a JSON Schema, for editors",
     "convert": "pictures, videos and texts of a file or a folder, without a configuration",
@@ -31,6 +32,7 @@ commands ({program} COMMAND --help explains each):
 examples:
   {program} config.yml                   export what the file describes; run it again to go on or to update
   {program} config.yml --dry-run         what there is, what would go wrong, how long it would take; writes nothing
+  {program} init                         write config.yml, every key explained, to begin from
   {program} status config.yml            what is done, as the ledger has it; changes nothing
   {program} schema > dme.schema.json     the configuration as a JSON Schema, for editors
   {program} config.yml --workers 0       without worker processes, for debugging

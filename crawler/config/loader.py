@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from crawler.config import checking, pacs
+from crawler.config.packaged import packaged
 from crawler.config.pacs import PacsSection
 from crawler.config.sections import (
     ConditionSection,
@@ -41,6 +42,7 @@ from crawler.dicom.dictionary import unknown_keyword
 from crawler.errors import ConfigError
 from crawler.paths import portable
 
+SHIPPED_TEMPLATES = "dicom_tags"
 LARGEST_PREVIEW = 4096  # pixels: three planes side by side stay an ordinary picture
 
 
@@ -140,9 +142,15 @@ class Config:
 
     @property
     def templates_dir(self) -> str | None:
-        """Absolute native path of the folder of templates, an input; None when there are none."""
+        """Absolute native path of the folder of templates, an input; None when there are none.
+
+        `dicom_tags` means the lists that come with dme where no folder of that name lies here.
+        """
         folder = self.metadata.templates if self.metadata else None
-        return None if folder is None else _absolute(folder, self.directory)
+        if folder is None:
+            return None
+        path = _absolute(folder, self.directory)
+        return str(packaged(SHIPPED_TEMPLATES)) if folder == SHIPPED_TEMPLATES and not os.path.isdir(path) else path
 
     def path(self, relative: str) -> str:
         """Absolute native path of an output; an absolute path stays, ``~`` is the home folder."""
