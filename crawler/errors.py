@@ -61,13 +61,16 @@ class RequestError(CrawlerError):
     ----------
     reason
         A short sentence without identifiers ("the server did not answer for 60 s").
+    outcome
+        An `OutcomeOfRequest` of `pacs/model.py`: "dropped", "silent", "busy", "refused", ...
     status
         Status of the DIMSE response (PS3.7 annex C) or HTTP status, when there was one.
     """
 
-    def __init__(self, reason: str, status: int | None = None) -> None:
+    def __init__(self, reason: str, outcome: str = "failed", status: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.outcome = outcome
         self.status = status
 
 

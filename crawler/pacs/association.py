@@ -1,0 +1,354 @@
+"""An association (PS3.8): opened or accepted, then DIMSE messages in both directions, then released or aborted.
+
+Commands are read whole; the fragments of a dataset go to a target as they arrive, so memory does not depend on their
+size or on that of the PDUs. What the messages mean is up to `get.py`, `move.py`, `receiver.py` and `send.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from crawler.errors import CrawlerError, PacsError, RequestError
+from crawler.pacs import command as dimse
+from crawler.pacs import pdu
+from crawler.pacs.command import Command
+from crawler.pacs.model import Server, Timeouts
+from crawler.pacs.pdu import Associate, Context
+from crawler.pacs.wire import Wire, connect
+
+# What we announce, PS3.8 annex D.1: large enough that a slice of a CT is one PDU.
+MAX_PDU = 1 << 20
+# What we send at most to a peer that announces no limit.
+_MAX_SENT = 1 << 18
+_MAX_ASSOCIATE = 1 << 20  # 128 contexts of 60 syntaxes each take some 300 kB
+_MAX_COMMAND = 1 << 16
+_PDV = struct.Struct(">IBB")
+_COMMAND, _LAST = 1, 2
+# Seconds that the other side has for the answer to our A-RELEASE-RQ.
+_FAREWELL = 2.0
+
+
+class Target(Protocol):
+    """Takes the bytes of a dataset."""
+
+    def write(self, data: memoryview) -> object:
+        """Take some bytes; the view is of no use afterwards."""
+        ...
+
+
+Opener = Callable[[int, Command], Target]
+
+
+class Discarded:
+    """A target for datasets that nobody wants."""
+
+    def write(self, data: memoryview) -> None:
+        """Drop the bytes."""
+
+
+class Association:
+    """An open association.
+
+    Parameters
+    ----------
+    wire
+        A connected socket.
+    contexts
+        Those that were accepted, by their numbers, with the one syntax that was chosen.
+    max_sent
+        Largest PDU that the other side takes.
+    refused
+        Contexts that it did not accept, with the result.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        contexts: Mapping[int, Context],
+        max_sent: int,
+        implementation: str = "",
+        refused: Sequence[Context] = (),
+    ) -> None:
+        self.wire = wire
+        self.contexts = contexts
+        self.refused = refused
+        self.implementation = implementation
+        self._max_sent = max(min(max_sent or _MAX_SENT, _MAX_SENT), 128)
+        self._left = 0  # bytes of the current P-DATA-TF that are still to come
+        self._messages = itertools.cycle(range(1, 0x10000))
+
+    def next_message(self) -> int:
+        """A Message ID that no other open request of this association has."""
+        return next(self._messages)
+
+    def context_for(self, sop_class: str, syntax: str | None = None) -> Context | None:
+        """The accepted context of a SOP class (and transfer syntax)."""
+        return next(
+            (
+                context
+                for context in self.contexts.values()
+                if context.sop_class == sop_class and (syntax is None or context.syntaxes[0] == syntax)
+            ),
+            None,
+        )
+
+    # -- messages ---------------------------------------------------------------------------------------------------
+
+    def read(self, opener: Opener) -> tuple[int, Command, Target | None] | None:
+        """Read one message.
+
+        Parameters
+        ----------
+        opener
+            Called with the number of the context and the command when a dataset follows; returns its target.
+
+        Returns
+        -------
+        tuple or None
+            Context, command and the target (None without a dataset); None when the other side released.
+
+        Raises
+        ------
+        RequestError
+            The connection broke, fell silent, or carried nonsense.
+        """
+        body = bytearray()
+        context = 0
+        while True:
+            pdv = self._next_pdv()
+            if pdv is None:
+                return None
+            length, context, control = pdv
+            if not control & _COMMAND or len(body) + length > _MAX_COMMAND:
+                raise self._nonsense("a dataset without its command")
+            for piece in self._pieces(length):
+                body += piece
+            if control & _LAST:
+                break
+        try:
+            command = dimse.decode(body)
+        except ValueError as error:
+            raise self._nonsense(str(error)) from error
+        if not command.has_data:
+            return context, command, None
+        target = opener(context, command)
+        while True:
+            pdv = self._next_pdv()
+            if pdv is None:
+                raise RequestError("the server released the association in the middle of a dataset", "dropped")
+            length, number, control = pdv
+            if control & _COMMAND or number != context:
+                raise self._nonsense("a command in the middle of a dataset")
+            for piece in self._pieces(length):
+                target.write(piece)
+            if control & _LAST:
+                return context, command, target
+
+    def send(self, context: int, command: Command, data: bytes = b"") -> None:
+        """Send a message; both halves in one write, so that Nagle's algorithm cannot part them."""
+        out = bytearray()
+        for content, flag in ((dimse.encode(command), _COMMAND), (data, 0)):
+            for at in range(0, len(content), self._max_sent - 6):
+                piece = content[at : at + self._max_sent - 6]
+                last = _LAST if at + len(piece) == len(content) else 0
+                out += pdu.HEADER.pack(pdu.DATA, len(piece) + 6) + _PDV.pack(len(piece) + 2, context, flag | last)
+                out += piece
+        self.wire.send(out)
+
+    def send_stream(self, context: int, command: Command, pieces: Iterator[memoryview]) -> None:
+        """Send a command and a dataset of any size, by pieces of at most `piece_size` bytes, of which the last is empty."""
+        self.send(context, command)
+        for piece in pieces:
+            flag = 0 if piece else _LAST
+            head = pdu.HEADER.pack(pdu.DATA, len(piece) + 6) + _PDV.pack(len(piece) + 2, context, flag)
+            self.wire.send(head + piece)
+
+    @property
+    def piece_size(self) -> int:
+        """Bytes of a dataset that fit into one PDU."""
+        return self._max_sent - 6
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """End the association politely, and close the connection."""
+        with suppress(CrawlerError):
+            self.wire.send(pdu.encode_end(pdu.RELEASE))
+            self.wire.hurry(_FAREWELL)
+            while True:
+                kind, length = self.wire.unpack(pdu.HEADER)
+                if kind in {pdu.RELEASED, pdu.ABORT}:
+                    break
+                while length:
+                    length -= len(self.wire.some(length))
+        self.wire.close()
+
+    def abort(self) -> None:
+        """End the association at once (A-ABORT by the service user), and close the connection."""
+        with suppress(CrawlerError):
+            self.wire.hurry(_FAREWELL)
+            self.wire.send(pdu.encode_end(pdu.ABORT))
+        self.wire.close()
+
+    # -- PDUs -------------------------------------------------------------------------------------------------------
+
+    def _next_pdv(self) -> tuple[int, int, int] | None:
+        """Length of the fragment, number of its context, and its control header; None after a release."""
+        wire = self.wire
+        while not self._left:
+            kind, self._left = wire.unpack(pdu.HEADER)
+            if kind == pdu.DATA:
+                continue
+            if kind == pdu.RELEASE:
+                wire.exactly(4)
+                wire.send(pdu.encode_end(pdu.RELEASED))
+                return None
+            if kind == pdu.ABORT:
+                raise RequestError("the other side aborted the association", "dropped")
+            raise self._nonsense(f"a protocol unit of type {kind}")
+        if self._left < 6:
+            raise self._nonsense("a protocol unit that ends inside a fragment's header")
+        length, context, control = wire.unpack(_PDV)
+        self._left -= 4 + length
+        if length < 2 or self._left < 0:
+            raise self._nonsense("a fragment longer than its protocol unit")
+        return length - 2, context, control
+
+    def _pieces(self, length: int) -> Iterator[memoryview]:
+        """The bytes of a fragment, as they arrive."""
+        while length:
+            piece = self.wire.some(length)
+            length -= len(piece)
+            yield piece
+
+    def _nonsense(self, what: str) -> RequestError:
+        return RequestError(f"the other side broke the protocol: {what}")
+
+
+def associate(
+    server: Server,
+    proposed: Sequence[tuple[str, Sequence[str]]],
+    stop: threading.Event,
+    *,
+    scp: Iterable[str] = (),
+    nagle: bool = False,
+) -> Association:
+    """Open an association.
+
+    Parameters
+    ----------
+    proposed
+        SOP class and its transfer syntaxes, a presentation context each; 128 at most.
+    scp
+        SOP classes for which we offer to be the SCP, as C-GET needs (PS3.7 D.3.3.4).
+
+    Returns
+    -------
+    Association
+        With the contexts that were accepted, perhaps none; `refused` holds the others.
+
+    Raises
+    ------
+    PacsError
+        The host, the certificates or the AE titles are wrong.
+    RequestError
+        There is no server, it is busy, or it broke off.
+    """
+    if len(proposed) > 128:
+        raise ValueError("an association has 128 presentation contexts at most (PS3.8 9.3.2.2)")
+    contexts = tuple(Context(2 * n + 1, uid, tuple(syntaxes)) for n, (uid, syntaxes) in enumerate(proposed))
+    wire = Wire(connect(server, nagle=nagle), server.timeouts, stop)
+    try:
+        roles = {uid: (False, True) for uid in scp}
+        offer = Associate(server.called_aet, server.calling_aet, contexts, MAX_PDU, roles)
+        wire.send(pdu.encode_associate(offer, pdu.REQUEST))
+        kind, length = wire.unpack(pdu.HEADER)
+        if length > _MAX_ASSOCIATE:
+            raise RequestError("the server does not speak DICOM: is this its DIMSE port?", "refused")
+        body = wire.exactly(length)
+        if kind == pdu.REJECT and length >= 4:
+            raise _rejection(*body[1:4])
+        if kind == pdu.ABORT:
+            raise RequestError("the server aborted the association while it was negotiated", "dropped")
+        if kind != pdu.ACCEPT:
+            raise RequestError("the server does not speak DICOM: is this its DIMSE port?", "refused")
+        answer = pdu.decode_associate(body)
+    except ValueError as error:
+        wire.close()
+        raise RequestError(f"the other side broke the protocol: {error}") from error
+    except CrawlerError:
+        wire.close()
+        raise
+    return _accepted(wire, contexts, answer)
+
+
+def _accepted(wire: Wire, proposed: Sequence[Context], answer: Associate) -> Association:
+    """The association, with the contexts as they were proposed and answered."""
+    answers = {context.number: context for context in answer.contexts}
+    accepted: dict[int, Context] = {}
+    refused: list[Context] = []
+    for context in proposed:
+        its = answers.get(context.number)
+        if its is not None and its.result == pdu.ACCEPTED and its.syntaxes and its.syntaxes[0] in context.syntaxes:
+            accepted[context.number] = Context(context.number, context.sop_class, its.syntaxes[:1])
+        else:
+            result = its.result if its is not None and its.result else pdu.NO_REASON
+            refused.append(Context(context.number, context.sop_class, context.syntaxes, result))
+    return Association(wire, accepted, answer.max_length, answer.implementation, refused)
+
+
+def _rejection(result: int, source: int, reason: int) -> CrawlerError:
+    """An A-ASSOCIATE-RJ as an error: wrong settings when asking again cannot help."""
+    text = pdu.REJECTIONS.get((source, reason), f"reason {reason} of source {source}")
+    if source == 1 and reason in {3, 7}:
+        key = "calling_aet" if reason == 3 else "called_aet"
+        return PacsError(f"pacs.{key}: the server rejects the association: {text}")
+    outcome = "busy" if result == 2 or source == 3 else "refused"
+    return RequestError(f"the server rejects the association: {text}", outcome)
+
+
+def accept(
+    sock: socket.socket,
+    timeouts: Timeouts,
+    stop: threading.Event,
+    choose: Callable[[Context], Context],
+    title: str | None,
+) -> tuple[Association, Associate]:
+    """Answer a request for an association.
+
+    Parameters
+    ----------
+    choose
+        Says of a proposed context which result and which one syntax it gets.
+    title
+        The AE title that the other side must call; None for any.
+
+    Raises
+    ------
+    RequestError
+        It was no request, or was rejected.
+    """
+    wire = Wire(sock, timeouts, stop)
+    kind, length = wire.unpack(pdu.HEADER)
+    if kind != pdu.REQUEST or length > _MAX_ASSOCIATE:
+        raise RequestError("a caller does not speak DICOM")
+    try:
+        request = pdu.decode_associate(wire.exactly(length))
+    except ValueError as error:
+        raise RequestError(f"a caller broke the protocol: {error}") from error
+    if title is not None and request.called != title:
+        wire.send(pdu.encode_reject(1, 1, 7))
+        raise RequestError("a caller was rejected: it called another AE title", "refused")
+    answers = [choose(context) for context in request.contexts]
+    # A requestor is the SCU unless it says otherwise; we are the SCP of all that is accepted.
+    roles = {uid: (scu, False) for uid, (scu, _) in request.roles.items()}
+    answer = Associate(request.called, request.calling, tuple(answers), MAX_PDU, roles)
+    wire.send(pdu.encode_associate(answer, pdu.ACCEPT))
+    accepted = {context.number: context for context in answers if context.result == pdu.ACCEPTED}
+    return Association(wire, accepted, request.max_length, request.implementation), request
