@@ -162,7 +162,7 @@ class Association:
         self.wire.send(out)
 
     def send_stream(self, context: int, command: Command, pieces: Iterator[memoryview]) -> None:
-        """Send a command and a dataset of any size, by pieces of at most `piece_size` bytes, of which the last is empty."""
+        """Send a command and a dataset in pieces of at most `piece_size` bytes, of which the last is empty."""
         self.send(context, command)
         for piece in pieces:
             flag = 0 if piece else _LAST
@@ -188,6 +188,12 @@ class Association:
                 while length:
                     length -= len(self.wire.some(length))
         self.wire.close()
+
+    def farewell(self, context: int, command: Command) -> None:
+        """Send a last command, if the connection still takes it."""
+        with suppress(CrawlerError):
+            self.wire.hurry(_FAREWELL)
+            self.send(context, command)
 
     def abort(self) -> None:
         """End the association at once (A-ABORT by the service user), and close the connection."""

@@ -81,14 +81,16 @@ class Server:
 class Request:
     """What to fetch: a study, one of its series, or some instances of a series (empty `instance_uids`: all).
 
-    `sop_classes` and `transfer_syntaxes` may say what the study holds, when a find told. An association has room for
-    128 presentation contexts, and these come first; without them the common storage classes do.
+    An association has room for 128 presentation contexts, so hints from a find save associations: `sop_classes`, when
+    given, are all that there are; else `modalities` say which classes to try first. `transfer_syntaxes` are tried
+    beside the common ones.
     """
 
     study_uid: str
     series_uid: str | None = None
     instance_uids: tuple[str, ...] = ()
     sop_classes: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
     transfer_syntaxes: tuple[str, ...] = ()
 
 

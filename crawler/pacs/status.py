@@ -75,9 +75,7 @@ def judge(
             reason = f"the server says success, and {received} of {wanted} arrived"
         elif not received:
             reason = "the server says success, and nothing arrived"
-    if reason and outcome == "complete":
-        outcome = "partial"
-    elif outcome == "failed" and received:
+    if (reason and outcome == "complete") or (outcome == "failed" and received):
         outcome = "partial"
     if reason and note:
         reason = f"{reason}; {note}"

@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import threading
+from collections.abc import Callable
 from time import monotonic
 
 from crawler.errors import PacsError, RequestError
@@ -97,7 +98,8 @@ def words(error: OSError) -> str:
 class Wire:
     """A connected socket with its buffer.
 
-    `heard` is the time (`monotonic`) of the last byte in; `touch` renews it for what came by another way.
+    `heard` is the time (`monotonic`) of the last byte in; `elsewhere` may give that of another connection of the same
+    exchange, as in C-MOVE, where the instances come to our receiver.
     """
 
     def __init__(self, sock: socket.socket, timeouts: Timeouts, stop: threading.Event) -> None:
@@ -107,12 +109,9 @@ class Wire:
         self._view = memoryview(bytearray(BUFFER))
         self._start = self._end = 0
         self.heard = monotonic()
+        self.elsewhere: Callable[[], float] = lambda: 0.0
         self._last = self.heard + timeouts.total if timeouts.total else float("inf")
         sock.settimeout(min(SLICE, timeouts.idle))
-
-    def touch(self) -> None:
-        """Begin the idle time anew."""
-        self.heard = monotonic()
 
     def hurry(self, seconds: float) -> None:
         """Give the rest of the exchange that many seconds, whether it was told to stop or not."""
@@ -193,7 +192,7 @@ class Wire:
         now = monotonic()
         if now > self._last:
             raise RequestError(f"not done after {self._timeouts.total:g} s (timeouts.total)", "silent")
-        if now - since > self._timeouts.idle:
+        if now - max(since, self.elsewhere()) > self._timeouts.idle:
             raise RequestError(f"nothing came for {self._timeouts.idle:g} s (timeouts.idle)", "silent")
 
     def _lost(self, error: OSError) -> PacsError | RequestError:
