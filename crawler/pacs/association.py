@@ -279,7 +279,7 @@ def associate(
             raise RequestError("the server does not speak DICOM: is this its DIMSE port?", "refused")
         body = wire.exactly(length)
         if kind == pdu.REJECT and length >= 4:
-            raise _rejection(*body[1:4])
+            raise rejection(*body[1:4])
         if kind == pdu.ABORT:
             raise RequestError("the server aborted the association while it was negotiated", "dropped")
         if kind != pdu.ACCEPT:
@@ -309,7 +309,7 @@ def _accepted(wire: Wire, proposed: Sequence[Context], answer: Associate) -> Ass
     return Association(wire, accepted, answer.max_length, answer.implementation, refused)
 
 
-def _rejection(result: int, source: int, reason: int) -> CrawlerError:
+def rejection(result: int, source: int, reason: int) -> CrawlerError:
     """An A-ASSOCIATE-RJ as an error: wrong settings when asking again cannot help."""
     text = pdu.REJECTIONS.get((source, reason), f"reason {reason} of source {source}")
     if source == 1 and reason in {3, 7}:

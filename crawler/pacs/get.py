@@ -178,7 +178,7 @@ def _sum(counts: Iterator[int | None]) -> int | None:
 
 def _joined(answer: Answer | None, latest: Answer, progress: _Progress, claimed: int) -> Answer:
     """The answer over all associations: later ones fetch what earlier ones had no context for."""
-    refused = tuple(progress.refused)
+    refused = () if latest.ok else tuple(progress.refused)  # proposals that turned out to be needless
     if answer is None:
         return replace(latest, received=progress.received, refused=refused)
     missing = claimed - progress.received
