@@ -275,7 +275,8 @@ class Manifest(Accounts):
     def _note(self, number: int, arrival: Arrival) -> None:
         self.execute(
             "INSERT INTO instances VALUES (?, ?, ?, NULL, '', ?, ?, ?, ?, ?, 1, ?, 1) ON CONFLICT DO UPDATE SET"
-            " outcome = CASE outcome WHEN 'extra' THEN 'extra' ELSE 'received' END, code = NULL, reason = '', sop_class = excluded.sop_class,"
+            " outcome = CASE outcome WHEN 'extra' THEN 'extra' ELSE 'received' END,"
+            " code = NULL, reason = '', sop_class = excluded.sop_class,"
             " syntax = excluded.syntax, size = excluded.size, xxh3 = excluded.xxh3, transport = excluded.transport,"
             " seconds = excluded.seconds, copies = 1, attempts = max(attempts, 1)",
             (number, arrival.uid, arrival.outcome, arrival.sop_class, arrival.syntax, arrival.size, arrival.xxh3,

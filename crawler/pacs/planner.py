@@ -31,6 +31,8 @@ class Study:
     series: tuple[Listed, ...]
     whole: bool
     """Whether all of its series are wanted, and all their instances."""
+    some: bool = False
+    """Whether of each series some instances are wanted only."""
 
 
 class Planner:
@@ -98,7 +100,7 @@ class Planner:
             else:
                 whole = False
         found = [one for one in found if one.instances or not at_image]
-        return Study(uid, keys, tuple(found), whole)
+        return Study(uid, keys, tuple(found), whole, any(at_image.values()))
 
     def _series(self, study: str, uid: str, match: Match, at_image: Mapping[str, str]) -> Listed:
         modality = _text(match, "Modality")
@@ -118,7 +120,7 @@ class Planner:
             if is_uid(_text(one, "SOPInstanceUID"))
         }
         if at_image:
-            return Listed(study, uid, modality, len(instances), instances)
+            return Listed(study, uid, modality, None, instances)
         if not instances and expected != 0:
             return Listed(study, uid, modality, expected, None)
         if expected is not None and expected > len(instances):

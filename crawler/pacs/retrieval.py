@@ -260,13 +260,14 @@ class Retrieval:
                 todo.append(series)
         if not todo:
             return
+        self._manifest.commit()  # what arrives is noted by its series, which must be known after a kill
         self._studies[study.uid, request] = study
         self._tally.add(series=len(todo), wanted=sum(len(one.wanted) or one.expected or 0 for one in todo))
-        if self._level == "study":
+        if self._level == "study" and not study.some:
             self._put(Unit(study.uid, todo, whole=study.whole))
         else:
             for series in todo:
-                self._put(Unit(study.uid, [series], by_list=self._level == "image"))
+                self._put(Unit(study.uid, [series], by_list=study.some or self._level == "image"))
 
     def _put(self, unit: Unit) -> None:
         while not self._pauses.ended:
@@ -304,15 +305,15 @@ class Retrieval:
             for one in study.series
             if one.uid not in known or (one.instances is not None and not one.instances.keys() <= known[one.uid])
         ]
-        return Study(study.uid, study.keys, tuple(series), False)
+        return Study(study.uid, study.keys, tuple(series), False, study.some)
 
     def _patiently(self, find: Callable[[], T]) -> T:
         """Do a find, again after a pause where the server was away or busy."""
-        for wait in self._pauses.waits:
+        for pause in self._pauses.waits:
             try:
                 return find()
             except RequestError as error:
                 if error.outcome not in _AWAY or not self._pauses.may_go_on():
                     raise
-            self._pauses.sleep(wait)
+            self._pauses.sleep(pause)
         return find()
