@@ -161,13 +161,23 @@ class Association:
                 out += piece
         self.wire.send(out)
 
-    def send_stream(self, context: int, command: Command, pieces: Iterator[memoryview]) -> None:
-        """Send a command and a dataset in pieces of at most `piece_size` bytes, of which the last is empty."""
+    def send_stream(self, context: int, command: Command, pieces: Iterator[memoryview], size: int) -> None:
+        """Send a command and a dataset of `size` bytes, in pieces of at most `piece_size`.
+
+        Raises
+        ------
+        RequestError
+            The connection broke, or there are fewer bytes, or more: the association cannot be used any more.
+        """
         self.send(context, command)
+        sent = 0
         for piece in pieces:
-            flag = 0 if piece else _LAST
+            sent += len(piece)
+            flag = _LAST if sent == size else 0
             head = pdu.HEADER.pack(pdu.DATA, len(piece) + 6) + _PDV.pack(len(piece) + 2, context, flag)
             self.wire.send(head + piece)
+        if sent != size:
+            raise RequestError("a file changed while it was sent")
 
     @property
     def piece_size(self) -> int:

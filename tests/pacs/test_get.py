@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 from support.factories import make_uid, quick_dataset
 from support.fake_pacs import SHORT, Script, fake_pacs, reply, scripted, store
 
-from crawler.errors import PacsError
+from crawler.errors import PacsError, RequestError
 from crawler.pacs import command as dimse
 from crawler.pacs.association import Association
 from crawler.pacs.command import Command
@@ -148,7 +149,10 @@ def ends(how: Callable[[Association, int, Command], None]) -> Script:
         context = association.context_for(CT)
         assert context is not None
         whole = Command(dimse.STORE, CT, 78, priority=0, data=dimse.WITH_DATA, sop_uid=make_uid(1))
-        association.send_stream(context.number, whole, iter([memoryview(b"x" * 100)]))  # without its last fragment
+        with suppress(RequestError):
+            association.send_stream(
+                context.number, whole, iter([memoryview(b"x" * 100)]), 100 + 1
+            )  # without its last fragment
         how(association, number, command)
 
     return script
