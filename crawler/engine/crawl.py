@@ -187,7 +187,7 @@ class Engine:
 
     def _crawl_tree(self) -> None:
         """Three rounds: read what changed, read what shares a scan with that, export the scans."""
-        self.grouping = TreeGrouping(self.ledger, self.roots)
+        self.grouping = TreeGrouping(self.ledger, self.roots, self.planner.reserved)
         self._loop(self._prepare(bundle) for bundle in self.planner.bundles())
         self.grouping.open_roots()
         if not self.stopped():

@@ -12,6 +12,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from crawler.config.loader import Config
 from crawler.export.tasks import ArchiveTask, FolderJob, FolderTask, IndexResult, IndexTask, ScanJob, ScanTask, Task
 from crawler.layout.scan import SeriesKey, scan_members
 from crawler.ledger.database import FileRow
@@ -58,6 +59,7 @@ class FolderPlan:
     found: frozenset[str] = frozenset()
     known: dict[str, str] = field(default_factory=dict)
     archive: ArchivePlan | None = None
+    reserved: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -76,12 +78,12 @@ class FolderPlan:
 
     def job(self) -> FolderJob:
         """The folder as work for one worker."""
-        return FolderJob(self.key, self.folder.mirror, self.files, self.known, self.found)
+        return FolderJob(self.key, self.folder.mirror, self.files, self.known, self.found, self.reserved)
 
     def stems(self) -> list[str]:
         """Names of the files' media, without extension."""
         names = [os.path.basename(file.mirror) for file in self.files]
-        stems = media_stems(names)
+        stems = media_stems(names, self.reserved)
         return [stems[name] for name in names]
 
     def faults(self) -> list[FileRow]:
@@ -144,12 +146,28 @@ class LargeFolder:
         return rows + self.plan.faults()
 
 
+class ReservedNames:
+    """Names that media may not have: those of mirrored subfolders, and of the run's own files in the media folder."""
+
+    def __init__(self, config: Config, outputs: Outputs) -> None:
+        self._media_dir = os.path.realpath(config.media_dir) if config.media_dir else None
+        self._own_files = outputs.files
+
+    def of(self, folder: Folder) -> tuple[str, ...]:
+        """For the media of one folder's files."""
+        if self._media_dir is None:
+            return ()
+        place = os.path.join(self._media_dir, folder.mirror) if folder.mirror else self._media_dir
+        return (*folder.children, *sorted(self._own_files.get(place, ())))
+
+
 class Planner:
     """Takes queued folders and archives in work, in order."""
 
     def __init__(self, store: Store, roots: list[Root], outputs: Outputs, spool: str, bundle: int) -> None:
         self._store, self._roots, self._outputs, self._spool = store, roots, outputs, spool
         self._bundle = max(1, min(BUNDLE_FILES, bundle))
+        self.reserved = ReservedNames(store.config, outputs)
 
     def bundles(self) -> Iterator[list[FolderPlan] | ArchivePlan]:
         """Bundles of small folders, single large ones, and archives."""
@@ -190,13 +208,14 @@ class Planner:
             inside, name = posixpath.split(shown)
             faults.setdefault(inside, []).append((name, outcome))
         folders = sorted({*files, *faults})
+        children = _children(folders)
         archive.waiting = len(folders)
         bundle: list[FolderPlan] = []
         for inside in folders:
             mine = sorted(files.get(inside, []), key=lambda file: file.mirror)
             entries = tuple((os.path.basename(file.mirror), file.size, file.mtime_ns) for file in mine)
             path = os.path.join(archive.file.path, *inside.split("/")) if inside else archive.file.path
-            folder = Folder(archive.root, path, entries, tuple(faults.get(inside, ())))
+            folder = Folder(archive.root, path, entries, tuple(faults.get(inside, ())), children.get(inside, ()))
             plan = self.take(folder, mine, archive)
             if bundle and (len(mine) > FOLDER_FILES or sum(len(one.files) + 1 for one in bundle) > self._bundle):
                 yield bundle
@@ -215,7 +234,8 @@ class Planner:
         ledger, key = self._store.ledger, folder.key
         known = ledger.known_scans(key) if self._store.config.dicom.group == "folder" else {}
         found = ledger.open_folder(key, self._found(folder))
-        return FolderPlan(folder, tuple(folder.files() if files is None else files), found, known, archive)
+        listed = tuple(folder.files() if files is None else files)
+        return FolderPlan(folder, listed, found, known, archive, self.reserved.of(folder))
 
     def _found(self, folder: Folder) -> set[str]:
         """What lies in the folder's output folders and is not ours."""
@@ -236,6 +256,17 @@ class Planner:
                 if not self._store.ledger.is_ours(os.fsencode(path)):
                     found.add(f"{slot}/{path}")
         return found
+
+
+def _children(folders: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Names of the subfolders of each folder in an archive, whose folders with files are given."""
+    children: dict[str, set[str]] = {}
+    for inside in folders:
+        while inside:
+            above, name = posixpath.split(inside)
+            children.setdefault(above, set()).add(name)
+            inside = above
+    return {inside: tuple(sorted(names)) for inside, names in children.items()}
 
 
 def _with_frames(folder: str, name: str) -> list[str]:

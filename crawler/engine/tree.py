@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from crawler.engine.plan import INDEX_FILES, FolderPlan, bundled
+from crawler.engine.plan import INDEX_FILES, FolderPlan, ReservedNames, bundled
 from crawler.export.tasks import IndexResult, IndexTask, ScanJob, ScanTask
 from crawler.layout.scan import SeriesKey
 from crawler.ledger.database import FileRow, Ledger
@@ -19,7 +19,7 @@ from crawler.ledger.series_index import Member, SeriesIndex
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
 from crawler.paths import native
-from crawler.sources.directory import Folder, Root
+from crawler.sources.directory import Folder, Root, listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,10 @@ class Segment:
 class TreeGrouping:
     """The state of one run over trees."""
 
-    def __init__(self, ledger: Ledger, roots: list[Root]) -> None:
+    def __init__(self, ledger: Ledger, roots: list[Root], reserved: ReservedNames) -> None:
         self._ledger = ledger
         self._roots = roots
+        self._reserved = reserved
         self._index = SeriesIndex(ledger, [(_base(root), root.prefix) for root in roots])
         self._numbers = {(_base(root), root.prefix): number for number, root in enumerate(roots)}
         self._found: dict[str, frozenset[str]] = {}  # of the few folders that have foreign outputs
@@ -67,7 +68,8 @@ class TreeGrouping:
         for key, names, wanted in self._index.unread():
             root, folder = self._locate(key)
             paths = [os.path.join(folder, native(name)) for name in names]
-            stems = media_stems([os.path.basename(path) for path in paths])
+            reserved = self._reserved.of(listing(root, folder))
+            stems = media_stems([os.path.basename(path) for path in paths], reserved)
             files: list[File] = []
             for path, name in zip(paths, names, strict=True):
                 if name in wanted:

@@ -44,7 +44,9 @@ class FolderJob:
     known
         Digests of scans that are exported already, by scan_id: they are left alone.
     found
-        Names in the output folders that are not ours (see `Setup.slot`).
+        Names in the output folders that are not ours, as in `ScanExport`.
+    reserved
+        Names that no output of its files may have, as in `media_stems`.
     """
 
     key: str
@@ -52,6 +54,7 @@ class FolderJob:
     files: tuple[File, ...]
     known: Mapping[str, str] = field(default_factory=dict)
     found: frozenset[str] = frozenset()
+    reserved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ class Worker:
                 items.append(item)
             else:
                 ungrouped.append((file, outcome))
-        stems = media_stems([os.path.basename(file.mirror) for file in job.files])
+        stems = media_stems([os.path.basename(file.mirror) for file in job.files], job.reserved)
         names = [os.path.basename(header.instance.file.mirror) for header in headers]
         members = scan_members(job.key, names, [series_key(header.instance) for header in headers])
         kept: list[str] = []

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from crawler.errors import SourceError
 from crawler.model import File, Outcome
+from crawler.naming import colliding
 from crawler.paths import portable
 
 Entry = tuple[str, int, int]
@@ -41,12 +42,15 @@ class Folder:
         Its regular files.
     faults
         What is there but is no readable file, and its outcome; an empty name means the folder itself.
+    children
+        Names of its subfolders, which are mirrored beside the outputs of its files.
     """
 
     root: Root
     path: str
     entries: tuple[Entry, ...]
     faults: tuple[tuple[str, Outcome], ...] = ()
+    children: tuple[str, ...] = ()
 
     @property
     def mirror(self) -> str:
@@ -77,9 +81,13 @@ class Folder:
         ]
 
     def digest(self) -> str:
-        """Fingerprint of the listing: changes when a file is added, removed, renamed or written to."""
+        """Fingerprint of the listing: changes when a file is added, removed, renamed or written to.
+
+        Subfolders count only where the names of outputs depend on them: a new one elsewhere changes nothing here.
+        """
         lines = [f"{name}\0{size}\0{mtime}" for name, size, mtime in self.entries]
         lines += [f"{name}\0{outcome.reason}" for name, outcome in self.faults]
+        lines += [f"{name}\0" for name in colliding([name for name, _, _ in self.entries], self.children)]
         return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
@@ -187,7 +195,7 @@ def _scan(root: Root, path: str, real: str, outputs: Outputs) -> tuple[Folder, l
     entries.sort()
     faults.sort(key=lambda fault: fault[0])
     children.sort()
-    return Folder(root, path, tuple(entries), tuple(faults)), children
+    return Folder(root, path, tuple(entries), tuple(faults), tuple(name for name, _ in children)), children
 
 
 def _fault(entry: os.DirEntry[str], error: OSError) -> Outcome:
