@@ -27,7 +27,7 @@ sample: $(VENV)/.main  ## write the sample tree dicom_data/ again
 	$(BIN)/python dme.py sample dicom_data
 
 clean:  ## remove the virtual environment and caches; outputs of runs stay
-	rm -rf $(VENV) .venv-lint build dme.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lint build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written after its packages are in, so a second call installs nothing and a failed one tries again.
