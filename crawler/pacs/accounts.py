@@ -75,10 +75,10 @@ class Failure(NamedTuple):
 
 
 class Fared(NamedTuple):
-    """How one request fared; `series` are (study, series) UIDs."""
+    """How one request fared; `cells` are the row of the cohort, `series` (study, series) UIDs."""
 
     line: int
-    keys: dict[str, str]
+    cells: list[str]
     state: str
     reason: str
     studies: int
@@ -137,8 +137,8 @@ class Accounts:
 
     def requests(self) -> Iterator[Fared]:
         """How each request fared, in order of lines."""
-        sql = "SELECT id, line, keys, state, reason, studies FROM requests ORDER BY line, id"
-        for number, line, keys, state, reason, studies in self.execute(sql).fetchall():
+        sql = "SELECT id, line, cells, state, reason, studies FROM requests ORDER BY line, id"
+        for number, line, cells, state, reason, studies in self.execute(sql).fetchall():
             series = self.execute(
                 "SELECT study, uid, id, expected, listed FROM series JOIN asked_by ON series = id WHERE request = ?"
                 " ORDER BY study, uid",
@@ -154,7 +154,7 @@ class Accounts:
                 received += here
                 expected += known if listed else max(of_series or 0, known)
             pairs = tuple((study, uid) for study, uid, *_ in series)
-            yield Fared(line, json.loads(keys), state, reason, studies, expected, received, pairs)
+            yield Fared(line, json.loads(cells), state, reason, studies, expected, received, pairs)
 
     def incomplete(self) -> dict[tuple[str, str], tuple[int, int]]:
         """(study, series) -> (received, found) of the series that are asked for and are not here as a whole."""

@@ -14,7 +14,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,15 @@ from crawler.errors import LedgerError, OutputError
 from crawler.pacs.accounts import Accounts
 from crawler.pacs.identify import checksum, place
 from crawler.pacs.journal import Journal
-from crawler.pacs.wanted import HERE, Arrival, Listed, Series
+from crawler.pacs.wanted import HERE, Arrival, Ask, Listed, Series
 from crawler.paths import portable
 
 VERSION = 1
 NAME = "retrieval.manifest"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE requests (id INTEGER PRIMARY KEY, line INTEGER, keys TEXT, state TEXT, reason TEXT, studies INTEGER);
+CREATE TABLE requests (id INTEGER PRIMARY KEY, line INTEGER, keys TEXT, cells TEXT, state TEXT,
+    reason TEXT, studies INTEGER);
 CREATE TABLE series (id INTEGER PRIMARY KEY, study TEXT, uid TEXT, modality TEXT, expected INTEGER, listed INTEGER,
     state TEXT, reason TEXT, seconds REAL, UNIQUE (study, uid));
 CREATE TABLE asked_by (request INTEGER, series INTEGER, PRIMARY KEY (request, series)) WITHOUT ROWID;
@@ -167,10 +168,11 @@ class Manifest(Accounts):
         self.execute("DELETE FROM asked_by")
         self.commit()
 
-    def add_request(self, line: int, keys: Mapping[str, str], state: str = "open", reason: str = "") -> int:
-        """Note a request; `line` is its line in the cohort, 0 for the query of the configuration."""
-        sql = "INSERT INTO requests (line, keys, state, reason, studies) VALUES (?, ?, ?, ?, 0)"
-        number = self.execute(sql, (line, json.dumps(dict(keys)), state, reason)).lastrowid
+    def add_request(self, ask: Ask, state: str = "open", reason: str = "") -> int:
+        """Note a request; return its number."""
+        sql = "INSERT INTO requests (line, keys, cells, state, reason, studies) VALUES (?, ?, ?, ?, ?, 0)"
+        values = (ask.line, json.dumps(dict(ask.keys)), json.dumps(ask.cells), state, reason)
+        number = self.execute(sql, values).lastrowid
         assert number is not None  # an INSERT has one
         return number
 

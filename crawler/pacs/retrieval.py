@@ -22,6 +22,7 @@ from crawler.pacs.model import Finder, Note
 from crawler.pacs.pauses import Pauses
 from crawler.pacs.planner import Accept, Planner, Study
 from crawler.pacs.schedule import Rate, Throttle
+from crawler.pacs.wanted import Ask
 from crawler.paths import TEMP
 
 T = TypeVar("T")
@@ -31,15 +32,6 @@ ROUNDS = 3  # most times that a study which grows is asked about again
 _TICK = 0.1
 _WAITING = 256  # units that are planned ahead
 _AWAY = ("busy", "dropped", "silent")
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request: its line in the cohort (0: the query), its keys, and what is wrong with them."""
-
-    line: int
-    keys: Mapping[str, str]
-    wrong: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +205,11 @@ class Retrieval:
     def _plan(self, asks: Sequence[Ask]) -> None:
         for ask in asks:
             if ask.wrong:
-                self._manifest.add_request(ask.line, ask.keys, "bad", ask.wrong)
+                self._manifest.add_request(ask, "bad", ask.wrong)
             elif self._pauses.may_go_on():
-                self._plan_one(ask, self._manifest.add_request(ask.line, ask.keys))
+                self._plan_one(ask, self._manifest.add_request(ask))
             else:
-                self._manifest.add_request(ask.line, ask.keys, "failed", f"not asked: {self._pauses.ended}")
+                self._manifest.add_request(ask, "failed", f"not asked: {self._pauses.ended}")
             self._tally.add(planned=1)
 
     def _plan_one(self, ask: Ask, request: int) -> None:
@@ -237,9 +229,10 @@ class Retrieval:
         elif not series:
             self._manifest.end_request(request, "none", "the study has no such series or instance", len(uids))
         elif studies > 1:
-            self._manifest.end_request(request, "several", f"{studies:,} studies match", studies)
+            reason = "; ".join(filter(None, [f"{studies:,} studies match", ask.remark]))
+            self._manifest.end_request(request, "several", reason, studies)
         else:
-            self._manifest.end_request(request, "found", "", studies)
+            self._manifest.end_request(request, "found", ask.remark, studies)
 
     def _take(self, study: Study, request: int, again: bool = False) -> None:
         """Note what is wanted of a study, and queue what is not here."""

@@ -13,6 +13,31 @@ HERE = ("received", "extra")
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """One request.
+
+    Attributes
+    ----------
+    line
+        Its line in the cohort; 0 for the query of the configuration.
+    keys
+        Keyword -> value, as a find takes them.
+    wrong
+        Why it must not be sent; empty when it may.
+    remark
+        What its reader should know all the same.
+    cells
+        The row as it was written.
+    """
+
+    line: int
+    keys: Mapping[str, str]
+    wrong: str = ""
+    remark: str = ""
+    cells: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A series as finds describe it.
 

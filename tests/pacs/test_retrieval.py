@@ -18,8 +18,9 @@ from crawler.pacs.fetching import Transports
 from crawler.pacs.manifest import Manifest, open_manifest
 from crawler.pacs.model import Answer, Request
 from crawler.pacs.pauses import Pauses
-from crawler.pacs.retrieval import Ask, Retrieval, Standing
+from crawler.pacs.retrieval import Retrieval, Standing
 from crawler.pacs.schedule import Rate, Window
+from crawler.pacs.wanted import Ask
 
 ALL = [Ask(0, {"StudyDate": "2024*"})]
 

@@ -18,8 +18,8 @@ from crawler.pacs.fetching import Transports
 from crawler.pacs.journal import Journal
 from crawler.pacs.manifest import NAME, open_manifest
 from crawler.pacs.pauses import Pauses
-from crawler.pacs.retrieval import Ask, Retrieval
-from crawler.pacs.wanted import Arrival, Listed
+from crawler.pacs.retrieval import Retrieval
+from crawler.pacs.wanted import Arrival, Ask, Listed
 
 STUDIES, SERIES, INSTANCES, WORKERS, KILLS = 4, 3, 25, 3, 10
 
@@ -99,7 +99,7 @@ def test_arrivals_of_the_journal_are_believed_by_size_and_checksum(tmp_path: Pat
     """What a kill left between two commits: a good file, one that a loss of power cut short, one never put in place."""
     instances = {uid: ("1.2", "1.2") for uid in ("1.1", "1.2", "1.3", "1.4")}
     with open_manifest(tmp_path) as manifest:
-        request = manifest.add_request(0, {})
+        request = manifest.add_request(Ask(0, {}))
         series, _ = manifest.want(Listed("9", "9.9", "CT", 4, instances), request)
     folder = tmp_path / "9" / "9.9"
     folder.mkdir(parents=True)
