@@ -9,12 +9,16 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from crawler import __version__
 from crawler.cli.terminal import reasons, size_text
 from crawler.errors import ConfigError, StopError
 from crawler.ledger.summary import EXIT_INTERRUPTED, EXIT_STOPPED, Summary
 from crawler.paths import portable
+
+if TYPE_CHECKING:
+    from crawler.pacs.accounts import Counts
 
 log = logging.getLogger("dme")
 
@@ -93,7 +97,8 @@ def logging_to(folder: str, inputs: Sequence[str], options: argparse.Namespace) 
 def account_lines(summary: Summary) -> list[str]:
     """Lines that say what became of every file."""
     skipped, failed = sum(summary.skipped.values()), sum(summary.failed.values())
-    lines = ["", f"{'found':<10}{summary.found:>10,} files   {size_text(summary.bytes)}"]
+    lines = ["", *retrieval_lines(summary.retrieval)]
+    lines.append(f"{'found':<10}{summary.found:>10,} files   {size_text(summary.bytes)}")
     lines.append(f"{'exported':<10}{summary.exported:>10,}")
     lines.append(f"{'skipped':<10}{skipped:>10,}" + reasons(summary.skipped))
     lines.append(f"{'failed':<10}{failed:>10,}" + reasons(summary.failed))
@@ -101,6 +106,18 @@ def account_lines(summary: Summary) -> list[str]:
         f"{summary.scans:,} scans, {summary.volumes:,} volumes; {summary.handled:,} files handled now,"
         f" {max(0, summary.found - summary.handled):,} done before; {summary.seconds:.1f} s"
     )
+    return lines
+
+
+def retrieval_lines(counts: Counts | None) -> list[str]:
+    """Lines that say what became of every instance that a PACS was asked for; none without one."""
+    if counts is None:
+        return []
+    lines = [f"{'in PACS':<10}{counts.found:>10,} instances of {counts.series:,} series, {counts.requests:,} requests"]
+    lines.append(f"{'received':<10}{counts.received:>10,}   {size_text(counts.bytes)}")
+    lines.append(f"{'missing':<10}{counts.missing + counts.refused:>10,}" + reasons(counts.failed))
+    for name, number in (("beyond the list", counts.extra), ("came twice", counts.duplicates), ("wrong", counts.wrong)):
+        lines += [f"{'':<12}{number:>8,}  {name}"] if number else []
     return lines
 
 

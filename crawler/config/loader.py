@@ -286,6 +286,9 @@ def _collisions(config: Config) -> Iterator[Problem]:
     """Inputs that overlap, and outputs that would lie on an input, on a file, or on the configuration."""
     if any(re.fullmatch(r"<.*>", os.path.basename(root)) for root in config.roots):
         return  # a template not filled in, as in the manual of the DICOM Media Exporter: no run will find its input
+    back = _identity(config.path("cohort.csv"))
+    if config.cohort_path and config.pacs and _identity(config.cohort_path) == back:
+        yield Problem(("pacs", "list"), "lies where cohort.csv is written; move it elsewhere", config.pacs.list)
     roots = [_identity(root) for root in config.roots]
     for i, root in enumerate(roots):
         if any(_within(root, other) or _within(other, root) for other in roots[:i]):

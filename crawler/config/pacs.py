@@ -18,6 +18,8 @@ from crawler.pacs.address import ADDRESSES, Address, is_address, parse_address, 
 from crawler.pacs.query import is_number, text_of, wrong_key, wrong_request, wrong_value
 from crawler.pacs.schedule import Rate, Window
 
+Way = Literal["get", "move", "web"]
+
 INCOMING = "incoming"
 LARGEST_PORT = 65535
 _URL = re.compile(r"https?://[^\s/@]+(/\S*)?", re.IGNORECASE)  # without name and password: they are no part of a file
@@ -105,11 +107,12 @@ class PacsSection:
         return {keyword: text_of(keyword, value) for keyword, value in self.query.items()}
 
     @property
-    def methods(self) -> tuple[str, ...]:
+    def methods(self) -> tuple[Way, ...]:
         """The ways to retrieve that can be tried, in their order."""
         if self.retrieve != "auto":
             return (self.retrieve,)
-        ways = {"get": self.port is not None, "move": self.calling_port is not None, "web": self.url is not None}
+        dimse = self.port is not None
+        ways: dict[Way, bool] = {"get": dimse, "move": dimse and self.calling_port is not None, "web": bool(self.url)}
         return tuple(way for way, usable in ways.items() if usable)
 
 

@@ -6,6 +6,7 @@ import os
 
 from crawler.config.loader import Config
 from crawler.ledger.store import ledger_of, output_roots
+from crawler.pacs.names import manifest_files
 from crawler.paths import TEMP
 from crawler.sources.directory import Outputs
 from crawler.tables import registry
@@ -24,4 +25,7 @@ def own_outputs(config: Config) -> Outputs:
     folders += [os.path.join(path, TEMP) for path in output_roots(config)]
     files = [ledger_of(config), os.path.join(config.output_dir, "run.log"), *registry.paths(config)]
     files += [path for path in (config.metadata_path, config.copy_path, config.source) if path]
+    if config.pacs_dir is not None:  # received files are input; the manifest and what is still arriving are not
+        folders.append(os.path.join(config.pacs_dir, TEMP))
+        files += manifest_files(config.pacs_dir)
     return Outputs(folders, [file + ending for file in files for ending in ("", *UNFINISHED)])

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from crawler.pacs.retrieval import Standing
+
+BAR_SECONDS = 0.5  # between two states of a line that is written over
 LINE_SECONDS = 10.0  # between two plain lines: enough for a batch log, little enough to see that it lives
 
 
 class Progress(Protocol):
     """Who is told how a run goes on."""
+
+    def retrieving(self, standing: Standing) -> None:
+        """So much came from the PACS up to now; told often."""
 
     def survey(self, folders: int, files: int, size: int) -> None:
         """So much was found up to now."""
@@ -30,6 +36,9 @@ class Progress(Protocol):
 
 class Silent:
     """Progress for nobody."""
+
+    def retrieving(self, standing: Standing) -> None:
+        """Say nothing."""
 
     def survey(self, folders: int, files: int, size: int) -> None:
         """Say nothing."""
@@ -51,6 +60,21 @@ def make_progress(stream: TextIO, quiet: bool = False) -> Progress:
     return Bar(stream) if stream.isatty() else Lines(stream)
 
 
+def retrieval_text(standing: Standing) -> str:
+    """One line: requests, series, instances, rate, time left; no identifiers."""
+    rate = standing.received / standing.seconds if standing.seconds else 0.0
+    text = (
+        f"pacs: {standing.planned:,}/{standing.requests:,} requests,"
+        f" {standing.series_done:,}/{standing.series:,} series,"
+        f" {standing.received:,}/{standing.wanted:,} instances, {standing.bytes / 1e6:,.1f} MB,"
+        f" {standing.bytes / 1e6 / max(standing.seconds, 1e-6):,.1f} MB/s"
+    )
+    if standing.waiting:
+        return f"{text}, waiting for pacs.window"
+    left = max(0, standing.wanted - standing.received)
+    return f"{text}, {left / rate:,.0f} s left" if rate and left and not standing.over else text
+
+
 class Bar:
     """A tqdm bar with files, bytes, rate, failures and time left."""
 
@@ -61,7 +85,16 @@ class Bar:
         self._make = tqdm
         self._bar: tqdm[NoReturn] | None = None
         self._size = self._of = self._failed = 0
+        self._told = 0.0
         tqdm.monitor_interval = 0  # no thread: a process without threads forks safely
+
+    def retrieving(self, standing: Standing) -> None:
+        """So much came from the PACS up to now; told often."""
+        now = time.monotonic()
+        if now - self._told >= BAR_SECONDS or standing.over:
+            self._told = now
+            self._stream.write(f"\r\x1b[K{retrieval_text(standing)}" + ("\n" if standing.over else ""))
+            self._stream.flush()
 
     def survey(self, folders: int, files: int, size: int) -> None:
         """So much was found up to now."""
@@ -105,6 +138,13 @@ class Lines:
         self._stream = stream
         self._files = self._size = self._failed = self._total = self._of = 0
         self._began = self._said = time.monotonic()
+
+    def retrieving(self, standing: Standing) -> None:
+        """So much came from the PACS up to now; told often."""
+        if time.monotonic() - self._said >= LINE_SECONDS or standing.over:
+            self._said = time.monotonic()
+            self._stream.write(f"dme: {retrieval_text(standing)}\n")
+            self._stream.flush()
 
     def survey(self, folders: int, files: int, size: int) -> None:
         """So much was found up to now."""

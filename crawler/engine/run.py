@@ -6,15 +6,20 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from crawler.config.loader import Config
 from crawler.engine.crawl import Engine
 from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import Progress, Silent
-from crawler.ledger.store import disk_error, open_store
+from crawler.ledger.store import Store, disk_error, open_store
 from crawler.ledger.summary import Summary, summarise
 from crawler.sources.directory import roots_of
 from crawler.tables import registry
+
+if TYPE_CHECKING:
+    from crawler.pacs.accounts import Counts
 
 log = logging.getLogger("dme")
 
@@ -44,6 +49,8 @@ def run(
         The run cannot start or cannot go on; what was committed is kept.
     """
     began = time.monotonic()
+    if config.pacs_dir is not None:
+        _make(config.pacs_dir)
     roots = roots_of(config.roots)
     registry.check(config)
     with open_store(config, rebuild) as store, interrupts() as stop:
@@ -51,7 +58,9 @@ def run(
             store.ledger.forget_digests(failed_only=True)
         store.ledger.put("finished", False)
         _copy_config(config)
-        engine = Engine(store, roots, progress or Silent(), stop.is_set)
+        progress = progress or Silent()
+        retrieved = None if config.pacs is None else _retrieve(store, progress, stop.is_set)
+        engine = Engine(store, roots, progress, stop.is_set)
         try:
             engine.run()
         except sqlite3.Error as error:
@@ -62,6 +71,7 @@ def run(
             listed=engine.listed,
             seconds=time.monotonic() - began,
             interrupted=stop.is_set(),
+            retrieval=retrieved,
         )
         if not stop.is_set():
             scattered = store.ledger.scattered()
@@ -72,6 +82,25 @@ def run(
         store.commit()
         store.sweep()
         return summary
+
+
+def _retrieve(store: Store, progress: Progress, stopped: Callable[[], bool]) -> Counts:
+    """Receive from the PACS what is not here yet; views are stale when that changed anything."""
+    from crawler.engine.retrieving import retrieve  # loads what runs without a PACS do not need
+
+    counts, fingerprint = retrieve(store.config, progress, stopped)
+    if store.ledger.get("retrieval") != fingerprint:
+        store.ledger.put("retrieval", fingerprint)
+        store.ledger.touch()
+        store.commit()
+    return counts
+
+
+def _make(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, folder) from None
 
 
 def _copy_config(config: Config) -> None:

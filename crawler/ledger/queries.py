@@ -82,6 +82,13 @@ class Accounts:
         )
         yield from self.execute(sql)
 
+    def exported_in(self, folder: str) -> int:
+        """Files of one folder that were exported."""
+        sql = (
+            "SELECT count(*) FROM files WHERE outcome = 'exported' AND folder = (SELECT id FROM folders WHERE path = ?)"
+        )
+        return int(self.execute(sql, (folder,)).fetchone()[0])
+
     def count(self, table: str) -> int:
         """Rows of a table."""
         if table not in ("files", "folders", "scans", "products", "trash", "todo", "seen"):

@@ -13,13 +13,18 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crawler.config.loader import Config
 from crawler.errors import LedgerError
 from crawler.ledger.database import VERSION, Ledger
 from crawler.ledger.store import ledger_of
 from crawler.ledger.summary import Summary, summarise
+from crawler.pacs.names import MANIFEST
 from crawler.paths import portable
+
+if TYPE_CHECKING:
+    from crawler.pacs.accounts import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,23 @@ def read_status(config: Config) -> Status:
         if ledger is None:
             return Status(path, changed, running=True)
         finished = bool(ledger.get("finished", False))
-        summary = summarise(ledger, handled=0, listed=0, seconds=0.0, interrupted=not finished)
+        summary = summarise(
+            ledger, handled=0, listed=0, seconds=0.0, interrupted=not finished, retrieval=_retrieval(config)
+        )
         return Status(path, changed, False, finished, ledger.unfinished(), summary)
+
+
+def _retrieval(config: Config) -> Counts | None:
+    """What the manifest says; None without a section `pacs`, and before the first retrieval."""
+    if config.pacs_dir is None:
+        return None
+    from crawler.pacs.accounts import Snapshot  # only configurations with a PACS need it
+
+    path = Path(config.pacs_dir, MANIFEST)
+    if not path.exists():
+        return None
+    with contextlib.closing(Snapshot(path)) as accounts:
+        return accounts.counts()
 
 
 class _Reader(Ledger):

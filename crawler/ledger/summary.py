@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crawler.ledger.database import Ledger
+
+if TYPE_CHECKING:
+    from crawler.pacs.accounts import Counts
 
 EXIT_OK, EXIT_STOPPED, EXIT_FAILED_FILES, EXIT_INTERRUPTED = 0, 1, 3, 130
 
@@ -22,6 +25,8 @@ class Summary:
         Reason -> files; a failure's reason begins with its stage.
     handled
         Files looked at in this run; the others were done before.
+    retrieval
+        What was found in a PACS, and what of it was received; None without a section `pacs`.
     listed
         Files that the walk saw. It differs from `found` only when the run was interrupted or the input changed.
     """
@@ -37,25 +42,37 @@ class Summary:
     listed: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+    retrieval: Counts | None = None
 
     @property
     def exit_code(self) -> int:
         """0 all well, 3 finished with failed files, 130 interrupted."""
         if self.interrupted:
             return EXIT_INTERRUPTED
-        return EXIT_FAILED_FILES if self.failed else EXIT_OK
+        incomplete = self.retrieval is not None and not self.retrieval.all_well
+        return EXIT_FAILED_FILES if self.failed or incomplete else EXIT_OK
 
     def to_json(self) -> dict[str, Any]:
         """As summary.json holds it; what differs between equal runs stands under ``run``."""
         values = asdict(self)
         of_run = {name: values.pop(name) for name in ("handled", "listed", "seconds", "interrupted")}
+        if self.retrieval is None:
+            del values["retrieval"]
         values["skipped_total"] = sum(self.skipped.values())
         values["failed_total"] = sum(self.failed.values())
         return {**values, "exit_code": self.exit_code, "run": of_run}
 
 
-def summarise(ledger: Ledger, *, handled: int, listed: int, seconds: float, interrupted: bool) -> Summary:
-    """Add up what the ledger knows."""
+def summarise(
+    ledger: Ledger,
+    *,
+    handled: int,
+    listed: int,
+    seconds: float,
+    interrupted: bool,
+    retrieval: Counts | None = None,
+) -> Summary:
+    """Add up what the ledger knows; what a retrieval found is taken as it is."""
     exported = total = size = 0
     skipped: dict[str, int] = {}
     failed: dict[str, int] = {}
@@ -80,4 +97,5 @@ def summarise(ledger: Ledger, *, handled: int, listed: int, seconds: float, inte
         listed,
         round(seconds, 3),
         interrupted,
+        retrieval,
     )

@@ -156,6 +156,11 @@ class Accounts:
             pairs = tuple((study, uid) for study, uid, *_ in series)
             yield Fared(line, json.loads(cells), state, reason, studies, expected, received, pairs)
 
+    def columns(self) -> list[str]:
+        """The cohort's own columns."""
+        row = self.execute("SELECT value FROM meta WHERE key = 'columns'").fetchone()
+        return list(json.loads(row[0])) if row else []
+
     def incomplete(self) -> dict[tuple[str, str], tuple[int, int]]:
         """(study, series) -> (received, found) of the series that are asked for and are not here as a whole."""
         found: dict[tuple[str, str], tuple[int, int]] = {}
@@ -191,7 +196,7 @@ class Accounts:
         for line, state, reason in self.execute(
             "SELECT line, state, reason FROM requests WHERE state IN ('none', 'bad', 'failed') ORDER BY line, id"
         ).fetchall():
-            kind = f"request: {_STATES[state]}"
+            kind = f"request: {STATES[state]}"
             yield Failure(f"pacs.list, line {line}" if line else "pacs.query", kind, reason), kind, 1
 
     def _short(self) -> list[tuple[str, str, int, int]]:
@@ -207,7 +212,7 @@ class Accounts:
         return int(self.execute(sql).fetchone()[0])
 
 
-_STATES = {"none": "no match", "bad": "wrong value", "failed": "the server failed it"}
+STATES = {"none": "no match", "bad": "wrong value", "failed": "the server failed it"}
 
 
 def code_text(code: int | None) -> str:

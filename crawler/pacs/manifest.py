@@ -22,11 +22,11 @@ from crawler.errors import LedgerError, OutputError
 from crawler.pacs.accounts import Accounts
 from crawler.pacs.identify import checksum, place
 from crawler.pacs.journal import Journal
+from crawler.pacs.names import ARRIVALS, MANIFEST
 from crawler.pacs.wanted import HERE, Arrival, Ask, Listed, Series
 from crawler.paths import portable
 
 VERSION = 1
-NAME = "retrieval.manifest"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE requests (id INTEGER PRIMARY KEY, line INTEGER, keys TEXT, cells TEXT, state TEXT,
@@ -59,7 +59,7 @@ class Manifest(Accounts):
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.path = root / NAME
+        self.path = root / MANIFEST
         self.lock = threading.RLock()
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ class Manifest(Accounts):
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("BEGIN EXCLUSIVE")
             self._open()
-            self._journal = Journal(root / f"{NAME}.arrivals")
+            self._journal = Journal(root / ARRIVALS)
             self._replay()
         except sqlite3.Error as error:
             self._db.close()
@@ -323,11 +323,6 @@ class Manifest(Accounts):
         """Note how a series stands: complete, incomplete, or grew."""
         sql = "UPDATE series SET state = ?, reason = ?, seconds = seconds + ?, expected = ? WHERE id = ?"
         self.execute(sql, (state, reason, seconds, series.expected, series.id))
-
-
-def files_of(root: Path) -> list[str]:
-    """The manifest's own files, which are no input."""
-    return [str(root / name) for name in (NAME, f"{NAME}-journal", f"{NAME}.arrivals")]
 
 
 @contextlib.contextmanager

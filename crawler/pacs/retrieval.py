@@ -47,6 +47,7 @@ class Standing:
     bytes: int = 0
     seconds: float = 0.0
     waiting: bool = False
+    over: bool = False
 
 
 @dataclass(slots=True)
@@ -133,7 +134,7 @@ class Retrieval:
         if self._pauses.ended:
             self._manifest.leave(self._pauses.ended)
         self._manifest.commit()
-        self._tell()
+        self._tell(over=True)
         if self._failures:
             raise self._failures[0]
         return self._manifest.counts()
@@ -184,7 +185,7 @@ class Retrieval:
     def _arrived(self, size: int) -> None:
         self._tally.add(received=1, bytes=size)
 
-    def _tell(self) -> None:
+    def _tell(self, over: bool = False) -> None:
         tally = self._tally
         self._show(
             Standing(
@@ -197,6 +198,7 @@ class Retrieval:
                 tally.bytes,
                 time.monotonic() - self._began,
                 self._pauses.waiting,
+                over,
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterator
 
 from crawler.config.loader import Config
 from crawler.tables.base import Context, View
@@ -21,6 +22,20 @@ def build(context: Context, target: str) -> None:
         writer.writerow(["file", "stage", "reason", "detail"])
         for folder, name, stage, reason, detail in context.ledger.failures():
             writer.writerow(["/".join(filter(None, (folder, name))) or ".", stage, reason, detail])
+        if context.config.pacs is not None:
+            writer.writerows(_not_received(context.config))
+
+
+def _not_received(config: Config) -> Iterator[tuple[str, str, str, str]]:
+    """Rows of what did not come from a PACS: by the place where it would lie, or by the request."""
+    from crawler.pacs.accounts import STAGE
+    from crawler.tables.received import open_accounts, prefix_of  # other runs need nothing of it
+
+    prefix = prefix_of(config)
+    with open_accounts(config) as accounts:
+        for path, reason, detail in accounts.failures() if accounts else ():
+            of_request = path.startswith("pacs.")
+            yield path if of_request or not prefix else f"{prefix}/{path}", STAGE, reason, detail
 
 
 VIEW = View("failures", path, build)

@@ -23,6 +23,10 @@ def views(config: Config) -> tuple[View, ...]:
         from crawler.tables import excel, metadata  # slow to load, and many runs make no table
 
         of_rows = [*metadata.views(config), excel.VIEW]
+    if config.cohort_path:
+        from crawler.tables import cohort  # needs what only runs with a PACS need
+
+        of_rows.append(cohort.VIEW)
     return (failures.VIEW, missing.VIEW, series.VIEW, *of_rows, hdf5_index.VIEW, summary_json.VIEW, report.VIEW)
 
 

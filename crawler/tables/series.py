@@ -20,6 +20,15 @@ def shape(config: Config) -> bool:
     return config.preview is not None
 
 
+def _retrieved(config: Config) -> dict[str, str]:
+    """Series of which a part is missing -> how much of it a PACS sent: "127 of 180"."""
+    from crawler.tables.received import open_accounts  # only runs with a PACS need it
+
+    with open_accounts(config) as accounts:
+        found = accounts.incomplete() if accounts else {}
+    return {series: f"{here:,} of {known:,}" for (_, series), (here, known) in found.items()}
+
+
 def build(context: Context, target: str) -> None:
     """Write scan_id, the verdict's columns in the verdict's order, and the preview's path below its folder."""
     columns: dict[str, None] = {}
@@ -29,12 +38,17 @@ def build(context: Context, target: str) -> None:
     for scan_id, place in context.ledger.previews() if context.config.preview else ():
         previews.setdefault(scan_id, portable(os.fsdecode(place)))
     further = ["preview"] if context.config.preview else []
+    retrieved = _retrieved(context.config) if context.config.pacs else {}
+    if context.config.pacs:
+        further.append("retrieved")
     with open(target, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["scan_id", *columns, "folders_with_series", *further])
         for scan_id, verdict, folders in context.ledger.scans():
-            preview = [previews.get(scan_id)] if further else []
-            writer.writerow([scan_id, *(verdict.get(column) for column in columns), folders, *preview])
+            more = [previews.get(scan_id)] if context.config.preview else []
+            if context.config.pacs:
+                more.append(retrieved.get(str(verdict.get("series_uid")), "all"))
+            writer.writerow([scan_id, *(verdict.get(column) for column in columns), folders, *more])
 
 
 VIEW = View("series", path, build, shape)

@@ -16,7 +16,8 @@ from support.archive import Archive, FakeFinder, FakeTransport, make_instance
 
 from crawler.pacs.fetching import Transports
 from crawler.pacs.journal import Journal
-from crawler.pacs.manifest import NAME, open_manifest
+from crawler.pacs.manifest import open_manifest
+from crawler.pacs.names import ARRIVALS, MANIFEST
 from crawler.pacs.pauses import Pauses
 from crawler.pacs.retrieval import Retrieval
 from crawler.pacs.wanted import Arrival, Ask, Listed
@@ -59,7 +60,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 def rows(root: Path) -> list[tuple[object, ...]]:
     """What the manifest says of each instance, but for what differs between equal retrievals."""
-    with sqlite3.connect(root / NAME) as db:
+    with sqlite3.connect(root / MANIFEST) as db:
         return db.execute(
             "SELECT study, series.uid, instances.uid, outcome, size, xxh3, copies, state FROM instances"
             " JOIN series ON series = id ORDER BY study, series.uid, instances.uid"
@@ -106,11 +107,11 @@ def test_arrivals_of_the_journal_are_believed_by_size_and_checksum(tmp_path: Pat
     (folder / "1.1.dcm").write_bytes(b"abc")
     (folder / "1.2.dcm").write_bytes(b"ab")
     (folder / "1.4.dcm").write_bytes(b"the user's")
-    journal = Journal(tmp_path / f"{NAME}.arrivals")
+    journal = Journal(tmp_path / ARRIVALS)
     journal.open()
     for uid in ("1.1", "1.2", "1.3"):
         journal.write(series.id, Arrival(uid, "received", "1.2", "1.2", 3, "78af5f94892f3950", "get", 0.1))
-    with open(tmp_path / f"{NAME}.arrivals", "a") as file:  # as it is left by a kill: not closed in order
+    with open(tmp_path / ARRIVALS, "a") as file:  # as it is left by a kill: not closed in order
         journal._file.close()
         file.write('[1, "1.4", "rece')  # torn
     with open_manifest(tmp_path) as manifest:
