@@ -11,16 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crawler.dicom.dictionary import key_for
 from crawler.error_boundary import ErrorBoundary
 from crawler.export.companions import EXISTS
+from crawler.export.description import Describer
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.media import MediaOutputs, OpenMedia, is_stack
-from crawler.export.result import Header, State, noted_keys, relative
+from crawler.export.result import Header, State, relative
 from crawler.export.setup import Setup
 from crawler.export.volumes import Identity, Volume, files_of, identity_of, photometric_of
 from crawler.model import Layout, Outcome, Product, Scan
@@ -98,6 +99,7 @@ class LayoutOutputs:
         self.setup, self.heartbeat, self.base = setup, heartbeat, base
         self.headers, self.states, self.items = headers, states, items
         self.media_outputs, self.found = media_outputs, found
+        self.describer = Describer(headers, setup.keys)
         self.tables: dict[int, Lut | None] = {}
         self.volumes: Written = {}
         self.stacks: Written = {}
@@ -184,7 +186,9 @@ class LayoutOutputs:
             volume.dtype = dtype = value_type(placed, planes, values, tables)
         if boundary.failed:
             return volume
-        subject = LayoutSubject(part, layout, dtype, values, photometric, self._noted(volume.files))
+        told = self.describer.describe(layout, members)
+        vendor = partial(self.describer.vendor, layout, members)
+        subject = LayoutSubject(part, layout, dtype, values, photometric, told.common, told.by_frame, vendor)
         base = self._name(layout)
         for name in section.formats if section and root else ():
             sink = LAYOUT_SINKS[name]()
@@ -229,15 +233,6 @@ class LayoutOutputs:
                 with ErrorBoundary("pixels", self.states[number].exclude):
                     self.tables[number] = modality_lut(DisplayAttributes(header.instance))
         return [table for number in numbers if (table := self.tables.get(number)) is not None]
-
-    def _noted(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """Elements that volumes note, by keyword, where all of their files agree."""
-        records = [self.headers[number].instance.record for number in numbers]
-        common = dict(records[0]) if records else {}
-        for record in records:
-            common = {key: value for key, value in common.items() if record.get(key) == value}
-        keys = noted_keys(self.setup.keys).items()
-        return {keyword: common[key] for keyword, key in keys if common.get(key) is not None}
 
     def _fail(self, numbers: Sequence[int], outcome: Outcome) -> None:
         """An output that cannot be written fails all of its files; their rows, media and other outputs stay."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from crawler.dicom.dictionary import KeyStyle, key_for
+from crawler.dicom.attributes import Name
+from crawler.dicom.dictionary import KeyStyle, key_for, key_of
 from crawler.export.setup import Setup
 from crawler.model import File, Instance, Outcome, Product
 from crawler.paths import portable
@@ -23,9 +24,17 @@ EXPORTED = Outcome("exported")
 @cache
 def noted_keys(style: KeyStyle) -> dict[str, str]:
     """Elements that volumes note: by keyword, their keys in a record."""
-    from crawler.sinks.bids import NOTED
+    from crawler.sinks.bids_fields import NOTED
 
-    return {keyword: key_for(keyword, style) for keyword in NOTED}
+    return {told: _key(name, style) for told, name in NOTED.items()}
+
+
+def _key(name: Name, style: KeyStyle) -> str:
+    """Key of an element; in the style "tag" that of a private one in the first block, where vendors have theirs."""
+    if isinstance(name, str):
+        return key_for(name, style)
+    tag, creator = name
+    return key_of(tag | 0x1000, creator, style)
 
 
 @dataclass(frozen=True, slots=True)

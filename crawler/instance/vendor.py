@@ -24,6 +24,8 @@ from crawler.geometry import Floats, normal
 from crawler.instance.traits import with_traits
 from crawler.model import Plane, Vector
 
+_MATRIX = "DiffusionBMatrixSequence"
+"""What an image of *Diffusion Directionality* BMATRIX has in place of a direction (PS3.3 C.8.13.5.9)."""
 B_VALUE, DIRECTION = "DiffusionBValue", "DiffusionGradientOrientation"
 
 _SIEMENS = "SIEMENS MR HEADER"
@@ -114,6 +116,9 @@ def _completed(plane: Plane, fields: Attributes, csa: Csa) -> Plane:
     kind = macro.text("DiffusionDirectionality")
     if kind == "NONE":
         b = 0.0 if b is None else b  # the b-value may be left out then, PS3.3 C.8.13.5.9
+    if direction is None and (matrix := macro.item(_MATRIX)) is not None:
+        parts = [matrix.number(f"DiffusionBValue{part}") for part in ("XX", "XY", "XZ", "YY", "YZ", "ZZ")]
+        direction = _main_axis([part for part in parts if part is not None])
     if b is None or direction is None or _UNITED_DIRECTION in fields:
         silent = csa is NO_CSA and fields.memoized(_is_silent)
         private = Diffusion() if silent else diffusion_of(fields, plane.orientation, csa)

@@ -10,9 +10,9 @@ import errno
 import importlib.util
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -172,6 +172,10 @@ class LayoutSubject:
         (0028,0004) *Photometric Interpretation* of the frames as they come.
     attributes
         Further fields to note, for formats that can: values that all frames share, by DICOM keyword.
+    by_frame
+        Values of elements that differ between frames, by keyword: one a frame, in the order of the placement.
+    vendor
+        What private elements say of the acquisition (`instance/vendor_acquisition.py`); opens a file.
     """
 
     scan: Scan
@@ -179,7 +183,9 @@ class LayoutSubject:
     dtype: np.dtype[Any]
     values: str
     photometric: str
-    attributes: Mapping[str, Json | list[Json]]
+    attributes: Mapping[str, Any]
+    by_frame: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    vendor: Callable[[], Mapping[str, Any]] = dict
 
 
 class Sink(Protocol):

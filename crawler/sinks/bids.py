@@ -1,8 +1,7 @@
 """The acquisition as a JSON sidecar in the terms of BIDS, so that tools which expect one find what they need.
 
-Field names and units are those of the Brain Imaging Data Structure 1.10 ("Magnetic Resonance Imaging", "Positron
-Emission Tomography"), and of dcm2niix where BIDS has none. Identifiers stay out: names, dates, UIDs, serial numbers,
-institutions, and free text that people type in (series and protocol descriptions).
+Joins what is taken from elements as they are (`bids_fields.py`) with what is made of several (`bids_mr.py`,
+`bids_pet.py`), and says what the voxels mean: Real World Value Mapping, segments.
 """
 
 from __future__ import annotations
@@ -11,54 +10,20 @@ from typing import Any
 
 from crawler.model import TRAITS
 from crawler.sinks.base import LayoutSubject
+from crawler.sinks.bids_fields import BY_VOLUME, FIELDS
+from crawler.sinks.bids_mr import mr_fields
+from crawler.sinks.bids_pet import pet_fields
 from crawler.sinks.provenance import is_number, leading_axes, placed_instances
-from crawler.sinks.timing import slice_times
 
-# BIDS name -> DICOM keyword, factor to the unit of BIDS (None: taken as it is).
-FIELDS: dict[str, tuple[str, float | None]] = {
-    "Modality": ("Modality", None),
-    "Manufacturer": ("Manufacturer", None),
-    "ManufacturersModelName": ("ManufacturerModelName", None),
-    "SoftwareVersions": ("SoftwareVersions", None),
-    "BodyPart": ("BodyPartExamined", None),
-    "PatientPosition": ("PatientPosition", None),
-    "ImageType": ("ImageType", None),
-    "SliceThickness": ("SliceThickness", 1.0),
-    "SpacingBetweenSlices": ("SpacingBetweenSlices", 1.0),
-    "MagneticFieldStrength": ("MagneticFieldStrength", 1.0),
-    "ImagingFrequency": ("ImagingFrequency", 1.0),
-    "MRAcquisitionType": ("MRAcquisitionType", None),
-    "ScanningSequence": ("ScanningSequence", None),
-    "SequenceVariant": ("SequenceVariant", None),
-    "ScanOptions": ("ScanOptions", None),
-    "EchoTime": ("EchoTime", 1e-3),  # ms -> s, as all times
-    "RepetitionTime": ("RepetitionTime", 1e-3),
-    "InversionTime": ("InversionTime", 1e-3),
-    "FlipAngle": ("FlipAngle", 1.0),
-    "EchoTrainLength": ("EchoTrainLength", 1.0),
-    "NumberOfAverages": ("NumberOfAverages", 1.0),
-    "PercentPhaseFOV": ("PercentPhaseFieldOfView", 1.0),
-    "PercentSampling": ("PercentSampling", 1.0),
-    "PixelBandwidth": ("PixelBandwidth", 1.0),
-    "InPlanePhaseEncodingDirectionDICOM": ("InPlanePhaseEncodingDirection", None),
-    "KVP": ("KVP", 1.0),
-    "XRayExposure": ("Exposure", 1.0),
-    "ConvolutionKernel": ("ConvolutionKernel", None),
-    "Units": ("Units", None),
-    "DecayCorrection": ("DecayCorrection", None),
-}
-# Elements, by keyword, that volumes note where all of their files agree.
-NOTED = tuple(dict.fromkeys(keyword for keyword, _ in FIELDS.values()))
-
-BY_VOLUME = ("EchoTime", "FlipAngle")
-"""Fields that BIDS also takes as a list, one value a volume of a 4-D image ("Magnetic Resonance Imaging", glossary)."""
+BY_MODALITY = {"MR": mr_fields, "PT": pet_fields}
+MEANING = ("RealWorldValue", "Segment")
+"""Beginnings of the names of attributes that say what the voxels mean; they have no name in BIDS, and keep theirs."""
 
 
 def sidecar(subject: LayoutSubject) -> dict[str, Any]:
     """Fields whose value all frames of a layout share, or where BIDS has a list for it, those of the volumes.
 
-    What differs otherwise, or is not known, is left out. So is *PhaseEncodingDirection*: its sign stands in no public
-    element.
+    What differs otherwise, or is not known, is left out, and so is a 0 where BIDS asks for more.
 
     Parameters
     ----------
@@ -71,21 +36,23 @@ def sidecar(subject: LayoutSubject) -> dict[str, Any]:
         Times in s, lengths in mm, angles in degrees, *Magnetic Field Strength* in T, *Imaging Frequency* in MHz.
     """
     found: dict[str, Any] = {}
-    for name, (keyword, factor) in FIELDS.items():
-        value = _common_value(subject, keyword)
+    for name, entry in FIELDS.items():
+        value = _common_value(subject, entry.keyword)
         if value is None and name in BY_VOLUME:
-            value = _volume_values(subject, keyword)
+            value = _volume_values(subject, entry.keyword)
         if value is None or value in ("", []):
             continue
-        if factor is None:
+        if entry.factor is None:
             found[name] = value
         elif isinstance(value, list) and name in BY_VOLUME and all(map(is_number, value)):
-            found[name] = [_scaled(number, factor) for number in value]
-        elif is_number(value):
-            found[name] = _scaled(value, factor)
-    if (times := slice_times(subject)) is not None:
-        found["SliceTiming"] = times
-    return found
+            if not entry.positive or min(value) > 0:
+                found[name] = [_scaled(number, entry.factor) for number in value]
+        elif is_number(value) and (value > 0 or not entry.positive):
+            found[name] = _scaled(value, entry.factor)
+    if found.get("Modality") in BY_MODALITY:
+        found |= BY_MODALITY[found["Modality"]](subject)
+    meaning = {name: value for name, value in subject.attributes.items() if name.startswith(MEANING)}
+    return found | {name: value for name, value in meaning.items() if value is not None}
 
 
 def _scaled(number: float, factor: float) -> float:

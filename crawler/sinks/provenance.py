@@ -16,6 +16,7 @@ import numpy as np
 
 from crawler.model import Coordinates, Instance
 from crawler.sinks.base import LayoutSubject
+from crawler.sinks.bids_fields import NOT_ATTRIBUTES
 
 AFFINE_CONVENTION = "index (slice,row,column) -> patient LPS, mm"
 
@@ -47,7 +48,7 @@ def attributes(subject: LayoutSubject) -> dict[str, Any]:
     window = placed[0].windows[0] if placed and placed[0].windows else (None, None)
     verdict = {f"verdict_{name}": value for name, value in asdict(layout.verdict).items()}
     return {
-        **subject.attributes,
+        **{name: value for name, value in subject.attributes.items() if name not in NOT_ATTRIBUTES},
         "scan_id": subject.scan.scan_id,
         "layout": layout.name,
         "values": subject.values,

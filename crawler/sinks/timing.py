@@ -6,12 +6,14 @@ Looks at what the layout and its planes say. It knows no format and takes no usu
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from crawler.geometry import Floats
-from crawler.model import Coordinates
+from crawler.instance.vendor_acquisition import INTERLEAVED
+from crawler.model import TRAITS, Coordinates
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.provenance import is_number, leading_axes
 
@@ -23,6 +25,9 @@ SECONDS = {"s": 1.0, "ms": 1e-3}
 
 CLOCK = 5e-3
 """How far two times may be from their places (s): Siemens counts in ticks of 2.5 ms, and each of the two is rounded."""
+
+CLOCKS = (("AcquisitionTime", 1.0), ("TriggerTime", 1e-3), ("RTIATimer", 1.0), ("RTIATimer", 1e-4))
+"""Elements that may hold the time of a slice, with their factor to s; that of GE's timer depends on the release."""
 
 SHARE = 0.1
 """... but no more than this share of the step, so that a fast series is held to a fitting measure."""
@@ -57,35 +62,89 @@ def period(subject: LayoutSubject) -> float | None:
     return repetition if agrees else float(f"{step:.9g}")
 
 
-def slice_times(subject: LayoutSubject) -> list[float] | None:
+def slice_times(subject: LayoutSubject, vendor: Mapping[str, Any] | None = None) -> list[float] | None:
     """When each slice was acquired, from the start of its volume.
 
-    Taken from (0008,0032) *Acquisition Time*, or (0018,1060) *Trigger Time*, of the single slices, and only if every
-    volume of a series in time has the same pattern, which starts anew after each *Repetition Time*, and fits into it.
-    Elements that mean something else, such as the time of a whole series, cannot pass.
+    Taken, in this order, from
+
+    - (0008,0032) *Acquisition Time*, (0018,1060) *Trigger Time*, or GE's (0021,xx5E) of the single slices, if every
+      volume of a series in time has the same pattern, which starts anew after each *Repetition Time* and fits into it.
+      Elements that mean something else, such as the time of a whole series, cannot pass.
+    - the acquisition times of the slices of a single volume of 2-D echo planar imaging, which are those of the slices,
+      if they fit into the *Repetition Time*.
+    - GE's protocol: the order of the slices, which follow each other evenly over the *Repetition Time*.
 
     Returns
     -------
     list of float or None
         Seconds, one a slice, in array order; None when this is not certain.
     """
-    layout = subject.layout
+    layout, axes = subject.layout, leading_axes(subject)
     repetition = _positive(subject.attributes.get("RepetitionTime"))
-    if sorted(leading_axes(subject)) != ["slice", "time"] or repetition is None or not layout.placement:
+    if repetition is None or not layout.placement or sorted(axes) not in (["slice"], ["slice", "time"]):
         return None
-    axis = layout.axes.index("slice")
-    shape = (layout.shape[1 - axis], layout.shape[axis])
-    if min(shape) < 2:
+    repetition *= 1e-3
+    slices = axes.index("slice")
+    shape = (layout.shape[1 - slices] if len(axes) == 2 else 1, layout.shape[slices])
+    if shape[1] < 2 or len(layout.placement) != shape[0] * shape[1]:
         return None
-    for keyword, scale in (("AcquisitionTime", 1.0), ("TriggerTime", 1e-3)):
-        times = np.full(shape, math.nan)
-        for place in layout.placement:
+    tables = [_table(subject, shape, keyword, scale) for keyword, scale in CLOCKS]
+    if shape[0] > 1:
+        for (keyword, _), times in zip(CLOCKS, tables, strict=True):
+            # The first volume of GE's timer is often wrong (dcm2niix, GE, "Slice Timing").
+            start = 1 if keyword == "RTIATimer" and shape[0] > 2 else 0
+            pattern = _pattern(times[start:], repetition)
+            if pattern is not None:
+                return pattern
+    elif _is_echo_planar(subject) and (pattern := _pattern(tables[0], repetition)) is not None:
+        return pattern
+    interleaved = (vendor or {}).get(INTERLEAVED)
+    return _in_order(subject, shape, interleaved, repetition) if interleaved is not None else None
+
+
+def _table(subject: LayoutSubject, shape: tuple[int, int], keyword: str, scale: float) -> Floats:
+    """Times of an element in s, of (volumes, slices); NaN where there is none."""
+    times, slices = np.full(shape, math.nan), leading_axes(subject).index("slice")
+    further = subject.by_frame.get(keyword)
+    for number, place in enumerate(subject.layout.placement):
+        if keyword in TRAITS:
             value = _number(subject.scan.instances[place.instance].plane(place.frame).trait(keyword))
-            times[place.index[1 - axis], place.index[axis]] = math.nan if value is None else value * scale
-        pattern = _pattern(times, repetition * 1e-3)
-        if pattern is not None:
-            return pattern
-    return None
+        else:
+            value = _number(further[number]) if further is not None else None
+        volume = place.index[1 - slices] if len(place.index) == 2 else 0
+        times[volume, place.index[slices]] = math.nan if value is None else value * scale
+    return times
+
+
+def _is_echo_planar(subject: LayoutSubject) -> bool:
+    """Whether slices are read out one after the other, each at once: 2-D echo planar imaging."""
+    codes = subject.attributes.get("ScanningSequence")
+    codes = codes if isinstance(codes, list) else [codes]
+    return "EP" in codes and subject.attributes.get("MRAcquisitionType") == "2D"
+
+
+def _in_order(
+    subject: LayoutSubject, shape: tuple[int, int], interleaved: bool, repetition: float
+) -> list[float] | None:
+    """Times of slices that follow each other evenly, in the order of the instances, every second one first or not.
+
+    None where the numbers of the instances are not in order along the slices in every volume.
+    """
+    numbers, slices = np.zeros(shape, dtype=np.int64), leading_axes(subject).index("slice")
+    for place in subject.layout.placement:
+        number = subject.scan.instances[place.instance].instance_number
+        if number is None or len(subject.scan.instances[place.instance].planes) > 1:
+            return None
+        numbers[place.index[1 - slices] if len(place.index) == 2 else 0, place.index[slices]] = number
+    steps = np.diff(numbers, axis=1)
+    if not ((steps > 0).all() or (steps < 0).all()):
+        return None
+    count = shape[1]
+    order = [*range(0, count, 2), *range(1, count, 2)] if interleaved else list(range(count))
+    times = np.empty(count)
+    times[order] = np.arange(count) * repetition / count
+    found = times if (steps > 0).all() else times[::-1]
+    return [float(f"{time:.9g}") for time in np.round(found, 6)]
 
 
 def _pattern(times: Floats, repetition: float) -> list[float] | None:
@@ -97,7 +156,7 @@ def _pattern(times: Floats, repetition: float) -> list[float] | None:
     first = offsets[0]
     tolerance = _tolerance(repetition)
     steady = np.abs(offsets - first).max() <= tolerance
-    regular = np.abs(np.diff(starts) - repetition).max() <= tolerance
+    regular = len(starts) < 2 or np.abs(np.diff(starts) - repetition).max() <= tolerance
     if not steady or not regular or not tolerance < first.max() < repetition:
         return None
     return [float(f"{offset:.9g}") for offset in np.round(first, 6)]
