@@ -28,7 +28,8 @@ INTERLEAVED = "SliceOrderInterleaved"
 """Of GE's gradient-echo EPI: slices 1, 3, 5 ... first, in the order of the instances; False: one after the other."""
 
 _SIEMENS = "SIEMENS MR HEADER"
-_SIEMENS_CSA: tuple[Private, Private] = ((0x00290010, "SIEMENS CSA HEADER"), (0x00290020, "SIEMENS CSA HEADER"))
+_SIEMENS_CREATORS = ("SIEMENS CSA HEADER", "")  # some anonymisers leave the header without its creator
+_CSA_MARK = b"SV10"
 _XA = "SIEMENS MR SDI 02"  # in each functional group, or in the data set of a classic object
 _XA_FRAME: Private = (0x002100FE, _XA)
 _XA_DIRECTION, _XA_BANDWIDTH, _XA_DWELL, _XA_COIL = ((0x00210000 | number, _XA) for number in (0x1C, 0x53, 0x42, 0x4F))
@@ -116,8 +117,7 @@ def _siemens(dataset: Attributes, group: Attributes | None, instance: Instance, 
     )
     if group is not None:
         return found
-    binary = private_values(instance, _SIEMENS_CSA)
-    entries = LazyEntries(binary.get(_SIEMENS_CSA[0], b""))
+    entries, series = _csa_headers(instance)
     found |= _siemens_frame(
         _csa_number(entries, "PhaseEncodingDirectionPositive"),
         dataset.number((0x00190028, _SIEMENS)) or _csa_number(entries, "BandwidthPerPixelPhaseEncode"),
@@ -128,7 +128,17 @@ def _siemens(dataset: Attributes, group: Attributes | None, instance: Instance, 
     parallel = _PARALLEL.match(dataset.text((0x00510011, _SIEMENS)))
     if parallel is not None:
         found["ParallelReductionFactorInPlane"] = int(parallel[1])
-    return found | _siemens_protocol(LazyEntries(binary.get(_SIEMENS_CSA[1], b"")))
+    if "ReceiveCoilActiveElements" not in found and (coil := next(iter(series.get("CoilString", ())), "")):
+        found["ReceiveCoilActiveElements"] = coil
+    return found | _siemens_protocol(series)
+
+
+def _csa_headers(instance: Instance) -> tuple[LazyEntries, LazyEntries]:
+    """CSA headers of the image and of the series; one without a private creator counts if it begins with its mark."""
+    names = [(tag, creator) for tag in (0x00290010, 0x00290020) for creator in _SIEMENS_CREATORS]
+    binary = private_values(instance, names)
+    found = {tag: data for (tag, creator), data in binary.items() if creator or data.startswith(_CSA_MARK)}
+    return LazyEntries(found.get(0x00290010, b"")), LazyEntries(found.get(0x00290020, b""))
 
 
 def _siemens_frame(

@@ -6,9 +6,10 @@ Joins what is taken from elements as they are (`bids_fields.py`) with what is ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from crawler.model import TRAITS
+from crawler.model import TRAITS, Instance, Place
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.bids_fields import BY_VOLUME, FIELDS
 from crawler.sinks.bids_mr import mr_fields
@@ -51,8 +52,16 @@ def sidecar(subject: LayoutSubject) -> dict[str, Any]:
             found[name] = _scaled(value, entry.factor)
     if found.get("Modality") in BY_MODALITY:
         found |= BY_MODALITY[found["Modality"]](subject)
+    orientations = {instance.plane(place.frame).orientation for instance, place in _frames(subject)}
+    if len(orientations) == 1 and (orientation := orientations.pop()) is not None:
+        found["ImageOrientationPatientDICOM"] = list(orientation)
     meaning = {name: value for name, value in subject.attributes.items() if name.startswith(MEANING)}
     return found | {name: value for name, value in meaning.items() if value is not None}
+
+
+def _frames(subject: LayoutSubject) -> Iterator[tuple[Instance, Place]]:
+    for place in subject.layout.placement:
+        yield subject.scan.instances[place.instance], place
 
 
 def _scaled(number: float, factor: float) -> float:

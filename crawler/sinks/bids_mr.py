@@ -12,6 +12,7 @@ from typing import Any
 
 from crawler.instance.vendor_acquisition import POSITIVE
 from crawler.sinks.base import LayoutSubject
+from crawler.sinks.provenance import is_number
 from crawler.sinks.timing import slice_times
 
 AXES = {"COL": "j", "ROW": "i"}
@@ -55,6 +56,7 @@ def mr_fields(subject: LayoutSubject) -> dict[str, Any]:
         value = vendor.get(name)
         if value not in (None, "") and name not in public:
             found[name] = float(f"{value:.9g}") if isinstance(value, float) else value
+    found |= _matrix(subject)
     axis = AXES.get(str(told.get("InPlanePhaseEncodingDirection")))
     if axis is not None and subject.layout.affine is not None:
         positive = vendor.get(POSITIVE)
@@ -63,6 +65,20 @@ def mr_fields(subject: LayoutSubject) -> dict[str, Any]:
     times = slice_times(subject, vendor)
     if times is not None:
         found["SliceTiming"] = times
+    return found
+
+
+def _matrix(subject: LayoutSubject) -> dict[str, Any]:
+    """Lines along the phase encoding, as acquired and in the image."""
+    told, layout = subject.attributes, subject.layout
+    direction, row = told.get("InPlanePhaseEncodingDirection"), layout.axes.index("row")
+    if direction not in AXES:
+        return {}
+    found: dict[str, Any] = {"ReconMatrixPE": layout.shape[row + (direction == "ROW")]}
+    # (0018,1310): frequency rows, frequency columns, phase rows, phase columns, two of them 0.
+    matrix = told.get("AcquisitionMatrix")
+    if isinstance(matrix, list) and len(matrix) == 4 and all(map(is_number, matrix)) and max(matrix[2:]) > 0:
+        found["AcquisitionMatrixPE"] = max(matrix[2:])
     return found
 
 
@@ -76,6 +92,9 @@ def _states(told: Mapping[str, Any]) -> dict[str, Any]:
         found["SpoilingState"] = spoiling != "NONE"
         if spoiling in _SPOILING:
             found["SpoilingType"] = _SPOILING[spoiling]
+    variant = told.get("SequenceVariant")
+    if "SpoilingState" not in found and "SP" in (variant if isinstance(variant, list) else [variant]):
+        found["SpoilingState"] = True
     kind = told.get("ImageType")
     if isinstance(kind, list) and str(told.get("Manufacturer", "")).upper().startswith("SIEMENS"):
         if any(code.startswith(("DIS2D", "DIS3D")) for code in kind if isinstance(code, str)):
