@@ -36,6 +36,7 @@ from crawler.pixels.codestream import (
     require_end,
     require_segments,
     require_size,
+    sample_format,
     sizes_differ,
 )
 from crawler.pixels.decoder_errors import decoder_errors
@@ -185,8 +186,32 @@ def _decode_rle(source: bytes, runner: DecodeRunner) -> bytes:
     return planes
 
 
+def _decode_rle_of_bits(source: bytes, options: dict[str, Any]) -> Decoded:
+    """RLE of single bits (PS3.5 G.2), for which pydicom 3.0 has no decoder: a byte a pixel, or eight pixels a byte.
+
+    Writers do both; the length of the only segment tells which.
+    """
+    shape = (options["rows"], options["columns"])
+    count = shape[0] * shape[1]
+    packed = -(-count // 8)
+    try:
+        require_segments(source, 1)
+        data = np.frombuffer(imagecodecs.dicomrle_decode(source, "<u1"), np.uint8)
+    except decoder_errors() as error:
+        raise PixelError("damaged pixel data", f"imagecodecs: {_last_line(error)}") from error
+    if data.size in (count, count + count % 2):  # segments may be padded to an even length (PS3.5 G.3.1)
+        bits = (data[:count] != 0).view(np.uint8)
+    elif data.size in (packed, packed + packed % 2):
+        bits = np.unpackbits(data, count=count, bitorder="little")
+    else:
+        raise PixelError("damaged pixel data", f"the segment holds {data.size} bytes, {count} pixels need {packed}")
+    return Decoded(bits.reshape(shape), options["photometric_interpretation"], "imagecodecs")
+
+
 def decode(source: bytes, syntax: str, options: dict[str, Any], rgb: bool = False) -> Decoded:
     """Decode one compressed frame, trying the decoders in the order of `PREFERENCE`.
+
+    The values are those of the codestream: its bits, and its sign.
 
     Parameters
     ----------
@@ -208,11 +233,22 @@ def decode(source: bytes, syntax: str, options: dict[str, Any], rgb: bool = Fals
     require_size(source, syntax, options["rows"], options["columns"])
     if syntax in _JPEG_XL:
         return _decode_jpegxl(source, options)
+    if syntax == uids.RLELossless and options["bits_allocated"] == 1:
+        return _decode_rle_of_bits(source, options)
     if rgb and (colours := _jpeg_colours(source, syntax, options)) is not None:
         return Decoded(colours, "RGB", "imagecodecs")
     # pydicom's decoders take frames as they lie in a file: an empty offset table, then the frame as one item.
     item = source if len(source) % 2 == 0 else source + b"\0"
     encapsulated = struct.pack("<HHLHHL", 0xFFFE, 0xE000, 0, 0xFFFE, 0xE000, len(item)) + item
+    coded = sample_format(source, syntax)
+    # Described as they are coded, so that no decoder mends or cuts them by the header; `bits.py` does, for all.
+    options = options | {"bits_stored": options["bits_allocated"]}
+    if coded is not None:
+        options |= {
+            "bits_allocated": next(width for width in (8, 16, 32, 64) if width >= coded.precision),
+            "bits_stored": coded.precision,
+            "pixel_representation": int(coded.signed),
+        }
     decoder, words = get_decoder(_DECODED_AS.get(syntax, syntax)), ""
     for name in PREFERENCE:
         if name not in decoder.available_plugins:
@@ -259,8 +295,6 @@ def _decode_jpegxl(source: bytes, options: dict[str, Any]) -> Decoded:
         raise PixelError("damaged pixel data", f"imagecodecs: {_last_line(error)}") from error
     if values.shape != expected:
         raise PixelError("damaged pixel data", sizes_differ(values.shape, expected))
-    if options["pixel_representation"] and values.dtype.kind == "u":
-        values = values.view(f"i{values.dtype.itemsize}")
     photometric = "RGB" if samples == 3 else options["photometric_interpretation"]
     return Decoded(values, photometric, "imagecodecs")
 

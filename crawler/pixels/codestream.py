@@ -31,12 +31,71 @@ J2K_LIKE = (*J2K, *HTJ2K_LOSSLESS, uids.HTJ2K)
 NATIVE_FRAMES = (uids.EncapsulatedUncompressedExplicitVRLittleEndian, uids.DeflatedImageFrameCompression)
 
 
+SOC_SIZ = b"\xff\x4f\xff\x51"
+"""A JPEG 2000 codestream begins so (ISO/IEC 15444-1 A.4.1, A.5.1)."""
+
+
 class Decoded(NamedTuple):
     """A frame as it comes out of a decoder: (rows, columns[, samples]), what its samples mean, and who decoded it."""
 
     values: npt.NDArray[Any]
     photometric: str
     decoder: str
+
+
+class SampleFormat(NamedTuple):
+    """What a codestream says of its samples.
+
+    Attributes
+    ----------
+    precision
+        Bits of a sample, the sign among them.
+    signed
+        Samples may be negative; JPEG 2000 alone knows that.
+    lossy
+        They were rounded: by a discrete cosine transform, an irreversible wavelet, or a NEAR above 0.
+    """
+
+    precision: int
+    signed: bool
+    lossy: bool
+
+
+def sample_format(source: bytes, syntax: str) -> SampleFormat | None:
+    """Return what a codestream says of the samples of its first component; None where it does not say it plainly.
+
+    From the frame header (ISO/IEC 10918-1 B.2.2, 14495-1 C.2.2), or from SIZ and COD (ISO/IEC 15444-1 A.5.1, A.6.1).
+    """
+    if syntax in J2K_LIKE:
+        start = source.find(SOC_SIZ)
+        if start < 0 or len(source) < start + 43:
+            return None
+        size = source[start + 42]
+        return SampleFormat((size & 0x7F) + 1, size > 0x7F, _is_irreversible(source, start + 2))
+    at = _frame_header(source) if syntax in JPEG_LIKE else None
+    if at is None or len(source) < at + 5:
+        return None
+    return SampleFormat(source[at + 4], signed=False, lossy=_is_lossy(source, source[at + 1]))
+
+
+def _is_irreversible(source: bytes, at: int) -> bool:
+    """Whether COD, among the marker segments that begin at `at`, names the irreversible wavelet (9-7)."""
+    while at + 4 <= len(source) and source[at] == 0xFF and source[at + 1] != 0x90:  # SOT ends the main header
+        if source[at + 1] == 0x52:  # length, style, progression, layers, colour transform, levels, block, transform
+            return at + 13 < len(source) and source[at + 13] == 0
+        at += 2 + int.from_bytes(source[at + 2 : at + 4], "big")
+    return False
+
+
+def _is_lossy(source: bytes, frame: int) -> bool:
+    """Whether a JPEG of a kind of frame is: SOF3, SOF7, SOF11 and SOF15 are not, SOF55 (JPEG-LS) by its NEAR."""
+    if frame != 0xF7:
+        return frame & 3 != 3
+    scan = next((at for code, at in _segments(source, scan=True) if code == 0xDA), None)
+    if scan is None:
+        return False
+    near = scan + 5 + 2 * source[scan + 4] if scan + 4 < len(source) else len(source)
+    return near < len(source) and source[near] > 0
 
 
 def require_end(source: bytes) -> None:
@@ -71,17 +130,23 @@ def require_size(source: bytes, syntax: str, rows: int, columns: int) -> None:
 def _j2k_size(source: bytes) -> tuple[int, int] | None:
     """Rows and columns of a JPEG 2000 codestream, from its SIZ segment (ISO/IEC 15444-1 A.5.1)."""
     # A codestream begins with SOC and SIZ; inside a JP2 box they come later.
-    start = source.find(b"\xff\x4f\xff\x51")
+    start = source.find(SOC_SIZ)
     if start < 0 or len(source) < start + 24:
         return None
     width, height, left, top = struct.unpack_from(">4L", source, start + 8)
     return height - top, width - left
 
 
-def _segments(source: bytes) -> list[tuple[int, int]]:
-    """Marker code and position of the marker segments in front of the first scan (ISO/IEC 10918-1 B.1.1)."""
-    found, at = [], 2
-    while at + 4 <= len(source) and source[at] == 0xFF and source[at + 1] != 0xDA:
+def _segments(source: bytes, scan: bool = False) -> list[tuple[int, int]]:
+    """Marker code and position of the marker segments in front of the first scan (ISO/IEC 10918-1 B.1.1).
+
+    With `scan`, its own header comes last.
+    """
+    found: list[tuple[int, int]] = []
+    at = 2
+    while at + 4 <= len(source) and source[at] == 0xFF:
+        if source[at + 1] == 0xDA:
+            return [*found, (0xDA, at)] if scan else found
         if source[at + 1] == 0xFF:  # fill bytes may precede a marker
             at += 1
             continue

@@ -18,7 +18,8 @@ from crawler.dicom.files import open_dataset, size_of
 from crawler.dicom.fragments import frame_table, read_fragment
 from crawler.errors import PixelError
 from crawler.model import Frame, Instance, Pixels
-from crawler.pixels.codestream import NATIVE_FRAMES, Decoded
+from crawler.pixels.bits import drop_unused_bits, stored_values
+from crawler.pixels.codestream import NATIVE_FRAMES, Decoded, sample_format
 from crawler.pixels.modality import stored_range
 
 Array = npt.NDArray[Any]
@@ -99,8 +100,8 @@ def frames(
                     )
                 plane = instance.plane(number)
                 values, photometric, decoder = decoded(number)
-                # Of native values the bits beyond those stored were dropped; a decoder's may hold anything.
-                within = stored_range(pixels) if decoder == NATIVE and values.dtype.kind in "iu" else None
+                # Bits beyond those stored were dropped.
+                within = stored_range(pixels) if values.dtype.kind in "iu" else None
                 yield Frame(number, values, photometric, plane.slope, plane.intercept, decoder, within=within)
     except OSError as error:
         raise PixelError("unreadable file", error.strerror or type(error).__name__) from error
@@ -221,6 +222,7 @@ def _frame_decoder(stream: BinaryIO, syntax: str, pixels: Pixels, size: int, rgb
                 raise PixelError("truncated pixel data", f"frame {number + 1} holds {len(source):,} bytes")
             return _native(np.array(np.frombuffer(source, np.uint8)), pixels)
         values, photometric, decoder = decode(source, syntax, options, rgb)
+        values = stored_values(values, pixels, sample_format(source, syntax))
         # Decoders give every pixel its chroma, so the values are no longer sub-sampled.
         return Decoded(values, _SUBSAMPLED.get(photometric, photometric), decoder)
 
@@ -275,7 +277,7 @@ def _native(data: Array, pixels: Pixels) -> Decoded:
     if not values.dtype.isnative:
         values = values.byteswap(inplace=True).view(values.dtype.newbyteorder("="))
     if pixels.keyword not in _FLOATS:
-        _drop_unused_bits(values, pixels)
+        drop_unused_bits(values, pixels)
     if pixels.samples <= 1:
         return Decoded(values.reshape(shape), pixels.photometric, NATIVE)
     if _subsampled(pixels):
@@ -285,25 +287,6 @@ def _native(data: Array, pixels: Pixels) -> Decoded:
         colour = values.reshape(pixels.samples, *shape).transpose(1, 2, 0)
         return Decoded(np.ascontiguousarray(colour), photometric, NATIVE)
     return Decoded(values.reshape(*shape, pixels.samples), photometric, NATIVE)
-
-
-def _drop_unused_bits(values: Array, pixels: Pixels) -> None:
-    """Keep the *Bits Stored* bits below and including *High Bit*, sign-extended, in place (PS3.5 8.1.1).
-
-    The other bits may hold anything; overlays (60xx,0102) lay there before 2004. *High Bit* counts where it lies above
-    its place of today, *Bits Stored* - 1; below that it contradicts *Bits Stored* and is not followed.
-    """
-    allocated, stored = pixels.bits_allocated, pixels.bits_stored
-    if not 0 < stored < allocated:
-        return
-    high = min(max(pixels.high_bit, stored - 1), allocated - 1)
-    if high == stored - 1:
-        # Mostly nothing is there; to see it takes a quarter of the time of the shifts.
-        least, most = (-(1 << high), (1 << high) - 1) if pixels.signed else (0, (1 << stored) - 1)
-        if values.size and values.max() <= most and (not pixels.signed or values.min() >= least):
-            return
-    np.left_shift(values, allocated - 1 - high, out=values)
-    np.right_shift(values, allocated - stored, out=values)
 
 
 def _upsampled(values: Array) -> Array:
