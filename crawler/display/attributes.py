@@ -59,6 +59,16 @@ class DisplayAttributes:
     def __init__(self, instance: Instance, overlays: bool = False) -> None:
         self.instance = instance
         self._overlays = overlays
+        self._notes: dict[str, None] = {}
+
+    def note(self, text: str) -> None:
+        """Note what of the file's display is not shown as its header says; once, however often it is met."""
+        self._notes[text] = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was noted, in order."""
+        return tuple(self._notes)
 
     @cached_property
     def dataset(self) -> Dataset:

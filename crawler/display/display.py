@@ -17,7 +17,7 @@ import numpy.typing as npt
 from crawler.display.attributes import DisplayAttributes
 from crawler.display.colour import to_rgb
 from crawler.display.grey_range import Range, padding, range_of, spread_numbers, values_of
-from crawler.display.lut import Lut, modality_lut, rescaled
+from crawler.display.lut import Lut, display_lut, rescaled
 from crawler.display.overlays import Overlay, overlays_of
 from crawler.display.palette import palette_of
 from crawler.display.voi import Ramp, Voi, Window, chosen_vois
@@ -51,6 +51,8 @@ class Display:
         (0028,0101) of colour samples.
     overlays
         Planes to draw over the picture.
+    notes
+        What the file asks for and is not shown so, each in a few words without values of the patient.
     """
 
     vois: tuple[Voi, ...] = ()
@@ -59,6 +61,7 @@ class Display:
     inverse: bool = False
     bits_stored: int = 8
     overlays: tuple[Overlay, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def render(self, frame: Frame, bits: int = 8) -> Array:
         """Return a frame as it is shown.
@@ -151,7 +154,7 @@ def display_for(
         where the file has so many. "auto": as "dicom", but without any, and with more than 8 bits stored, the range
         between two percentiles of a sample. "series": that range, whatever the file has. "full": all that *Bits
         Stored* allows, for float pixels all that the sample holds. (center, width), width > 0: that window, by
-        LINEAR, in modality units.
+        LINEAR, in modality units; in stored ones where the display applies no Modality LUT (`lut.display_lut`).
     sample
         Returns the frames of the given numbers (0-based); `pixels.frames.frames` by default. Called at most once,
         with up to 16 numbers, and only where the header does not settle the range. Frames in front of a PixelError
@@ -165,7 +168,8 @@ def display_for(
     Raises
     ------
     PixelError
-        "no pixel data", "missing palette", "damaged pixel data" (a lookup table is), or what the sample raises.
+        "no pixel data", "missing palette", "damaged pixel data" (the palette or Modality LUT is), or what the sample
+        raises.
     """
     pixels = instance.pixels
     if pixels is None:
@@ -173,11 +177,12 @@ def display_for(
     attributes = DisplayAttributes(instance, overlays)
     display = Display(overlays=overlays_of(attributes) if overlays else ())
     if pixels.photometric == "PALETTE COLOR":
-        return replace(display, palette=palette_of(attributes) if pixels.has_luts else None)
+        palette = palette_of(attributes) if pixels.has_luts else None
+        return replace(display, palette=palette, notes=attributes.notes)
     if pixels.samples > 1:
-        return replace(display, bits_stored=pixels.bits_stored or pixels.bits_allocated)
-    table = modality_lut(attributes) if pixels.has_luts else None
-    vois = chosen_vois(instance, window, attributes)
+        return replace(display, bits_stored=pixels.bits_stored or pixels.bits_allocated, notes=attributes.notes)
+    table = display_lut(attributes) if pixels.has_luts else None
+    vois = chosen_vois(instance, window, attributes, table)
     if not vois:
         ends: Range | None = None
         if _is_whole(pixels, window):
@@ -190,7 +195,7 @@ def display_for(
             taken = sample(numbers) if sample is not None else frames(instance, numbers)
             ends = range_of(_sampled(taken, attributes, table, _is_whole(pixels, window)), _is_whole(pixels, window))
         vois = (Ramp(*ends),)
-    return replace(display, vois=vois, modality=table, inverse=instance.inverse)
+    return replace(display, vois=vois, modality=table, inverse=instance.inverse, notes=attributes.notes)
 
 
 class ScanDisplay:
@@ -239,7 +244,7 @@ class ScanDisplay:
         instance = self._instances[number]
         attributes = DisplayAttributes(instance)
         try:
-            table = modality_lut(attributes) if instance.pixels and instance.pixels.has_luts else None
+            table = display_lut(attributes) if instance.pixels and instance.pixels.has_luts else None
             return next(iter(_sampled([self._decode(number)], attributes, table, False)))
         except StopError:
             raise

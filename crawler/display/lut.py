@@ -1,33 +1,31 @@
-"""Lookup tables of grey values: a descriptor and its data to a table that can be applied.
+"""Lookup tables of grey values: the Modality LUT and VOI LUTs (PS3.3 C.11.1.1, C.11.2.1.1) as tables to be applied.
 
-The Modality LUT and VOI LUTs (PS3.3 C.11.1.1, C.11.2.1.1) are made here; palettes (`palette.py`) share the reader of
-descriptor and data. No file is opened.
+Tables whose attributes are empty do not exist. `entries.py` reads descriptors and data; no file is opened here.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crawler.display.attributes import DisplayAttributes
+from crawler.display.entries import Entries, read_entries
 from crawler.errors import PixelError
+from crawler.model import Instance
+from crawler.pixels.modality import stored_range
 
 if TYPE_CHECKING:
-    from pydicom.dataelem import DataElement
     from pydicom.dataset import Dataset
 
 Array = npt.NDArray[Any]
 
-
-class Entries(NamedTuple):
-    """A lookup table as the file has it: the first value mapped, the entries, the bits that an entry means."""
-
-    first: int
-    table: Array
-    bits: int
+# X-Ray Angiographic, Radiofluoroscopic and the retired Bi-Plane images, enhanced ones too: PS3.4 B.5.
+_X_RAY_CINES = "1.2.840.10008.5.1.4.1.1.12."
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -38,16 +36,36 @@ class Lut:
     ----------
     table
         float64, shape (entries,): modality units, or 0 to 1 for a VOI LUT; uint8, shape (entries, 3) for a palette.
+    declared
+        Entries that the file announces; where it holds fewer, values beyond those are refused.
     """
 
     first: int
     table: Array
+    declared: int = 0
 
     def __call__(self, values: Array) -> Array:
-        """Look values up; those outside of the table get its ends."""
-        index = np.nan_to_num(np.rint(values)) if values.dtype.kind == "f" else values
-        last = self.first + len(self.table) - 1
-        return np.asarray(self.table[np.clip(index, self.first, last).astype(np.int64) - self.first])
+        """Look values up; those outside of the table get its ends.
+
+        Raises
+        ------
+        PixelError
+            "damaged pixel data": a value's entry is not in the file.
+        """
+        if values.dtype.kind == "f":
+            limit = float(1 << 62)  # far beyond any table, and exact in both types
+            index = np.clip(np.nan_to_num(np.rint(values)), -limit, limit).astype(np.int64)
+        elif values.dtype == np.uint64:
+            index = np.minimum(values, np.uint64(1 << 62)).astype(np.int64)
+        else:
+            index = values.astype(np.int64)
+        size = len(self.table)
+        last = self.first + size - 1
+        if self.declared > size and index.size and index.max() > last:
+            raise PixelError("damaged pixel data", f"a lookup table holds {size:,} of {self.declared:,} entries")
+        index = np.clip(index, self.first, last, out=index)
+        index -= self.first
+        return np.asarray(self.table[index])
 
 
 def modality_lut(attributes: DisplayAttributes) -> Lut | None:
@@ -58,26 +76,64 @@ def modality_lut(attributes: DisplayAttributes) -> Lut | None:
     PixelError
         "damaged pixel data": descriptor and data do not fit each other.
     """
-    found = _items(attributes, attributes.dataset, "ModalityLUTSequence")
-    return Lut(found[0].first, found[0].table.astype(np.float64)) if found else None
+    pixels = attributes.instance.pixels
+    inputs = stored_range(pixels) if pixels is not None else (0, 0)
+    for item in _items(attributes.dataset, "ModalityLUTSequence"):
+        found = _read(item, attributes, inputs)
+        return Lut(found.first, found.table.astype(np.float64), found.declared)
+    return None
 
 
-def voi_luts(attributes: DisplayAttributes, dataset: Dataset) -> list[Lut]:
+def display_lut(attributes: DisplayAttributes) -> Lut | None:
+    """Return the Modality LUT as far as the display applies it; arguments and errors as for `modality_lut`.
+
+    That of an X-ray angiogram or fluoroscopy leads to intensities at the detector and is meant for measurements: its
+    pixels can be shown as they are stored (PS3.3 C.8.7.1.1.2 *Pixel Intensity Relationship*), and its windows are in
+    stored values.
+    """
+    return None if attributes.instance.sop_class.startswith(_X_RAY_CINES) else modality_lut(attributes)
+
+
+def voi_luts(attributes: DisplayAttributes, dataset: Dataset, inputs: tuple[float, float]) -> list[Lut]:
     """Return the tables of (0028,3010) *VOI LUT Sequence*, modality values to 0 ... 1.
+
+    The brightest entry of a table that leaves the upper half of its bits unused, or exceeds them, tells its bits: it
+    is then written in fewer or more than the descriptor says. A table that is damaged, or that lacks entries for
+    values that may occur, is left out, and a note is made; other ways to show the image remain.
 
     Parameters
     ----------
     dataset
         What holds the sequence: the data set, or an item of a functional group. Its items are alternatives
         (PS3.3 C.11.2.1.1).
-
-    Raises
-    ------
-    PixelError
-        As for `modality_lut`.
+    inputs
+        Least and greatest modality value.
     """
-    found = _items(attributes, dataset, "VOILUTSequence")
-    return [Lut(first, np.minimum(table / ((1 << bits) - 1), 1)) for first, table, bits in found]
+    found = []
+    for item in _items(dataset, "VOILUTSequence"):
+        try:
+            first, table, bits, declared = _read(item, attributes, inputs)
+        except PixelError as error:
+            attributes.note(f"a VOI LUT is not used: {error.detail}")
+            continue
+        if table.size < declared and first + table.size <= inputs[1]:
+            attributes.note(f"a VOI LUT is not used: it holds {table.size:,} of {declared:,} entries")
+            continue
+        used = int(table.max()).bit_length() or bits
+        if used != bits:
+            attributes.note(f"a VOI LUT of {bits} bits uses {used}: these are shown from black to white")
+        found.append(Lut(first, table / ((1 << used) - 1)))
+    return found
+
+
+def modality_range(instance: Instance, table: Lut | None) -> tuple[float, float]:
+    """Return the least and the greatest modality value that the header allows: over the table, else all rescales."""
+    if table is not None:
+        return float(table.table.min()), float(table.table.max())
+    ends = stored_range(instance.pixels) if instance.pixels is not None else (0, 0)
+    rescales = {(plane.slope, plane.intercept) for plane in instance.planes}
+    values = [end * slope + intercept for slope, intercept in rescales for end in ends]
+    return (min(values), max(values)) if all(map(math.isfinite, values)) else (0.0, 0.0)
 
 
 def rescaled(stored: Array, slope: float, intercept: float, table: Lut | None) -> Array:
@@ -85,36 +141,12 @@ def rescaled(stored: Array, slope: float, intercept: float, table: Lut | None) -
     return table(stored) if table is not None else stored * np.float64(slope) + np.float64(intercept)
 
 
-def read_entries(descriptor: Any, data: DataElement, little: bool) -> Entries:
-    """Read a descriptor (number of entries, first value mapped, bits) and its data.
-
-    Raises
-    ------
-    PixelError
-        "damaged pixel data": they do not fit each other.
-    """
-    try:
-        count, first, bits = (int(number) for number in descriptor)
-        count = count or 1 << 16
-        if isinstance(data.value, bytes):
-            wide = len(data.value) >= 2 * count
-            table = np.frombuffer(data.value, f"{'<' if little else '>'}u2")
-            if not wide:  # 8-bit entries; in big endian OW, which byte order applies to (PS3.5 7.3), pairs are swapped
-                table = (table if little or data.VR != "OW" else table.byteswap()).view("u1")
-        else:
-            table = np.atleast_1d(np.asarray(data.value, dtype=np.int64)) & 0xFFFF
-        table = table[:count]
-        if not table.size or not 1 <= bits <= 16:
-            raise ValueError
-    except (TypeError, ValueError) as error:
-        raise PixelError("damaged pixel data", f"the descriptor of {data.keyword} does not fit it") from error
-    return Entries(first, table.astype(np.uint16), bits)
+def _read(item: Dataset, attributes: DisplayAttributes, inputs: tuple[float, float]) -> Entries:
+    return read_entries(item["LUTDescriptor"], item["LUTData"], attributes.little, inputs)
 
 
-def _items(attributes: DisplayAttributes, dataset: Dataset, keyword: str) -> list[Entries]:
-    """Tables of a LUT sequence, without items that hold none."""
-    return [
-        read_entries(item.LUTDescriptor, item["LUTData"], attributes.little)
-        for item in dataset.get(keyword) or ()
-        if "LUTDescriptor" in item and "LUTData" in item
-    ]
+def _items(dataset: Dataset, keyword: str) -> Iterator[Dataset]:
+    """Items of a LUT sequence, without those whose attributes are absent or empty."""
+    for item in dataset.get(keyword) or ():
+        if all(name in item and item[name].VM and item[name].value != b"" for name in ("LUTDescriptor", "LUTData")):
+            yield item

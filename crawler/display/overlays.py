@@ -6,6 +6,7 @@ retired in 2004, are not drawn: `pixels/frames.py` has removed those bits.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.display.attributes import OVERLAY_GROUPS, DisplayAttributes
-from crawler.errors import PixelError
 from crawler.pixels.decoder_errors import decoder_errors
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class Overlay:
     Attributes
     ----------
     frames
-        Bool, shape (frames, rows, columns).
+        Bool, shape (rows, columns), one a frame; the rows that the file holds, of the last one maybe fewer.
     row, column
         Place of its first pixel in the image, from 0; may be negative.
     first
         Number of the image frame, from 0, that its first frame belongs to; None: its one frame belongs to all.
     """
 
-    frames: Array
+    frames: tuple[Array, ...]
     row: int = 0
     column: int = 0
     first: int | None = None
@@ -56,10 +56,8 @@ class Overlay:
 def overlays_of(attributes: DisplayAttributes) -> tuple[Overlay, ...]:
     """Return a file's overlay planes that hold data, by group.
 
-    Raises
-    ------
-    PixelError
-        "damaged pixel data": a plane holds fewer bits than it says.
+    A plane that is shorter than it says is drawn as far as it goes. What is no overlay, or cannot be placed, is left
+    out: groups 60xx hold other data in some files. Either is noted.
     """
     found = (_overlay(attributes, group) for group in OVERLAY_GROUPS)
     return tuple(overlay for overlay in found if overlay is not None)
@@ -76,14 +74,39 @@ def _overlay(attributes: DisplayAttributes, group: int) -> Overlay | None:
         origin = _value(dataset, group, 0x0050)
         row, column = (int(number) - 1 for number in origin) if origin else (0, 0)
         first = _value(dataset, group, 0x0051)
+        first = None if first is None else int(first or 1) - 1
+        if rows < 1 or columns < 1 or not data:
+            raise ValueError
         if not attributes.little and dataset[group, 0x3000].VR == "OW":  # byte order applies to words (PS3.5 7.3)
-            data = np.frombuffer(data, "u2").byteswap().tobytes()
-        bits = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little")  # first pixel lowest (PS3.5 8.1.2)
-        plane = bits[: frames * rows * columns].reshape(frames, rows, columns).astype(bool)
-    except decoder_errors() as error:
-        raise PixelError("damaged pixel data", f"the overlay of group {group:04X} cannot be read") from error
+            data = np.frombuffer(data[: len(data) // 2 * 2], "u2").byteswap().tobytes()
+        bits = _packed(np.frombuffer(data, "u1"), int(_value(dataset, group, 0x0100) or 1), frames * rows * columns)
+        planes = tuple(_planes(bits, frames, rows, columns))
+    except decoder_errors():
+        attributes.note(f"the overlay of group {group:04X} is not drawn: it cannot be read")
+        return None
+    if 8 * bits.size < frames * rows * columns:
+        attributes.note(f"the overlay of group {group:04X} holds {8 * bits.size:,} of {frames * rows * columns:,} bits")
     # One frame without an origin is meant for all frames of the image it lies on, as for a single image.
-    return Overlay(plane, row, column, None if frames == 1 and first is None else int(first or 1) - 1)
+    return Overlay(planes, row, column, None if frames == 1 and first is None else first or 0)
+
+
+def _packed(data: Array, allocated: int, count: int) -> Array:
+    """Overlay data with a bit a pixel; those of a byte a pixel, which the standard does not have, become so."""
+    if allocated == 1 or 8 * data.size < count + 16:  # the bits of all pixels, and padding
+        return data
+    if allocated == 8 and data.size in (count, count + count % 2):
+        return np.packbits(data != 0, bitorder="little")
+    raise ValueError("no overlay")
+
+
+def _planes(data: Array, frames: int, rows: int, columns: int) -> Iterator[Array]:
+    """Frames as far as there are bits for them; no more is allocated than the data ask for, whatever is claimed."""
+    size = rows * columns
+    for start in range(0, min(frames * size, 8 * data.size), size):
+        held = data[start // 8 : -(-(start + size) // 8)]
+        bits = np.unpackbits(held, bitorder="little")[start % 8 :][:size]  # first pixel lowest (PS3.5 8.1.2)
+        height = -(-bits.size // columns)
+        yield np.pad(bits, (0, height * columns - bits.size)).reshape(height, columns).astype(bool)
 
 
 def _value(dataset: Dataset, group: int, element: int) -> Any:

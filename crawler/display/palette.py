@@ -12,11 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.display.attributes import COLOURS, DisplayAttributes
-from crawler.display.lut import Lut, read_entries
+from crawler.display.entries import first_mapped, read_entries
+from crawler.display.lut import Lut
 from crawler.errors import PixelError
 from crawler.pixels.decoder_errors import decoder_errors
+from crawler.pixels.modality import stored_range
 
 Array = npt.NDArray[Any]
+
+# Depths that palettes have in practice: those of displays, and 16 of the standard (C.7.6.3.1.5).
+_DEPTHS = (8, 10, 12, 16)
 
 
 def palette_of(attributes: DisplayAttributes) -> Lut | None:
@@ -27,35 +32,55 @@ def palette_of(attributes: DisplayAttributes) -> Lut | None:
     PixelError
         "damaged pixel data": a descriptor does not fit its data, or the colours differ in length.
     """
-    dataset = attributes.dataset
+    dataset, pixels = attributes.dataset, attributes.instance.pixels
+    inputs = stored_range(pixels) if pixels is not None else (0, 0)
     descriptor = dataset.get("RedPaletteColorLookupTableDescriptor")
     if descriptor is None:
         return None
-    if "RedPaletteColorLookupTableData" in dataset:
+    if dataset.get("RedPaletteColorLookupTableData"):
+        named = [f"{colour}PaletteColorLookupTable" for colour in COLOURS]
+        if not all(f"{name}{part}" in dataset for name in named for part in ("Descriptor", "Data")):
+            raise PixelError("damaged pixel data", "the palette lacks a colour")
         columns = [
-            read_entries(descriptor, dataset[f"{colour}PaletteColorLookupTableData"], attributes.little)
-            for colour in COLOURS
-            if f"{colour}PaletteColorLookupTableData" in dataset
+            read_entries(dataset[f"{name}Descriptor"], dataset[f"{name}Data"], attributes.little, inputs)
+            for name in named
         ]
-        if len({column.table.size for column in columns}) != 1 or len(columns) != 3:
+        if len({column.table.size for column in columns}) != 1:
             raise PixelError("damaged pixel data", "the palette's colours differ in length")
-        first, bits = columns[0].first, columns[0].bits
-        return Lut(first, _eight_bits(np.stack([column.table for column in columns], axis=1), bits))
-    if "SegmentedRedPaletteColorLookupTableData" not in dataset:
+        levels = np.stack([column.table for column in columns], axis=1)
+        if len({column.bits for column in columns}) == 1:
+            colours = _eight_bits(levels, columns[0].bits)
+        else:  # each by itself
+            parts = [_eight_bits(levels[:, [place]], column.bits) for place, column in enumerate(columns)]
+            colours = np.concatenate(parts, axis=1)
+        return Lut(columns[0].first, colours, columns[0].declared)
+    if not dataset.get("SegmentedRedPaletteColorLookupTableData"):
         return None
     from pydicom.pixels.processing import apply_color_lut  # slow to load, and few files have one
 
     try:
         count, first, bits = (int(number) for number in descriptor)
-        table = apply_color_lut(first + np.arange(count or 1 << 16), dataset)[:, :3]
+        count = count & 0xFFFF or 1 << 16
+        table = apply_color_lut(first + np.arange(count), dataset)[:, :3]
     except decoder_errors() as error:
         raise PixelError("damaged pixel data", "the segmented palette cannot be expanded") from error
-    return Lut(first, _eight_bits(table, bits))
+    return Lut(first_mapped(first, count, inputs), _eight_bits(table, bits))
 
 
 def _eight_bits(table: Array, bits: int) -> Array:
     """Keep the upper 8 bits of entries, which are scaled to the full range of their depth (C.7.6.3.1.6).
 
-    But some writers name 16 bits and write 8, which no entry above 255 tells.
+    Many writers name 8 or 16 bits and use another depth. Entries without a low byte, or with the high one in its place
+    too, have 16 bits; others the least depth that holds the greatest, unless a rarer one is named that does.
     """
-    return (table >> bits - 8 if bits > 8 and table.max() > 255 else table).astype(np.uint8)
+    greatest = int(table.max())
+    if greatest <= 0xFF:
+        return table.astype(np.uint8)
+    low, high = table & 0xFF, table >> 8
+    if not low.any() or (low == high).all():
+        depth = 16
+    elif 8 < bits < 16 and greatest < 1 << bits:
+        depth = bits
+    else:
+        depth = next(depth for depth in _DEPTHS if greatest < 1 << depth)
+    return (table >> depth - 8).astype(np.uint8)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.display.attributes import DisplayAttributes
-from crawler.display.lut import Lut, voi_luts
+from crawler.display.lut import Lut, modality_range, voi_luts
 from crawler.errors import PixelError
 from crawler.model import Instance
 from crawler.pixels.decoder_errors import decoder_errors
@@ -73,7 +73,9 @@ def window_voi(center: float, width: float, function: str = "LINEAR") -> Voi:
     return Ramp(center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2)
 
 
-def chosen_vois(instance: Instance, window: Window, attributes: DisplayAttributes) -> tuple[Voi, ...]:
+def chosen_vois(
+    instance: Instance, window: Window, attributes: DisplayAttributes, table: Lut | None = None
+) -> tuple[Voi, ...]:
     """Return what the user or the file asks for.
 
     Parameters
@@ -81,6 +83,8 @@ def chosen_vois(instance: Instance, window: Window, attributes: DisplayAttribute
     window
         "auto" and "dicom": the first of the file's own. A number: that one of them, from 1, else the first. (center,
         width): that window. "full" and "series": none.
+    table
+        The Modality LUT that the display applies.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def chosen_vois(instance: Instance, window: Window, attributes: DisplayAttribute
     Raises
     ------
     PixelError
-        "damaged pixel data": a table is.
+        "damaged pixel data": the windows of the frames cannot be read.
     """
     if isinstance(window, tuple):
         return (window_voi(float(window[0]), float(window[1])),)
@@ -102,9 +106,10 @@ def chosen_vois(instance: Instance, window: Window, attributes: DisplayAttribute
     pixels = instance.pixels
     own: list[Voi] = []
     if pixels is not None and pixels.has_luts:
-        own += voi_luts(attributes, attributes.dataset)
+        own += voi_luts(attributes, attributes.dataset, modality_range(instance, table))
     if not own and len(instance.planes) > 1:
-        of_frames = [_of_frame(item, attributes) for item in attributes.frame_items("FrameVOILUTSequence")]
+        inputs = modality_range(instance, table)
+        of_frames = [_of_frame(item, attributes, inputs) for item in attributes.frame_items("FrameVOILUTSequence")]
         if of_frames and all(of_frames) and len(of_frames) in (1, len(instance.planes)):
             return tuple(_pick(some, place) for some in of_frames)
     own += [window_voi(center, width, instance.window_function) for center, width in instance.windows]
@@ -115,13 +120,13 @@ def _pick(own: Sequence[Voi], place: int) -> Voi:
     return own[place] if place < len(own) else own[0]
 
 
-def _of_frame(item: Dataset, attributes: DisplayAttributes) -> list[Voi]:
+def _of_frame(item: Dataset, attributes: DisplayAttributes, inputs: tuple[float, float]) -> list[Voi]:
     """Alternatives that one item of *Frame VOI LUT Sequence* offers."""
     try:
         centers, widths = (_numbers(item.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
         function = str(item.get("VOILUTFunction") or "LINEAR")
         windows = [window_voi(*pair, function) for pair in zip(centers, widths, strict=False) if pair[1] > 0]
-        return [*voi_luts(attributes, item), *windows]
+        return [*voi_luts(attributes, item, inputs), *windows]
     except decoder_errors() as error:
         raise PixelError("damaged pixel data", "FrameVOILUTSequence cannot be read") from error
 
