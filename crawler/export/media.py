@@ -221,7 +221,9 @@ class MediaOutputs:
                 yield frame
 
         # What ffmpeg decodes is RGB of 8 bits, whatever the header says.
-        display: Renderer = Display() if is_video(member.instance) else self._scan_display.of(number, sample)
+        shown = Display() if is_video(member.instance) else self._scan_display.of(number, sample)
+        member.state.notes.extend(shown.notes)
+        display: Renderer = shown
         return Cropped(display, box) if box is not None else display
 
     def stack_display(self, numbers: Sequence[int]) -> Display:

@@ -79,7 +79,8 @@ class ScanResult:
 class State:
     """What became of one instance so far.
 
-    `usable`: it may enter a volume; `decoder` gave its frames; `quality` are further cells of its row.
+    `usable`: it may enter a volume; `decoder` gave its frames; `notes` say what its media do not show as the header
+    asks; `quality` are further cells of its row.
     """
 
     outcome: Outcome = EXPORTED
@@ -87,6 +88,7 @@ class State:
     decoder: str | None = None
     media_type: str | None = None
     media: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
     quality: dict[str, Any] = field(default_factory=dict)
 
@@ -148,6 +150,7 @@ def _line(scan_id: str, header: Header, state: State, syntax: bytes) -> bytes:
             "media_files": state.media,
             "volume_files": state.volumes,
             "decoder": state.decoder,
+            "media_notes": state.notes or None,
             "assumed_transfer_syntax": assumed,
             **state.quality,
         }

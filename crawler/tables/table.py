@@ -32,6 +32,7 @@ FILE_COLUMNS = (
     "media_files",
     "volume_files",
     "decoder",
+    "media_notes",
     "assumed_transfer_syntax",
 )
 # And what it says of its quality, when that is measured.
