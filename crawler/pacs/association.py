@@ -28,6 +28,7 @@ MAX_PDU = 1 << 20
 _MAX_SENT = 1 << 18
 _MAX_ASSOCIATE = 1 << 20  # 128 contexts of 60 syntaxes each take some 300 kB
 _MAX_COMMAND = 1 << 16
+_MAX_IDENTIFIER = 1 << 22
 _PDV = struct.Struct(">IBB")
 _COMMAND, _LAST = 1, 2
 # Seconds that the other side has for the answer to our A-RELEASE-RQ.
@@ -50,6 +51,18 @@ class Discarded:
 
     def write(self, data: memoryview) -> None:
         """Drop the bytes."""
+
+
+class Collected:
+    """A target for the identifier of a response, kept in memory up to a size."""
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+
+    def write(self, data: memoryview) -> None:
+        """Append the bytes."""
+        if len(self.body) + len(data) <= _MAX_IDENTIFIER:
+            self.body += data
 
 
 class Association:

@@ -146,7 +146,7 @@ class SearchFinder:
             # An optional key (PS3.4 table C.6-5): a server that does not return it has not matched it either.
             if (
                 is_universal(modalities)
-                or _MODALITIES in study
+                or study.get(_MODALITIES)
                 or self._holds(study, {"Modality": modalities}, {"Modality"}, notes)
             ):
                 yield study
@@ -184,7 +184,7 @@ class SearchFinder:
         before = len(seen)
         for piece in pieces:
             yield from self._pieces(piece, seen, ignored, notes, depth + 1)
-        if len(seen) > before and cut is None:
+        if len(seen) > before:
             with self._lock:
                 self._limits.add(count)
 
@@ -237,7 +237,7 @@ class SearchFinder:
         """Whether an answer is one to the query, and not to a part of it."""
         good = True
         for keyword, asked in keys.items():
-            if is_universal(asked) or (keyword == _MODALITIES and keyword not in match):
+            if is_universal(asked) or (keyword == _MODALITIES and not match.get(keyword)):
                 continue
             found = match.get(keyword)
             if found is None:

@@ -11,9 +11,11 @@ import re
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from crawler.dicom.charsets import names_of
+from crawler.dicom import uids
+from crawler.dicom.charsets import DEFAULT_ENCODING, names_of
 from crawler.dicom.dictionary import BINARY_VRS, dictionary_vr, is_private, key_of, tag_for
 from crawler.dicom.record import clean, decode, encodings_of
 from crawler.pacs.model import Match
@@ -23,14 +25,32 @@ if TYPE_CHECKING:
 
 _CHARACTER_SET = 0x00080005
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
+_LONG = {"UC", "UR", "UT", "SV", "UV"}  # lengths of 32 bits (PS3.5 7.1.2)
 _UNMATCHED = {*BINARY_VRS, "SQ", "AT"}
 _SINGLE = {"LT", "ST", "UT", "UR"}  # a backslash is text in them (PS3.5 6.2)
 
 
-def from_identifier(dataset: Dataset) -> Match:
-    """Return the attributes of a C-FIND response; sequences, binary and private ones are left out."""
+def from_identifier(body: bytes, syntax: str) -> Match:
+    """Return the attributes of a C-FIND response; sequences, binary and private ones are left out.
+
+    Parameters
+    ----------
+    syntax
+        UID of Implicit or Explicit VR Little Endian.
+
+    Raises
+    ------
+    ValueError
+        It is no dataset.
+    """
+    from pydicom.filereader import read_dataset
+
+    try:
+        dataset = read_dataset(BytesIO(body), syntax == uids.ImplicitVRLittleEndian, True)
+    except (OSError, EOFError, KeyError, NotImplementedError, struct.error) as error:
+        raise ValueError("no dataset") from error
     stored = _stored(dataset, _CHARACTER_SET)
-    encodings = encodings_of(stored) if isinstance(stored, bytes) and any(names_of(stored)) else ("iso8859",)
+    encodings = encodings_of(stored) if isinstance(stored, bytes) and any(names_of(stored)) else (DEFAULT_ENCODING,)
     found: Match = {}
     for tag in dataset.keys():  # noqa: SIM118  iterating a Dataset decodes its elements
         number = int(tag)
@@ -40,7 +60,7 @@ def from_identifier(dataset: Dataset) -> Match:
         value = _stored(dataset, number)
         if isinstance(value, bytes):
             found[key_of(number)] = _texts(value, vr, encodings)
-        elif value is not None:
+        elif value is not None:  # pydicom has decoded it already
             found[key_of(number)] = [str(one) for one in value] if isinstance(value, list) else str(value)
     return found
 
@@ -89,19 +109,14 @@ def _json_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def to_identifier(level: str, keys: Mapping[str, str]) -> Dataset:
+def to_identifier(level: str, keys: Mapping[str, str], syntax: str) -> bytes:
     """Return the identifier of a C-FIND-RQ: values as they are, in UTF-8 where ASCII will not do."""
-    from pydicom.dataelem import RawDataElement
-    from pydicom.dataset import Dataset
-    from pydicom.tag import Tag
-
     texts = {"QueryRetrieveLevel": level.upper(), **keys}
     if not all(value.isascii() for value in keys.values()):
         texts["SpecificCharacterSet"] = "ISO_IR 192"
-    dataset = Dataset()
-    for keyword, text in texts.items():
-        number = tag_for(keyword) or 0
-        vr = dictionary_vr(number)
+    out = b""
+    for tag, text in sorted((tag_for(keyword) or 0, text) for keyword, text in texts.items()):
+        vr = dictionary_vr(tag)
         if layout := _NUMBERS.get(vr):
             value = b"".join(
                 struct.pack("<" + layout, float(one) if vr[0] == "F" else int(one)) for one in text.split()
@@ -109,10 +124,14 @@ def to_identifier(level: str, keys: Mapping[str, str]) -> Dataset:
         else:
             value = text.encode()
             value += (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
-        # Raw, so that pydicom neither checks nor rewrites ranges and wild cards.
-        tag = Tag(number)
-        dataset[tag] = RawDataElement(tag, vr, len(value), value, 0, True, True)
-    return dataset
+        head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+        if syntax == uids.ImplicitVRLittleEndian:
+            out += head + struct.pack("<I", len(value)) + value
+        elif vr in _LONG:
+            out += head + vr.encode() + struct.pack("<HI", 0, len(value)) + value
+        else:
+            out += head + vr.encode() + struct.pack("<H", len(value)) + value
+    return out
 
 
 def fits(keyword: str, asked: str, found: str | list[str]) -> bool:

@@ -106,4 +106,6 @@ def _identifiers(keys: Mapping[str, str], _: date) -> list[str]:
     prefix = asked.removesuffix("*")
     if prefix == asked or "*" in prefix or "?" in prefix or "\\" in prefix or len(prefix) >= 64:
         return []
-    return [*([prefix] if prefix else []), *(f"{prefix}{sign}*" for sign in _SIGNS)]
+    # A blank in front is no part of a value (PS3.5 6.2), so " *" would match all.
+    signs = _SIGNS if prefix else _SIGNS.strip()
+    return [*([prefix] if prefix else []), *(f"{prefix}{sign}*" for sign in signs)]

@@ -13,7 +13,7 @@ from time import monotonic
 from crawler.dicom import uids
 from crawler.errors import RequestError
 from crawler.pacs import command as dimse
-from crawler.pacs.association import Association, Discarded, Target
+from crawler.pacs.association import Association, Collected, Discarded, Target
 from crawler.pacs.command import Command
 from crawler.pacs.model import Request
 from crawler.pacs.storing import StoreScp
@@ -23,7 +23,6 @@ from crawler.pacs.storing import StoreScp
 _STALLED = 10
 # UIDs of one request: some 16 kB, as much as a small PDU.
 CHUNK = 256
-_MAX_IDENTIFIER = 1 << 22
 _FAILED_LIST = 0x00080058
 
 
@@ -63,17 +62,6 @@ def failed_uids(body: bytes, syntax: str) -> tuple[str, ...]:
     return ()
 
 
-class _Identifier:
-    """Takes the identifier of a response, up to a size."""
-
-    def __init__(self) -> None:
-        self.body = bytearray()
-
-    def write(self, data: memoryview) -> None:
-        if len(self.body) + len(data) <= _MAX_IDENTIFIER:
-            self.body += data
-
-
 def converse(
     association: Association,
     number: int,
@@ -111,7 +99,7 @@ def converse(
     def opener(context: int, command: Command) -> Target:
         if store is not None and command.field == dimse.STORE:
             return store.open(context, command)
-        return _Identifier() if command.field == request.field | dimse.RESPONSE else Discarded()
+        return Collected() if command.field == request.field | dimse.RESPONSE else Discarded()
 
     while True:
         message = association.read(opener)
@@ -122,7 +110,7 @@ def converse(
             store.finish(context, command)
         elif command.field == request.field | dimse.RESPONSE:
             if not command.is_pending:
-                return command, bytes(target.body) if isinstance(target, _Identifier) else b""
+                return command, bytes(target.body) if isinstance(target, Collected) else b""
             now = (command.remaining, command.completed, command.failed, command.warning, arrived())
             if now != progress:
                 progress, since = now, monotonic()

@@ -1,7 +1,7 @@
-"""C-ECHO and C-FIND through pynetdicom (PS3.7 9.1.5, 9.1.2), whose queries may come one after another.
+"""C-ECHO and C-FIND through pynetdicom (PS3.7 9.1.5, 9.1.2): a second implementation, for looking at a server.
 
-Turns what a server answers into statuses and datasets, and every silence into an error: no answer is never "no match".
-What to ask, and whether the answer was cut off, is up to `find.py`. Instances never pass through here.
+`check.py` uses it, so that what it says does not rest on our own associations alone. Work goes through `cfind.py`,
+which is faster; instances never pass through here.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Scu:
             raise RequestError(f"C-ECHO failed with status 0x{status.Status:04X}", "failed", status.Status)
 
     def find(self, sop_class: str, identifier: Dataset) -> Iterator[tuple[int, Dataset | None]]:
-        """Yield status and identifier of each response, the final one last.
+        """Yield status and identifier of each response, the final one last; no answer is never "no match".
 
         Raises
         ------
