@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from crawler.model import File
 from crawler.sources.archive import expand, is_archive
-from crawler.sources.directory import roots_of, walk
+from crawler.sources.directory import Visited, roots_of, walk
 
 log = logging.getLogger("dme")
 
@@ -39,8 +39,10 @@ def find(*paths: str | os.PathLike[str], recursive: bool = True) -> Iterator[Fil
     SourceError
         A path does not exist.
     """
-    for root in roots_of(os.path.abspath(os.fsdecode(path)) for path in paths or (".",)):
-        for folder in walk(root, recursive):
+    roots = roots_of(os.path.abspath(os.fsdecode(path)) for path in paths or (".",))
+    visited = Visited(roots)
+    for root in roots:
+        for folder in walk(root, recursive, visited=visited):
             for file in folder.files():
                 if is_archive(file.name):
                     yield from _members(file)

@@ -1,10 +1,11 @@
-"""Paths as text: any file name as valid Unicode with forward slashes, and back."""
+"""Paths as text: any file name as valid Unicode with forward slashes, and back; and as text that a person may read."""
 
 from __future__ import annotations
 
 import os
 import re
 
+_UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 TEMP = ".dme-tmp"  # folder of unfinished files, in each output folder
 
 
@@ -26,6 +27,20 @@ def native(text: str) -> str:
     if "\\x" in text:
         text = "/".join(map(_unescaped, text.split("/")))
     return text.replace("/", os.sep)
+
+
+def printable(text: str) -> str:
+    r"""A text on one line, for a log or a terminal: what would forge a line or steer the terminal is escaped.
+
+    Control characters (C0, C1, DEL), separators of lines, marks that change the direction of writing, and lone
+    surrogates become ``\n``, ``\x1b``, ``\u202e``; everything else stays.
+    """
+    return text if text.isprintable() else _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def readable(path: str) -> str:
+    """A native path in a message: as `portable` gives it, on one line."""
+    return printable(portable(path))
 
 
 def _escaped(name: str) -> str:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
+from support import runs
+from support.factories import ct_series, make_uid, multiframe, quick_dataset, save
 
 from crawler.naming import colliding, media_stems
-from tests.support import runs
-from tests.support.factories import ct_series, make_uid, multiframe, quick_dataset, save
 
 MEDIA = {"metadata": {"text": True}, "image": {}, "video": {"extension": "frames"}}
 

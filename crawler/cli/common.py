@@ -15,7 +15,7 @@ from crawler import __version__
 from crawler.cli.terminal import reasons, size_text
 from crawler.errors import ConfigError, StopError
 from crawler.ledger.summary import EXIT_INTERRUPTED, EXIT_STOPPED, Summary
-from crawler.paths import portable
+from crawler.paths import printable, readable
 
 if TYPE_CHECKING:
     from crawler.pacs.accounts import Counts
@@ -28,7 +28,8 @@ def guarded(command: Callable[[], int]) -> int:
     try:
         return command()
     except StopError as error:
-        print(f"dme: {error}", file=sys.stderr)
+        lines = str(error).split("\n") if isinstance(error, ConfigError) else [str(error)]  # a line a problem
+        print("dme: " + "\n".join(map(printable, lines)), file=sys.stderr)
         return EXIT_STOPPED
     except KeyboardInterrupt:
         print("dme: stopped at once; run the same command again to go on", file=sys.stderr)
@@ -36,6 +37,14 @@ def guarded(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader of our output left
         sys.stdout = None
         return EXIT_STOPPED
+
+
+class OneLine(logging.Formatter):
+    """A record on one line: names of files may hold line breaks and what steers a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As `logging.Formatter.format`."""
+        return printable(super().format(record))
 
 
 def started_as(name: str) -> str:
@@ -73,19 +82,19 @@ def logging_to(folder: str, inputs: Sequence[str], options: argparse.Namespace) 
     warnings.simplefilter("ignore")  # they may quote values of elements; what matters is in the outcomes
     console = logging.StreamHandler(sys.stderr)
     console.setLevel(logging.ERROR if options.quiet else logging.INFO if options.verbose else logging.WARNING)
-    console.setFormatter(logging.Formatter("dme: %(message)s"))
+    console.setFormatter(OneLine("dme: %(message)s"))
     try:
         os.makedirs(folder, exist_ok=True)
         file = logging.FileHandler(os.path.join(folder, "run.log"), encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{portable(folder)} cannot be written: {error.strerror}") from None
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        raise ConfigError(f"{readable(folder)} cannot be written: {error.strerror}") from None
+    file.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
     log.propagate = False
     handlers: list[logging.Handler] = [console, file]
     for handler in handlers:
         log.addHandler(handler)
-    log.info("dme %s on %s", __version__, ", ".join(map(portable, inputs)))
+    log.info("dme %s on %s", __version__, ", ".join(map(readable, inputs)))
     try:
         yield
     finally:
@@ -124,4 +133,4 @@ def retrieval_lines(counts: Counts | None) -> list[str]:
 def shown(path: str) -> str:
     """A path as a person would type it here: relative when it lies below the current folder."""
     here = os.getcwd()
-    return portable(os.path.relpath(path, here) if os.path.join(path, "").startswith(os.path.join(here, "")) else path)
+    return readable(os.path.relpath(path, here) if os.path.join(path, "").startswith(os.path.join(here, "")) else path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from crawler.cli.common import add_common, program
+from crawler.cli.common import add_common, program, shown
 from crawler.cli.terminal import size_text
 from crawler.errors import StopError
 from crawler.ledger.summary import EXIT_OK
@@ -31,5 +31,5 @@ def execute(options: argparse.Namespace) -> int:
         raise StopError(f"{options.dir} cannot be written: {error.strerror}") from None
     if not options.quiet:
         size = sum(path.stat().st_size for path in files)
-        print(f"{len(files)} files, {size_text(size)}, written to {options.dir}")
+        print(f"{len(files)} files, {size_text(size)}, written to {shown(options.dir)}")
     return EXIT_OK

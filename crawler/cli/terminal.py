@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from crawler.paths import portable
+from crawler.paths import portable, printable
 
 if TYPE_CHECKING:  # a run prints no such table
     from crawler.dryrun.header_sample import HeaderSample
@@ -155,7 +155,7 @@ def _trial(trial: Trial | None) -> list[str]:
 
 
 def _line(name: str, text: str) -> str:
-    return f"{name:<{WIDTH}}  {text}"
+    return f"{name:<{WIDTH}}  {printable(text)}"
 
 
 def _few(texts: Iterable[str]) -> list[str]:

@@ -40,7 +40,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
 
-from crawler.config.yaml_nodes import NOTHING, Path, Problem, Reading, compose
+from crawler.config.yaml_nodes import LARGEST, NOTHING, Path, Problem, Reading, compose
 from crawler.errors import ConfigError
 
 T = TypeVar("T")
@@ -321,6 +321,8 @@ def _plain(value: Any) -> Any:
         return os.fsdecode(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, int) and abs(value) > LARGEST:  # as a text it is refused wherever a number is expected
+        return f"{value:#x}"
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 

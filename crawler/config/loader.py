@@ -7,8 +7,10 @@ this module adds the rules that join several keys. It creates no folder and does
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, replace
 from operator import attrgetter
@@ -40,7 +42,7 @@ from crawler.config.sections import (
 from crawler.config.yaml_nodes import Problem
 from crawler.dicom.dictionary import unknown_keyword
 from crawler.errors import ConfigError
-from crawler.paths import portable
+from crawler.paths import portable, readable
 
 SHIPPED_TEMPLATES = "dicom_tags"
 LARGEST_PREVIEW = 4096  # pixels: three planes side by side stay an ordinary picture
@@ -190,8 +192,9 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         ``file:line: key = value: what is expected``.
     """
     native = os.fsdecode(path)
-    name = portable(native)
+    name = readable(native)
     try:
+        _refuse_pipe(native)
         with open(native, "rb") as file:
             raw = file.read()
         text = raw.decode("utf-8-sig")
@@ -201,6 +204,12 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}:{line}: not UTF-8 text") from None
     return _assemble(checking.parse(text, name), os.path.abspath(native), text)
+
+
+def _refuse_pipe(path: str) -> None:
+    """OSError for a named pipe, which would wait for ever; a shell's `<(...)` lies below /dev or /proc, and ends."""
+    if stat.S_ISFIFO(os.stat(path).st_mode) and not path.startswith(("/dev/", "/proc/")):
+        raise OSError(errno.EINVAL, "it is a pipe")
 
 
 def _assemble(document: checking.Document, source: str | None, text: str) -> Config:

@@ -7,6 +7,7 @@ templates and knows nothing of tables.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 from crawler.dicom.dictionary import unknown_keyword
 from crawler.errors import ConfigError
-from crawler.paths import portable
+from crawler.paths import readable
 
 # Defined terms of (0008,0060) *Modality* (PS3.3 C.7.3.1.1.1) that go with another one's list. DR is none of them, but
 # is found in files.
@@ -55,14 +56,29 @@ def load_templates(folder: str) -> tuple[Template, ...]:
     try:
         files = sorted(path for path in Path(folder).iterdir() if path.suffix == ".json" and path.name not in OTHERS)
     except OSError as error:
-        raise ConfigError(f"metadata.templates: {portable(folder)} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"metadata.templates: {readable(folder)} cannot be read: {error.strerror}") from None
     if not files:
-        raise ConfigError(f"metadata.templates: {portable(folder)} holds no template, such as ct.json")
+        raise ConfigError(f"metadata.templates: {readable(folder)} holds no template, such as ct.json")
     problems: list[str] = []
     lists = {path.stem: _keywords(path, problems) for path in files}
     if problems:
         raise ConfigError("\n".join(problems))
     return tuple(Template(name, _modalities(name, lists), keywords) for name, keywords in lists.items())
+
+
+def read_text(path: Path) -> str:
+    """Content of a small text file.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is no regular file: reading a pipe would wait for ever.
+    UnicodeDecodeError
+        It is not UTF-8.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device")
+    return path.read_text("utf-8")
 
 
 def _modalities(name: str, known: dict[str, tuple[str, ...]]) -> frozenset[str]:
@@ -72,12 +88,12 @@ def _modalities(name: str, known: dict[str, tuple[str, ...]]) -> frozenset[str]:
 
 def _keywords(path: Path, problems: list[str]) -> tuple[str, ...]:
     """The words of a file; what is wrong with them goes to `problems`."""
-    name = portable(str(path))
+    name = readable(str(path))
     if not _NAME.fullmatch(path.stem):
         problems.append(f"{name}: the name of a template is a modality in lower case, such as ct.json")
         return ()
     try:
-        text = path.read_text("utf-8")
+        text = read_text(path)
         words = json.loads(text)
     except OSError as error:
         problems.append(f"{name}: cannot be read: {error.strerror}")
@@ -87,6 +103,9 @@ def _keywords(path: Path, problems: list[str]) -> tuple[str, ...]:
         return ()
     except json.JSONDecodeError as error:
         problems.append(f"{name}:{error.lineno}: not valid JSON: {error.msg}")
+        return ()
+    except (RecursionError, ValueError):  # nested without end, a number of thousands of digits
+        problems.append(f"{name}:1: expected a list of DICOM keywords")
         return ()
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         problems.append(f"{name}:1: expected a list of DICOM keywords")

@@ -16,6 +16,8 @@ Path = tuple[str | int, ...]
 # Aliases of aliases can stand for more values than memory holds; a configuration has some fifty.
 MAX_VALUES = 10_000
 
+LARGEST = 2**63 - 1  # of whole numbers: nothing that is counted, timed or stored here comes near it
+
 NOTHING: Any = object()
 """The value of a problem that has none."""
 _TAG = "tag:yaml.org,2002:"
@@ -92,9 +94,12 @@ class Reading:
         if kind not in ("null", "bool", "int", "float") or not isinstance(node, yaml.ScalarNode):
             return self._refuse(path, f"the tag {node.tag!a} has no meaning here")
         try:
-            return self._constructor.construct_object(node)
-        except (ValueError, LookupError):  # PyYAML's answers to `!!int x`, `!!bool x`
+            value = self._constructor.construct_object(node)
+        except (ValueError, LookupError):  # PyYAML's answers to `!!int x`, `!!bool x`; Python's to thousands of digits
             return self._refuse(path, f"not a value of type {kind}", node.value)
+        if isinstance(value, int) and abs(value) > LARGEST:
+            return self._refuse(path, "a number too large", node.value)
+        return value
 
     def _refuse(self, path: Path, message: str, value: Any = NOTHING) -> None:
         self.problems.append(Problem(path, message, value))

@@ -19,7 +19,7 @@ from crawler.config.loader import Config
 from crawler.engine.own_outputs import own_outputs
 from crawler.model import File
 from crawler.sources.archive import expand, is_archive
-from crawler.sources.directory import Entry, Folder, Outputs, Root, listing, walk
+from crawler.sources.directory import Entry, Folder, Outputs, Root, Visited, listing, walk
 
 T = TypeVar("T")
 
@@ -169,8 +169,9 @@ def survey(config: Config, roots: Sequence[Root], spool: str) -> Survey:
     began = time.monotonic()
     seen = Survey(roots, own_outputs(config))
     sample: EvenSample[File | tuple[Root, str, Entry]] = EvenSample(SAMPLE)  # no File for those passed over
+    visited = Visited(roots)
     for root in roots:
-        for folder in walk(root, config.dicom.recursive, seen.outputs):
+        for folder in walk(root, config.dicom.recursive, seen.outputs, visited):
             seen.folders += bool(folder.count)
             seen.files += len(folder.entries)
             seen.size += folder.size

@@ -45,7 +45,7 @@ from crawler.ledger.store import SHARD, Store, disk_error
 from crawler.model import File, Outcome
 from crawler.paths import TEMP
 from crawler.sources.archive import Expanded
-from crawler.sources.directory import Folder, Root, walk
+from crawler.sources.directory import Folder, Root, Visited, walk
 
 log = logging.getLogger("dme")
 
@@ -112,10 +112,11 @@ class Engine:
         folders, size = 0, 0
         todo: list[TodoRow] = []
         archives: list[tuple[TodoRow, str]] = []  # of a tree: read again when anything changed
+        visited = Visited(self.roots)
         for number, root in enumerate(self.roots):
             if self.tree:
                 self.ledger.visit(Folder(root, "", ()).key)
-            for whole in walk(root, self.store.config.dicom.recursive, self.outputs):
+            for whole in walk(root, self.store.config.dicom.recursive, self.outputs, visited):
                 folder = without_archives(whole)
                 folders += 1
                 size += whole.size
@@ -138,6 +139,8 @@ class Engine:
                     self.progress.survey(folders, self.listed, size)
                     if self.stopped():
                         return
+        if visited.repeated[0]:
+            log.warning("%d folders that links lead to are read under another name, the first is %s", *visited.repeated)
         self.ledger.add_todo(todo)
         if self.tree and archives and (self.ledger.count("todo") or self._some_vanished()):
             self.ledger.add_todo(row for row, _ in archives)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crawler.errors import SourceError
 from crawler.model import File, Outcome
 from crawler.naming import colliding
-from crawler.paths import portable
+from crawler.paths import portable, readable
 
 Entry = tuple[str, int, int]
 """Name, bytes, mtime in ns."""
@@ -107,6 +108,38 @@ class Outputs:
         return ours is not None and name in ours
 
 
+class Visited:
+    """Folders of one crawl that links led to, so that each is read once, however many lead there.
+
+    A folder is known by device and inode. One that lies below an input is read under its own name, and no other.
+
+    Attributes
+    ----------
+    repeated
+        Folders that were left out because they are read under another name: how many, and the name of the first.
+    """
+
+    def __init__(self, roots: Iterable[Root]) -> None:
+        self._roots = [os.path.join(root.path, "") for root in roots if not root.is_file]
+        self._places: set[tuple[int, int]] = set()
+        self.repeated: tuple[int, str] = (0, "")
+
+    def is_first(self, name: str, target: str) -> bool:
+        """Whether a folder, of this name and real path, is met for the first time."""
+        below = os.path.join(target, "")
+        try:
+            info = os.stat(target)
+        except OSError:
+            return True  # the listing says why it cannot be read
+        place = info.st_dev, info.st_ino
+        if place in self._places or any(below.startswith(root) for root in self._roots):
+            count, first = self.repeated
+            self.repeated = count + 1, first or name
+            return False
+        self._places.add(place)
+        return True
+
+
 def roots_of(paths: Iterable[str]) -> list[Root]:
     """Inputs with their names in outputs: none for a single one, else the base name, made unique by a number.
 
@@ -118,7 +151,7 @@ def roots_of(paths: Iterable[str]) -> list[Root]:
     paths = list(paths)
     for path in paths:
         if not os.path.exists(path):
-            raise SourceError(f"dicom.dir: {portable(path)} does not exist; correct the path or mount the disk")
+            raise SourceError(f"dicom.dir: {readable(path)} does not exist; correct the path or mount the disk")
     real = [os.path.realpath(path) for path in paths]
     if len(real) == 1:
         return [Root(real[0], is_file=os.path.isfile(real[0]))]
@@ -135,26 +168,34 @@ def roots_of(paths: Iterable[str]) -> list[Root]:
     return roots
 
 
-def walk(root: Root, recursive: bool = True, outputs: Outputs | None = None) -> Iterator[Folder]:
-    """Yield every folder below a root, depth first and sorted by name; symbolic links are followed, loops are not."""
-    outputs = outputs or Outputs()
+def walk(
+    root: Root, recursive: bool = True, outputs: Outputs | None = None, visited: Visited | None = None
+) -> Iterator[Folder]:
+    """Yield every folder below a root, depth first and sorted by name, then those that links lead to.
+
+    Parameters
+    ----------
+    visited
+        Shared by the walks of one crawl over several roots.
+    """
+    outputs, visited = outputs or Outputs(), visited or Visited([root])
     if root.is_file:
         info = os.stat(root.path)
         yield Folder(root, "", ((os.path.basename(root.path), info.st_size, info.st_mtime_ns),))
         return
-    stack = [("", root.path, frozenset[str]())]
-    while stack:
-        path, real, above = stack.pop()
-        if real in above or (real in outputs.folders and path):
-            continue  # a link to a folder that we are in, or our own output
+    stack = [("", root.path, False)]  # name below the root, real path, whether a link leads there
+    links: deque[tuple[str, str, bool]] = deque()
+    while stack or links:
+        path, real, linked = stack.pop() if stack else links.popleft()
+        if path and (real in outputs.folders or (linked and not visited.is_first(Folder(root, path, ()).key, real))):
+            continue
         folder, children = _scan(root, path, real, outputs)
         yield folder
-        if recursive:
-            inside = above | {real}
-            for name, linked in reversed(children):
-                child = os.path.join(path, name)
-                below = os.path.join(real, name)
-                stack.append((child, os.path.realpath(below) if linked else below, inside))
+        if not recursive:
+            continue
+        found = [(os.path.join(path, name), os.path.join(real, name), is_link) for name, is_link in children]
+        stack += [(child, below, linked) for child, below, is_link in reversed(found) if not is_link]
+        links += [(child, os.path.realpath(below), True) for child, below, is_link in found if is_link]
 
 
 def listing(root: Root, path: str, outputs: Outputs | None = None) -> Folder:

@@ -40,7 +40,7 @@ def expand_zip(file: File, quota: Quota) -> Expanded:
     contents = ArchiveContents()
     encrypted = members = 0
     for entry in directory.entries:
-        if entry.is_dir() or _is_bare_directory(entry):
+        if entry.orig_filename.endswith("/") or _is_bare_directory(entry):
             continue
         members += 1
         fault = _kind_fault(entry)

@@ -540,3 +540,41 @@ def test_every_key_has_help() -> None:
     assert {field.name for field in dataclasses.fields(Config) if "help" not in field.metadata} == {
         "source", "text", "directory"
     }  # fmt: skip
+
+
+HUGE = ["1" * 20, "9" * 400, "9" * 5000, "0x" + "f" * 6000, "-0x" + "f" * 6000, "0b" + "1" * 20000, "1:" * 3000 + "1"]
+
+
+@pytest.mark.parametrize("number", HUGE, ids=range(len(HUGE)))
+@pytest.mark.parametrize(
+    "key",
+    ["num_workers", "limits.seconds", "limits.memory", "image.window", "video.fps", "image.bits", "preview.size"],
+)
+def test_huge_numbers_are_refused_in_one_line(load: Callable[[str], Config], key: str, number: str) -> None:
+    section, _, name = key.partition(".")
+    value = f"{{{name}: {number}}}" if name else number
+    message = refusal(load, f"dicom: {{dir: a}}\n{section}: {value}")
+    assert "\n" not in message
+    assert len(message) < 400
+    assert key in message
+
+
+@pytest.mark.parametrize("number", [10**20, 10**5000, -(10**5000)], ids=["20", "5000", "-5000"])
+def test_huge_numbers_of_python_are_refused(number: int) -> None:
+    with pytest.raises(ConfigError, match="num_workers"):
+        Config.from_mapping({"dicom": {"dir": "a"}, "num_workers": number})
+    params = {"image": {"save_method_kwargs": {"pil_writer_params": {"quality": number}}}}
+    json.dumps(Config.from_mapping({"dicom": {"dir": "a"}, **params}).shaping())
+
+
+def test_a_pipe_is_no_configuration(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "c.yml")
+    with pytest.raises(ConfigError, match=r"c\.yml: cannot be read: .*pipe"):
+        load_config(tmp_path / "c.yml")
+
+
+def test_names_in_messages_stay_on_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "a\x1b[31m\n2026 ERROR forged")
+    assert "\x1b" not in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,16 @@ def test_a_bad_template_stops_a_run_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nearest: Rows"):
         export(tmp_path / "in", tmp_path / "out", metadata={"templates": str(tmp_path / "tags")})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000 + "]" * 100_000, "[" + "9" * 5000 + "]", '{"a":' * 50_000, "9" * 5000])
+def test_what_python_cannot_parse_is_no_list(tmp_path: Path, text: str) -> None:
+    (tmp_path / "ct.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"ct\.json:1: "):
+        load_templates(str(tmp_path))
+
+
+def test_a_pipe_is_no_template(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ct.json")
+    with pytest.raises(ConfigError, match=r"ct\.json: cannot be read: it is a folder, a pipe or a device"):
+        load_templates(str(tmp_path))
