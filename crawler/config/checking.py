@@ -259,7 +259,7 @@ class _Checker:
         return tuple(self.value(of[i], item, (*path, i), {}) for i, item in enumerate(items))
 
     def _nearest_key(self, key: str, path: Path, known: Mapping[str, Any]) -> str:
-        import difflib
+        import difflib  # for an error's text only
 
         near = difflib.get_close_matches(key.lower(), known, n=1)
         if near:
@@ -310,7 +310,7 @@ def _hint(members: tuple[Any, ...], value: Any) -> str:
     if str in members and isinstance(value, int | float):
         return "; to be taken as text, put it in quotes"
     choices = [c for m in members if typing.get_origin(m) is Literal for c in typing.get_args(m)]
-    import difflib
+    import difflib  # for an error's text only
 
     near = difflib.get_close_matches(str(value).lower(), map(str, choices), n=1)
     return f"; nearest: {near[0]}" if near else ""

@@ -57,7 +57,7 @@ def read_image_extension(written: object) -> object:
     extension = read_extension(written)
     if not isinstance(extension, str):
         return extension
-    import difflib
+    import difflib  # for an error's text only
 
     from PIL import Image  # slow to load, and needed by this section only
 
@@ -94,7 +94,7 @@ def read_order(written: object) -> object:
     """An axis, or the keyword of a public element; ValueError names the nearest of both."""
     if not isinstance(written, str) or written in ORDERS or tag_for(written) is not None:
         return written
-    import difflib
+    import difflib  # for an error's text only
 
     near = difflib.get_close_matches(written, [*ORDERS, *keywords()], n=1)
     raise ValueError(f"{', '.join(ORDERS)} or a DICOM keyword{f'; nearest: {near[0]}' if near else ''}")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from crawler.dicom.waveforms import is_waveform
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import SinkError
 from crawler.export.result import Header, State, relative
@@ -18,6 +19,8 @@ from crawler.export.setup import Setup
 from crawler.model import Instance, Outcome, Product
 from crawler.paths import portable
 from crawler.sinks.base import Target, discard
+from crawler.sinks.document import is_document, write_document
+from crawler.sinks.text import EXTENSION, write_text
 
 EXISTS = Outcome("skipped", "", "exists", "media.overwrite is false and the file is not ours")
 
@@ -44,9 +47,6 @@ def media_type_of(instance: Instance, setup: Setup) -> str | None:
     """Kind of the medium, "document" or "waveform"; None where there is none, or the configuration wants none."""
     if setup.media_dir is None:
         return None
-    from crawler.dicom.waveforms import is_waveform
-    from crawler.sinks.document import is_document
-
     if setup.documents and is_document(instance.sop_class):
         return "document"
     return "waveform" if setup.waveforms and is_waveform(instance.sop_class) else None
@@ -97,8 +97,6 @@ class CompanionWriter:
                     state.record(EXISTS)
             state.media += [relative(product, root) for product in products]
         if self._setup.text:
-            from crawler.sinks.text import EXTENSION, write_text
-
             with ErrorBoundary("write", state.record):
                 if taken(EXTENSION):
                     state.record(EXISTS)
@@ -112,9 +110,7 @@ class CompanionWriter:
 
 def _medium(media_type: str, instance: Instance, target: Target, advance: Callable[[], None]) -> list[Product]:
     if media_type == "document":
-        from crawler.sinks.document import write_document
-
         return write_document(instance, target)
-    from crawler.sinks.waveform import write_waveform
+    from crawler.sinks.waveform import write_waveform  # it draws, for which it loads Pillow
 
     return write_waveform(instance, target, advance)

@@ -26,8 +26,11 @@ from crawler.export.setup import Setup
 from crawler.export.volumes import Identity, Volume, files_of, identity_of, photometric_of
 from crawler.model import Layout, Outcome, Product, Scan
 from crawler.paths import portable
+from crawler.pixels.modality import value_type
+from crawler.sinks import LAYOUT_SINKS, LayoutSubject, Target
 
-if TYPE_CHECKING:  # loaded by who needs it: many runs make nothing of layouts
+# What shows frames is imported where it is needed, as in `media.py`.
+if TYPE_CHECKING:
     from crawler.display.lut import Lut
 
 Wanted = dict[int, list[tuple[Volume | OpenMedia, tuple[int, ...]]]]
@@ -170,9 +173,6 @@ class LayoutOutputs:
                 self.states[number].media.extend(relative(product, self.setup.media_dir) for product in products)
 
     def _volume(self, layout: Layout, members: Sequence[int], part: Scan) -> Volume:
-        from crawler.pixels.modality import value_type
-        from crawler.sinks import LAYOUT_SINKS, LayoutSubject, Target
-
         section, root = self.setup.volume, self.setup.volume_dir
         placed = [part.instances[number] for number in sorted({place.instance for place in layout.placement})]
         planes = [part.instances[place.instance].plane(place.frame) for place in layout.placement]

@@ -17,7 +17,8 @@ from crawler.export.setup import Setup
 from crawler.model import Frame, Instance
 from crawler.pixels.video import is_video
 
-if TYPE_CHECKING:  # loaded when quality is asked for
+# What measures and shows frames is imported where quality is asked for: together it costs a third of a start.
+if TYPE_CHECKING:
     from crawler.quality.measures import Tally, Thresholds
 
 _PADDING = tuple(f"{kind}PixelPaddingValue" for kind in ("", "Float", "DoubleFloat"))

@@ -16,6 +16,7 @@ from crawler.dicom.dictionary import KeyStyle, key_for, key_of
 from crawler.export.setup import Setup
 from crawler.model import File, Instance, Outcome, Product
 from crawler.paths import portable
+from crawler.sinks.bids_fields import NOTED
 
 INLINE = 4 << 20  # bytes of rows that a result carries itself; more go through a file
 EXPORTED = Outcome("exported")
@@ -24,8 +25,6 @@ EXPORTED = Outcome("exported")
 @cache
 def noted_keys(style: KeyStyle) -> dict[str, str]:
     """Elements that volumes note: by keyword, their keys in a record."""
-    from crawler.sinks.bids_fields import NOTED
-
     return {told: _key(name, style) for told, name in NOTED.items()}
 
 

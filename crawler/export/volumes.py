@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from crawler.error_boundary import ErrorBoundary
 from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.pixels.modality import modality
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from crawler.sinks import LayoutSubject, Sink, Target
+from crawler.sinks import LayoutSubject, Sink, Target
 
 Identity = tuple[Any, ...]
 """Name, shape, affine, and ((instance, frame, index), ...): two plans may share a layout."""
@@ -92,7 +90,7 @@ class Volume:
         if self.values == "stored":
             return replace(frame, values=frame.values.astype(self.dtype, copy=False))
         if self.rgb:
-            from crawler.display.colour import to_rgb
+            from crawler.display.colour import to_rgb  # as in `media.py`
 
             return replace(frame, values=to_rgb(frame), photometric="RGB")
         return replace(frame, values=modality(frame, self.dtype, frame.table))

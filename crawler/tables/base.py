@@ -14,7 +14,7 @@ from crawler.ledger.store import disk_error
 from crawler.ledger.summary import Summary
 
 if TYPE_CHECKING:
-    from crawler.tables.table import RowReader
+    from crawler.tables.table import RowReader  # only runs that make tables need it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def rows_of(config: Config) -> RowReader:
     """The JSONL of a configuration that has one."""
     if config.metadata is None or config.metadata_path is None:
         raise ValueError("the configuration has no metadata")
-    from crawler.tables.table import RowReader
+    from crawler.tables.table import RowReader  # only runs that make tables need it
 
     return RowReader(config.metadata_path, config.metadata.keys)
 

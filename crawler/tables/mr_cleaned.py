@@ -20,7 +20,7 @@ from crawler.tables.base import Context, rows_of
 from crawler.tables.table import Row, Table
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # an extra, and slow to load
 
 NAME = "mr_cleaned"
 NEEDS = ("pandas",)
@@ -76,7 +76,7 @@ def table(context: Context) -> Table:
 
 def _table(context: Context, wanted: tuple[str, ...]) -> pd.DataFrame:
     """A row an MR scan and (0018,0086) *Echo Numbers*: the elements that the rules read, by keyword."""
-    import pandas as pd
+    import pandas as pd  # an extra, and slow to load
 
     lines = rows_of(context.config)
     keys = {keyword: key_for(keyword, lines.keys) for keyword in wanted}

@@ -25,7 +25,7 @@ _KINDS: dict[type, int] = {bool: _BOOL, float: _FLOAT, str: _TEXT, dict: _NESTED
 
 def write_parquet(table: Table, target: str) -> int:
     """Write the table; return the number of rows."""
-    import pyarrow as pa
+    import pyarrow as pa  # an extra, and slow to load
     import pyarrow.parquet as pq
 
     kinds = kinds_of(table.rows())

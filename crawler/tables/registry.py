@@ -47,7 +47,7 @@ def check(config: Config) -> None:
     """
     if config.metadata is None or not (config.metadata.tables or config.metadata.mr_clean):
         return
-    from crawler.tables import metadata, mr_cleaned
+    from crawler.tables import metadata, mr_cleaned  # as above
 
     for wanted, packages in metadata.needs(config).items():
         missing_ones = [name for name in packages if importlib.util.find_spec(name) is None]

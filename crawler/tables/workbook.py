@@ -51,7 +51,7 @@ class Workbook:
     """
 
     def __init__(self, target: str, scratch: str, rows: int = ROWS, columns: int = COLUMNS) -> None:
-        import xlsxwriter
+        import xlsxwriter  # an extra
 
         # Limits of a zip file without its 64-bit form: 4 GB a sheet.
         options = {"constant_memory": True, "tmpdir": scratch, "use_zip64": True}
