@@ -137,6 +137,7 @@ def crawl(request: Request, progress: Progress) -> CrawlResult:
         folders = _claim_targets(request, store)
         named = [folders.take(given) for given in request.folders if os.path.isdir(given)]
         store.ledger.put(_KNOWN, folders.rows())
+        store.own.claim(request.targets, set_aside=request.rebuild)
         if request.retry_failed:
             store.ledger.forget_digests(failed_only=True)
         store.commit()
@@ -224,11 +225,13 @@ def _assemble(request: Request, store: Store, folders: InputFolders) -> tuple[in
     ledger = store.ledger
     state = [ledger.get("revision", 0), request.pixels, len(folders.known)]
     before, stored, failed = ledger.get(_MADE, (None, 0, 0))
-    wanted = (True, request.pixels, failed > 0)
-    there = [os.path.exists(path) for path, want in zip(request.targets, wanted, strict=True) if want]
+    expected = (True, request.pixels, failed > 0)
+    there = [os.path.exists(path) for path, want in zip(request.targets, expected, strict=True) if want]
     if before == state and all(there):
         return int(stored), int(failed)
     rows = store.config.metadata_path or ""
+    wanted = tuple(path for path in request.targets if request.pixels or path != request.pixel_data)
+    store.own.begin(wanted)
     with contextlib.closing(Catalogue(ledger, rows, folders, pixels=request.pixels, stack=request.stack)) as catalogue:
         if request.pixels:
             with replacing(request.pixel_data) as scratch:
@@ -240,6 +243,8 @@ def _assemble(request: Request, store: Store, folders: InputFolders) -> tuple[in
             write_unreadable(catalogue, scratch)
         if not failed:
             os.unlink(request.unreadable)  # its presence says that there are failures, as users of the flags know it
+    for path in wanted:
+        store.own.finish(path)
     ledger.put(_MADE, [state, stored, failed])
     store.commit()
     return stored, failed

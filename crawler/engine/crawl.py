@@ -41,7 +41,7 @@ from crawler.export.result import ScanResult
 from crawler.export.setup import Setup
 from crawler.export.tasks import ArchiveTask, FolderResult, FolderTask, IndexResult, IndexTask, Task, Worker
 from crawler.ledger.database import FileRow, TodoRow
-from crawler.ledger.store import SHARD, Store, disk_error
+from crawler.ledger.store import Store, disk_error
 from crawler.model import File, Outcome
 from crawler.paths import TEMP
 from crawler.sources.archive import Expanded
@@ -81,6 +81,7 @@ class Engine:
         self._ready: deque[Ticket] = deque()
         self._committed = time.monotonic()
         self._vanished = False
+        self._lost_some = False  # workers may have put files in place that nobody recorded
 
     @property
     def handled(self) -> int:
@@ -98,6 +99,8 @@ class Engine:
         if not self.stopped():
             if self._vanished and self.ledger.forget_vanished():
                 self.ledger.touch()
+            if self._lost_some:
+                self.store.take_published()
             self.store.commit()
             self.store.compact()
             self.store.empty_trash()
@@ -157,7 +160,7 @@ class Engine:
         files, size = self.ledger.totals()
         self.ledger.touch()
         self.progress.start(files, size)
-        token = os.path.join(SHARD, uuid.uuid4().hex[:8])
+        token = os.path.join(self.store.temp, uuid.uuid4().hex[:8])
         spool = os.path.join(config.output_dir, TEMP, token)
         try:
             os.makedirs(spool, exist_ok=True)
@@ -184,6 +187,7 @@ class Engine:
                 self.pool.close()
             else:
                 self.pool.terminate()
+                self._lost_some = True
             self.progress.finish()
             with contextlib.suppress(OutputError):  # the disk may be full: what was committed before is kept
                 self.store.commit()
@@ -311,6 +315,7 @@ class Engine:
 
     def _lost(self, ticket: Ticket, event: Lost) -> None:
         """A worker died, hung or grew: the culprit fails, the rest of its task runs again."""
+        self._lost_some = True
         task = ticket.task
         outcome = Outcome("failed", event.stage, event.reason, event.detail)
         log.warning("%s: %s, %s; its neighbours run again", _name(task, event.item), event.reason, event.detail)

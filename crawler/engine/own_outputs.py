@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 from crawler.config.loader import Config
+from crawler.ledger.own_files import UNFINISHED
 from crawler.ledger.store import ledger_of, output_roots
 from crawler.pacs.names import manifest_files
 from crawler.paths import TEMP
 from crawler.sources.directory import Outputs
 from crawler.tables import registry
 
-UNFINISHED = ("-journal", ".compacted", ".building")  # what a killed run may leave beside a file of ours
+BESIDE = ("-journal", ".compacted", UNFINISHED)  # what a killed run may leave beside a file of ours
 
 
 def own_outputs(config: Config) -> Outputs:
@@ -28,4 +29,4 @@ def own_outputs(config: Config) -> Outputs:
     if config.pacs_dir is not None:  # received files are input; the manifest and what is still arriving are not
         folders.append(os.path.join(config.pacs_dir, TEMP))
         files += manifest_files(config.pacs_dir)
-    return Outputs(folders, [file + ending for file in files for ending in ("", *UNFINISHED)])
+    return Outputs(folders, [file + ending for file in files for ending in ("", *BESIDE)])

@@ -6,6 +6,7 @@ new there is ours, whatever kills the run.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import posixpath
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from crawler.config.loader import Config
+from crawler.disk import boot_id, is_below
+from crawler.export.foreign import closed
 from crawler.export.tasks import ArchiveTask, FolderJob, FolderTask, IndexResult, IndexTask, ScanJob, ScanTask, Task
 from crawler.layout.scan import SeriesKey, scan_members
 from crawler.ledger.database import FileRow
@@ -166,6 +169,7 @@ class Planner:
 
     def __init__(self, store: Store, roots: list[Root], outputs: Outputs, spool: str, bundle: int) -> None:
         self._store, self._roots, self._outputs, self._spool = store, roots, outputs, spool
+        self._boot = boot_id()
         self._bundle = max(1, min(BUNDLE_FILES, bundle))
         self.reserved = ReservedNames(store.config, outputs)
 
@@ -233,28 +237,34 @@ class Planner:
         """Note that a folder is in work."""
         ledger, key = self._store.ledger, folder.key
         known = ledger.known_scans(key) if self._store.config.dicom.group == "folder" else {}
-        found = ledger.open_folder(key, self._found(folder))
+        found = ledger.open_folder(key, self._found(folder), self._boot)
         listed = tuple(folder.files() if files is None else files)
         return FolderPlan(folder, listed, found, known, archive, self.reserved.of(folder))
 
     def _found(self, folder: Folder) -> set[str]:
-        """What lies in the folder's output folders and is not ours."""
+        """What lies in the folder's output folders and is not ours, and those of these that nothing can be put in."""
         config = self._store.config
-        if config.media is not None and config.media.overwrite:
-            return set()
         found: set[str] = set()
         for slot, kind in KINDS.items():
             if getattr(config, slot) is None:
                 continue
-            place = os.path.join(output_root(config, kind), folder.mirror)
-            try:
-                names = os.listdir(place)
-            except (FileNotFoundError, NotADirectoryError):
+            root = output_root(config, kind)
+            place = os.path.join(root, folder.mirror)
+            names = _names_in(place, root)
+            if names is None:
+                found.add(closed(os.path.join(slot, folder.mirror) if folder.mirror else slot))
                 continue
-            for name in [inner for outer in names for inner in _with_frames(place, outer)]:
+            if config.media is not None and config.media.overwrite:
+                continue
+            for name in names:
                 path = os.path.join(folder.mirror, name)
-                if not self._store.ledger.is_ours(os.fsencode(path)):
-                    found.add(f"{slot}/{path}")
+                pictures = name.endswith(FRAMES) and os.path.isdir(os.path.join(place, name))
+                inside = _names_in(os.path.join(place, name), root) if pictures else []
+                if inside is None:
+                    found.add(closed(f"{slot}/{path}"))
+                for one in [os.path.join(path, inner) for inner in inside or ()] if pictures else [path]:
+                    if not self._store.ledger.is_ours(os.fsencode(one)):
+                        found.add(f"{slot}/{one}")
         return found
 
 
@@ -269,14 +279,15 @@ def _children(folders: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return {inside: tuple(sorted(names)) for inside, names in children.items()}
 
 
-def _with_frames(folder: str, name: str) -> list[str]:
-    """A name, or what lies in the folder of that name when it is made for the frames of a cine."""
-    if not name.endswith(FRAMES):
-        return [name]
+def _names_in(folder: str, root: str) -> list[str] | None:
+    """What lies in an output folder; None when it cannot be listed, or links lead out of its root."""
     try:
-        return [os.path.join(name, inner) for inner in os.listdir(os.path.join(folder, name))]
+        names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return [name]
+        return []
+    except OSError as error:
+        return [] if error.errno == errno.ENAMETOOLONG else None  # the files that have such a name fail one by one
+    return names if is_below(folder, root) else None
 
 
 def archives_of(folder: Folder) -> list[File]:

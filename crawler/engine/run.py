@@ -17,6 +17,7 @@ from crawler.ledger.store import Store, disk_error, open_store
 from crawler.ledger.summary import Summary, summarise
 from crawler.sources.directory import roots_of
 from crawler.tables import registry
+from crawler.tables.base import replacing
 
 if TYPE_CHECKING:
     from crawler.pacs.accounts import Counts
@@ -54,10 +55,10 @@ def run(
     roots = roots_of(config.roots)
     registry.check(config)
     with open_store(config, rebuild) as store, interrupts() as stop:
+        store.own.claim(_own_files(config), set_aside=rebuild)
         if retry_failed:
             store.ledger.forget_digests(failed_only=True)
-        store.ledger.put("finished", False)
-        _copy_config(config)
+        _copy_config(store)
         progress = progress or Silent()
         retrieved = None if config.pacs is None else _retrieve(store, progress, stop.is_set)
         engine = Engine(store, roots, progress, stop.is_set)
@@ -73,13 +74,16 @@ def run(
             interrupted=stop.is_set(),
             retrieval=retrieved,
         )
-        if not stop.is_set():
+        if stop.is_set():
+            store.take_published()
+        else:
             scattered = store.ledger.scattered()
             if scattered:
                 log.warning("%d series lie in several folders: 'dicom.group: tree' brings them together", scattered)
             registry.build(store.config, store.ledger, summary)
             store.ledger.put("finished", True)
         store.commit()
+        store.empty_trash()
         store.sweep()
         return summary
 
@@ -103,14 +107,30 @@ def _make(folder: str) -> None:
         raise disk_error(error, folder) from None
 
 
-def _copy_config(config: Config) -> None:
+def _own_files(config: Config) -> list[str]:
+    """The files that a run writes beside its rows and products."""
+    copy = [] if config.copy_path is None or _is_source(config, config.copy_path) else [config.copy_path]
+    return [*copy, *registry.paths(config)]
+
+
+def _is_source(config: Config, path: str) -> bool:
+    return config.source is not None and os.path.realpath(path) == os.path.realpath(config.source)
+
+
+def _copy_config(store: Store) -> None:
     """Keep the configuration beside its outputs, byte for byte."""
+    config = store.config
     path = config.copy_path
-    if path is None or (config.source and os.path.realpath(path) == os.path.realpath(config.source)):
+    if path is None or _is_source(config, path):
         return
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8", newline="") as file:
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                if file.read() == config.text.encode():
+                    return
+        store.own.begin([path])
+        with replacing(path) as scratch, open(scratch, "w", encoding="utf-8", newline="") as file:
             file.write(config.text)
+        store.own.finish(path)
     except OSError as error:
         raise disk_error(error, path) from None

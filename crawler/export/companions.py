@@ -14,6 +14,7 @@ from functools import partial
 from crawler.dicom.waveforms import is_waveform
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import SinkError
+from crawler.export.foreign import EXISTS, foreign_outcome
 from crawler.export.result import Header, State, relative
 from crawler.export.setup import Setup
 from crawler.model import Instance, Outcome, Product
@@ -22,24 +23,27 @@ from crawler.sinks.base import Target, discard
 from crawler.sinks.document import is_document, write_document
 from crawler.sinks.text import EXTENSION, write_text
 
-EXISTS = Outcome("skipped", "", "exists", "media.overwrite is false and the file is not ours")
-
 
 class Exists(SinkError):
-    """A file of another owner lies at the target; the detail is its extension."""
+    """A file of another owner lies at the target; the detail is its extension, `outcome` what that means."""
+
+    outcome = EXISTS
 
 
 @dataclass(frozen=True, slots=True)
 class FreeTarget(Target):
     """A target that writes over nothing that `taken` names, by extension."""
 
-    taken: Callable[[str], bool]
+    taken: Callable[[str], Outcome | None]
 
     def publish(self, scratch: str, extension: str, kind: str, layout: str = "") -> Product:
         """As `Target.publish`. Raises Exists."""
-        if self.taken(extension):
+        outcome = self.taken(extension)
+        if outcome is not None:
             discard(scratch)
-            raise Exists("exists", extension)
+            error = Exists("exists", extension)
+            error.outcome = outcome
+            raise error
         return Target.publish(self, scratch, extension, kind, layout)
 
 
@@ -93,19 +97,20 @@ class CompanionWriter:
                 try:
                     products += _medium(media_type, header.instance, target, advance)
                 except Exists as error:
-                    state.media.append(portable(path + error.detail))
-                    state.record(EXISTS)
+                    if error.outcome == EXISTS:
+                        state.media.append(portable(path + error.detail))
+                    state.record(error.outcome)
             state.media += [relative(product, root) for product in products]
         if self._setup.text:
             with ErrorBoundary("write", state.record):
-                if taken(EXTENSION):
-                    state.record(EXISTS)
+                if (outcome := taken(EXTENSION)) is not None:
+                    state.record(outcome)
                 else:
                     products += write_text(header.record(), self._setup.keys, target)
         return products
 
-    def _taken(self, path: str, extension: str) -> bool:
-        return f"media/{path}{extension}" in self._found
+    def _taken(self, path: str, extension: str) -> Outcome | None:
+        return foreign_outcome(self._found, f"media/{path}{extension}")
 
 
 def _medium(media_type: str, instance: Instance, target: Target, advance: Callable[[], None]) -> list[Product]:

@@ -17,8 +17,8 @@ import numpy as np
 
 from crawler.dicom.dictionary import key_for
 from crawler.error_boundary import ErrorBoundary
-from crawler.export.companions import EXISTS
 from crawler.export.description import Describer
+from crawler.export.foreign import EXISTS, foreign_outcome
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.media import MediaOutputs, OpenMedia, is_stack
 from crawler.export.result import Header, State, relative
@@ -192,10 +192,12 @@ class LayoutOutputs:
         base = self._name(layout)
         for name in section.formats if section and root else ():
             sink = LAYOUT_SINKS[name]()
-            if f"volume/{base}{sink.extension}" in self.found:
+            outcome = foreign_outcome(self.found, f"volume/{base}{sink.extension}")
+            if outcome is not None:
                 for number in volume.files:
-                    self.states[number].volumes.append(portable(base + sink.extension))
-                    self.states[number].record(EXISTS)
+                    if outcome == EXISTS:
+                        self.states[number].volumes.append(portable(base + sink.extension))
+                    self.states[number].record(outcome)
                 continue
             target = Target(os.path.join(root or "", base), self.setup.temp(root or ""))
             volume.add(sink, target, subject)

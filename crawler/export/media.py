@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.config.sections import ImageSection, VideoSection
 from crawler.error_boundary import ErrorBoundary
-from crawler.export.companions import EXISTS
+from crawler.export.foreign import EXISTS, folder_outcome, foreign_outcome
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.result import State
 from crawler.export.setup import Setup
@@ -198,13 +198,16 @@ class MediaOutputs:
             name = path + sink.extension
             folder = os.path.dirname(name)
             # The pictures of a cine have a folder of their own: a strange file anywhere in it is in the way.
-            filled = folder != os.path.dirname(path) and any(one.startswith(f"media/{folder}/") for one in self.found)
-            if f"media/{name}" not in self.found and not filled:
+            outcome = foreign_outcome(self.found, f"media/{name}")
+            if outcome is None and folder != os.path.dirname(path):
+                outcome = folder_outcome(self.found, f"media/{folder}")
+            if outcome is None:
                 free.append(sink)
                 continue
             for state in states:
-                state.media.append(portable(name))
-                state.record(EXISTS)
+                if outcome == EXISTS:
+                    state.media.append(portable(name))
+                state.record(outcome)
         return free
 
     def _display(self, number: int, box: Box | None) -> Renderer:

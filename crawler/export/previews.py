@@ -14,7 +14,7 @@ from dataclasses import replace
 from crawler.display.crop import Cropped, us_region
 from crawler.display.display import Display, display_for
 from crawler.display.renderer import Renderer
-from crawler.export.companions import EXISTS
+from crawler.export.foreign import foreign_outcome
 from crawler.export.media import MediaOutputs, OpenMedia
 from crawler.export.result import State
 from crawler.export.setup import Setup
@@ -71,9 +71,10 @@ class Previews:
         opened, section, root = OpenMedia(record), self.setup.preview, self.setup.preview_dir
         assert section is not None
         assert root is not None
-        if f"preview/{path}{EXTENSION}" in self.found:
+        outcome = foreign_outcome(self.found, f"preview/{path}{EXTENSION}")
+        if outcome is not None:
             for number in {files[place.instance] for place in layout.placement}:
-                self.states[number].record(EXISTS)
+                self.states[number].record(outcome)
             return opened, frozenset()
         first = self.media_outputs.members[files[layout.placement[0].instance]].instance
         if self.setup.crops and first.modality in ULTRASOUND:

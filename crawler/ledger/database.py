@@ -16,30 +16,9 @@ from typing import Any
 
 from crawler.errors import LedgerError, OutputError
 from crawler.ledger.queries import Accounts
+from crawler.ledger.schema import MIGRATIONS, SCRATCH, TABLES, VERSION, statements
 from crawler.model import Outcome
 from crawler.paths import portable
-
-VERSION = 1
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE folders (id INTEGER PRIMARY KEY, path TEXT UNIQUE, digest TEXT NOT NULL, found TEXT);
-CREATE TABLE files (folder INTEGER, name TEXT, size INTEGER, mtime INTEGER, outcome TEXT, stage TEXT, reason TEXT,
-    detail TEXT, scan INTEGER, PRIMARY KEY (folder, name)) WITHOUT ROWID;
-CREATE INDEX files_of_scan ON files (scan);
-CREATE TABLE scans (id INTEGER PRIMARY KEY, folder INTEGER, scan_id TEXT UNIQUE, series TEXT, digest TEXT, verdict TEXT,
-    start INTEGER, stop INTEGER, new_start INTEGER);
-CREATE INDEX scans_of_folder ON scans (folder);
-CREATE INDEX scans_of_series ON scans (series);
-CREATE TABLE products (kind TEXT, path BLOB, scan INTEGER, layout TEXT, size INTEGER, checksum TEXT,
-    PRIMARY KEY (kind, path)) WITHOUT ROWID;
-CREATE INDEX products_of_scan ON products (scan);
-CREATE TABLE trash (kind TEXT, path BLOB, PRIMARY KEY (kind, path)) WITHOUT ROWID;
-"""
-_SCRATCH = """
-CREATE TEMP TABLE todo (number INTEGER PRIMARY KEY, root INTEGER, path BLOB, archive BLOB, count INTEGER, size INTEGER);
-CREATE TEMP TABLE seen (id INTEGER PRIMARY KEY);
-CREATE TEMP TABLE later (path TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID;
-"""
 
 _WITHIN = "(path = ? OR (path > ? AND path < ?))"  # an archive's own folder and those in it
 
@@ -49,6 +28,9 @@ TodoRow = tuple[int, bytes, bytes, int, int]
 """Number of the root, folder, name of an archive in it (empty: the folder itself), files, bytes."""
 ProductRow = tuple[str, bytes, str, int, str]
 """Kind, path relative to the kind's output root, layout, size, checksum."""
+TrashRow = tuple[str, bytes, int | None, str | None]
+"""Kind, path as in `ProductRow`, size and checksum as recorded; None in a ledger of version 1."""
+KEPT = ("version", "temporary", "own files unknown")  # what `forget_all` keeps of the single values
 PRODUCT_KINDS = ("image", "video", "document", "waveform", "text", "volume", "sidecar", "preview")
 
 
@@ -98,12 +80,18 @@ class Ledger(Accounts):
     def _open(self) -> None:
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not tables:
-            for statement in _SCHEMA.split(";\n"):
+            for statement in statements(TABLES):
                 self._db.execute(statement)
             self.put("version", VERSION)
-        elif self.get("version") != VERSION:
+        version = self.get("version")
+        while version in MIGRATIONS:
+            for statement in statements(MIGRATIONS[version]):
+                self._db.execute(statement)
+            version += 1
+            self.put("version", version)
+        if version != VERSION:
             raise LedgerError(f"{portable(self.path)} was written by another version of dme; rerun with --rebuild")
-        for statement in _SCRATCH.strip().split(";\n"):
+        for statement in statements(SCRATCH):
             self._db.execute(statement)
         self.commit()
 
@@ -152,8 +140,9 @@ class Ledger(Accounts):
         self.execute(f"{sql} WHERE value IS NOT excluded.value", (key, json.dumps(value)))
 
     def touch(self) -> None:
-        """Note that something changed: views made before are stale."""
+        """Note that something changes: views made before are stale, and the output is not finished."""
         self.put("revision", self.get("revision", 0) + 1)
+        self.put("finished", False)
 
     # -- folders -------------------------------------------------------------------------------------------------
 
@@ -196,17 +185,20 @@ class Ledger(Accounts):
             "UPDATE folders SET digest = later.digest, found = NULL FROM later WHERE folders.path = later.path"
         )
 
-    def open_folder(self, path: str, found: Iterable[str]) -> frozenset[str]:
+    def open_folder(self, path: str, found: Iterable[str], boot: str = "") -> frozenset[str]:
         """Take a folder in work: what we write there from now on is ours, but not what was `found` there.
 
-        Returns what was found when the folder was first taken in work, if that work was never finished.
+        When that work was begun before the machine started anew (`boot` differs), journals of what was put in place may
+        be lost: then what was found when it was first taken in work counts.
         """
         row = self.execute("SELECT found FROM folders WHERE path = ?", (path,)).fetchone()
-        names = json.loads(row[0]) if row is not None and row[0] is not None else sorted(found)
+        begun, names = _found(row[0]) if row is not None and row[0] is not None else (boot, None)
+        if names is None or (begun and begun == boot):
+            begun, names = boot, sorted(found)
         self.execute(
             "INSERT INTO folders (path, digest, found) VALUES (?, '', ?)"
             " ON CONFLICT (path) DO UPDATE SET digest = '', found = excluded.found",
-            (path, json.dumps(names)),
+            (path, json.dumps([begun, names])),
         )
         self.execute("INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE path = ?", (path,))
         return frozenset(names)
@@ -303,7 +295,9 @@ class Ledger(Accounts):
         return "" if row is None else str(row[0])
 
     def _drop_scan(self, number: int) -> None:
-        self.execute("INSERT OR IGNORE INTO trash SELECT kind, path FROM products WHERE scan = ?", (number,))
+        self.execute(
+            "INSERT OR REPLACE INTO trash SELECT kind, path, size, checksum FROM products WHERE scan = ?", (number,)
+        )
         self.execute("DELETE FROM products WHERE scan = ?", (number,))
         self.execute(
             "DELETE FROM files WHERE scan = ? AND folder = (SELECT folder FROM scans WHERE id = ?)", (number,) * 2
@@ -321,18 +315,33 @@ class Ledger(Accounts):
         except sqlite3.Error as error:
             raise self.translate(error) from None
 
-    def trash(self) -> list[tuple[str, bytes]]:
-        """(kind, path) of products that nothing names any more."""
-        sql = "SELECT kind, path FROM trash EXCEPT SELECT kind, path FROM products"
-        return self.execute(sql).fetchall()
+    def trash(self) -> list[TrashRow]:
+        """Products that nothing names any more."""
+        return self.execute(
+            "SELECT kind, path, size, checksum FROM trash WHERE NOT EXISTS"
+            " (SELECT 1 FROM products WHERE products.kind = trash.kind AND products.path = trash.path)"
+        ).fetchall()
 
-    def all_products(self) -> list[tuple[str, bytes]]:
-        """(kind, path) of everything that is ours."""
-        return self.execute("SELECT kind, path FROM products UNION SELECT kind, path FROM trash").fetchall()
-
-    def empty_trash(self) -> None:
-        """Forget the trash: its files are deleted."""
+    def forget_trash(self, kept: Iterable[TrashRow] = ()) -> None:
+        """Forget the trash, as its files are deleted, but for those that could not be."""
         self.execute("DELETE FROM trash")
+        for row in kept:
+            self.execute("INSERT INTO trash VALUES (?, ?, ?, ?)", row)
+
+    def take_published(self, kind: str, path: bytes, size: int, checksum: str) -> None:
+        """A file was put in place by a process that could not tell of it: it is a product's new state, or trash."""
+        found = self.execute(
+            "UPDATE products SET size = ?, checksum = ? WHERE kind = ? AND path = ?", (size, checksum, kind, path)
+        )
+        if not found.rowcount:
+            self.execute("INSERT OR REPLACE INTO trash VALUES (?, ?, ?, ?)", (kind, path, size, checksum))
+
+    def forget_all(self) -> None:
+        """Begin anew: every product goes to the trash; which files are ours stays known."""
+        self.execute("INSERT OR REPLACE INTO trash SELECT kind, path, size, checksum FROM products")
+        for table in ("products", "scans", "files", "folders"):
+            self.execute(f"DELETE FROM {table}")
+        self.execute(f"DELETE FROM meta WHERE key NOT IN ({', '.join('?' * len(KEPT))})", KEPT)
 
     # -- rows of the JSONL ---------------------------------------------------------------------------------------
 
@@ -375,6 +384,12 @@ class Ledger(Accounts):
             for _, root, path, archive, _, _ in sorted(batch, key=lambda row: -row[-1]):
                 yield root, path, archive
             last = batch[-1][0]
+
+
+def _found(text: str) -> tuple[str, list[str]]:
+    """What `open_folder` noted; a ledger of version 1 held the names alone."""
+    noted = json.loads(text)
+    return (noted[0], noted[1]) if len(noted) == 2 and isinstance(noted[1], list) else ("", noted)
 
 
 def _within(path: str) -> tuple[str, str, str]:

@@ -14,6 +14,7 @@ from crawler.errors import LedgerError, OutputError
 from crawler.paths import portable
 
 _BLOCK = 1 << 20
+_BEGIN = b'{"dicom_file":'  # of every row
 
 
 class Rows:
@@ -21,6 +22,8 @@ class Rows:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        if os.path.islink(path):
+            raise OutputError(f"{portable(path)} is a symbolic link: nothing is written through links; name its target")
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._file: BinaryIO = open(path, "ab")  # noqa: SIM115 - open for the length of a run
@@ -55,13 +58,48 @@ class Rows:
         self._file.seek(0, os.SEEK_END)
         self.length, self._flushed = length, -1
 
-    def whole(self, length: int) -> bool:
-        """Whether a row ends at `length`."""
-        if length == 0:
-            return True
+    def modified(self) -> int:
+        """When the file was last written to, ns; buffered rows are flushed first."""
+        self._file.flush()
+        return os.fstat(self._file.fileno()).st_mtime_ns
+
+    def first_break(
+        self, spans: Iterable[tuple[int, int]], tail: int | None = None, *, whole: bool = True
+    ) -> int | None:
+        """Where the file is no sequence of rows; None when it is.
+
+        Parameters
+        ----------
+        spans
+            (start, stop) of ranges, each of which must begin and end with a row; those beyond the file are passed over.
+        tail
+            Where rows begin that nobody recorded: each must begin like one of ours, the last may be cut short.
+        whole
+            Whether there may be whole rows among these.
+        """
+        with open(self.path, "rb", buffering=0) as file:
+            for start, stop in spans:
+                if stop > self.length:
+                    continue
+                file.seek(max(0, start - 1))
+                head = file.read(2 if start else 1)
+                file.seek(stop - 2)
+                if head != (b"\n{" if start else b"{") or file.read(2) != b"}\n":
+                    return start
+        if tail is None:
+            return None
         with open(self.path, "rb") as file:
-            file.seek(length - 1)
-            return file.read(1) == b"\n"
+            file.seek(max(0, tail - 1))
+            if tail and file.read(1) != b"\n":
+                return tail
+            while line := file.readline(_BLOCK):
+                start = file.tell() - len(line)
+                head = line[: len(_BEGIN)]
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(_BLOCK)
+                if not head.startswith(_BEGIN if line else b"{") or (line and not whole):
+                    return start
+        return None
 
     def write_compacted(self, path: str, spans: Iterable[tuple[int, int]]) -> int:
         """Copy the live ranges to `path`; return the new length."""
@@ -81,9 +119,13 @@ class Rows:
             return target.tell()
 
     def replace(self, path: str) -> None:
-        """Put a compacted file in place and go on with it."""
+        """Put a compacted file in place and go on with it; the old one stays when that fails."""
         self._file.close()
-        os.replace(path, self.path)
+        try:
+            os.replace(path, self.path)
+        except OSError:
+            self._file = open(self.path, "ab")  # noqa: SIM115
+            raise
         self._file = open(self.path, "ab")  # noqa: SIM115
         self.length, self._flushed = self._file.tell(), -1
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from crawler.config.loader import Config
 from crawler.errors import LedgerError
-from crawler.ledger.database import VERSION, Ledger
+from crawler.ledger.database import Ledger
+from crawler.ledger.schema import MIGRATIONS, VERSION
 from crawler.ledger.store import ledger_of
 from crawler.ledger.summary import Summary, summarise
 from crawler.pacs.names import MANIFEST
@@ -103,7 +104,7 @@ class _Reader(Ledger):
             raise self.translate(error) from None
         if not tables:
             raise LedgerError(f"{portable(path)} is empty: a run was stopped before it began")
-        if self.get("version") != VERSION:
+        if self.get("version") not in (*MIGRATIONS, VERSION):
             raise LedgerError(f"{portable(path)} was written by another version of dme")
 
     def unfinished(self) -> int:

@@ -10,25 +10,34 @@ import contextlib
 import errno
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 
 from crawler.config.loader import Config
+from crawler.disk import is_as_recorded, is_below
 from crawler.errors import ConfigError, LedgerError, OutputError
-from crawler.ledger.database import PRODUCT_KINDS, Ledger, ledger_path
+from crawler.ledger import temporary
+from crawler.ledger.database import PRODUCT_KINDS, Ledger, TrashRow, ledger_path
+from crawler.ledger.own_files import OwnFiles, delete_product, put_aside
+from crawler.ledger.recovery import compact, compacted_path, recover, require_unchanged
 from crawler.ledger.rows import Rows
-from crawler.paths import TEMP, portable
+from crawler.paths import portable
 
 log = logging.getLogger("dme")
 
-SHARD = "main"
-
 
 class Store:
-    """The state of one output: `ledger`, and `rows` when metadata are on."""
+    """The state of one output: `ledger`, `rows` when metadata are on, `own` for the run's own files.
+
+    Attributes
+    ----------
+    temp
+        Name of this output's folders for unfinished files: ``<output folder>/.dme-tmp/<temp>``.
+    """
 
     def __init__(self, config: Config, ledger: Ledger, rows: Rows | None) -> None:
         self.config, self.ledger, self.rows = config, ledger, rows
+        self.own = OwnFiles(ledger)
+        self.temp = ""
 
     def commit(self) -> None:
         """Make rows and ledger permanent, in this order: a row that no ledger knows is cut at the next start."""
@@ -36,85 +45,58 @@ class Store:
             if self.rows is not None:
                 self.rows.flush()
                 self.ledger.put("rows", self.rows.length)
+                self.ledger.put("rows modified", self.rows.modified())
         except OSError as error:
             raise disk_error(error, self.rows.path if self.rows else "") from None
         self.ledger.commit()
 
     def compact(self) -> None:
-        """Free the JSONL of dead rows. A kill at any point leaves the old file or the new one, and either is known."""
+        """Free the JSONL of dead rows."""
         if self.rows is None:
             return
-        spans = self.ledger.spans()
-        if sum(stop - start for start, stop in spans) == self.rows.length:
-            return
-        path = _compacted(self.rows.path)
         try:
-            length = self.rows.write_compacted(path, spans)
+            compact(self.rows, self.ledger)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
             raise disk_error(error, self.rows.path) from None
-        self.ledger.plan_spans()
-        self.ledger.put("compacting", length)
-        self.ledger.commit()
-        self.rows.replace(path)
-        self._compacted(length)
-
-    def _compacted(self, length: int) -> None:
-        self.ledger.move_spans()
-        self.ledger.put("compacting", None)
-        self.ledger.put("rows", length)
-        self.ledger.commit()
 
     def empty_trash(self) -> None:
-        """Delete products that nothing names any more, and folders that this leaves empty."""
-        for kind, path in self.ledger.trash():
-            root = output_root(self.config, kind)
-            native = os.path.join(root, os.fsdecode(path))
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(native)
-            parent = os.path.dirname(native)
-            while parent != root and parent.startswith(root):
-                try:
-                    os.rmdir(parent)
-                except OSError:
-                    break
-                parent = os.path.dirname(parent)
-        self.ledger.empty_trash()
+        """Delete products that nothing names any more; what cannot be deleted now is tried again by the next run."""
+        trash = self.ledger.trash()
+        kept: list[TrashRow] = []
+        for row in trash:
+            kind, path, size, checksum = row
+            if not delete_product(output_root(self.config, kind), os.fsdecode(path), size, checksum):
+                kept.append(row)
+        self.ledger.forget_trash(kept)
         self.ledger.commit()
 
     def recover(self) -> None:
-        """Bring the JSONL to what the ledger vouches for."""
-        rows, ledger = self.rows, self.ledger
-        if rows is None:
-            return
-        pending = ledger.get("compacting")
-        path = _compacted(rows.path)
-        if os.path.exists(path):
-            os.unlink(path)  # written, but never put in place
-            ledger.put("compacting", None)
-        elif pending is not None:
-            self._compacted(pending)  # put in place, but never noted
-        length = ledger.get("rows", 0)
-        name = portable(rows.path)
-        if rows.length > length:
-            log.info("%s: cut back by %d bytes that an interrupted run had not recorded", name, rows.length - length)
-            rows.cut(length)
-        elif rows.length < length:
-            lost = ledger.lose_rows(rows.length)
-            last = max((stop for _, stop in ledger.spans()), default=0)
-            rows.cut(last)
-            log.warning("%s is shorter than recorded (or missing): %d scans are exported again", name, lost)
-        if not rows.whole(rows.length):
-            raise LedgerError(f"{name} was changed by another program; rerun with --rebuild to make it anew")
+        """Put right what a killed run left: the JSONL, and files that were put in place and never recorded."""
+        if self.rows is not None:
+            try:
+                recover(self.rows, self.ledger)
+            except OSError as error:
+                raise disk_error(error, self.rows.path) from None
+        roots = output_roots(self.config)
+        for root in roots:
+            temporary.require_real(root)
+        self.temp, left = temporary.take_name(self.ledger, roots)
+        for root, name in left:
+            self._take_published(root, name)
         self.commit()
+        self.empty_trash()
+        for root, name in left:
+            temporary.sweep(root, name)
+
+    def take_published(self) -> None:
+        """Have what workers put in place and could not tell of, because they died, deleted or recorded anew."""
+        for root in output_roots(self.config):
+            self._take_published(root, self.temp)
 
     def sweep(self) -> None:
-        """Remove unfinished files of this shard."""
+        """Remove unfinished files of this output."""
         for root in output_roots(self.config):
-            shutil.rmtree(os.path.join(root, TEMP, SHARD), ignore_errors=True)
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.join(root, TEMP))
+            temporary.sweep(root, self.temp)
 
     def close(self) -> None:
         """Let go of everything; what was not committed is forgotten."""
@@ -122,6 +104,16 @@ class Store:
             with contextlib.suppress(OSError):  # a full disk was reported when it was met
                 self.rows.close()
         self.ledger.close()
+
+    def _take_published(self, root: str, name: str) -> None:
+        for kind, path, size, checksum in temporary.published(root, name):
+            if output_root(self.config, kind) != root:
+                continue
+            with contextlib.suppress(OSError):  # it never got there
+                if is_below(os.path.dirname(os.path.join(root, path)), root) and is_as_recorded(
+                    os.path.join(root, path), size, checksum
+                ):
+                    self.ledger.take_published(kind, os.fsencode(path), size, checksum)
 
 
 @contextlib.contextmanager
@@ -143,18 +135,12 @@ def open_store(config: Config, rebuild: bool = False) -> Iterator[Store]:
         os.makedirs(config.output_dir, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{portable(os.path.dirname(path))} cannot be made: {error.strerror}") from None
-    if rebuild:
-        _forget(config, path, rows_path)
-    known = os.path.exists(path) and os.path.getsize(path) > 0
-    if rows_path and not known and os.path.exists(rows_path) and os.path.getsize(rows_path):
-        raise LedgerError(
-            f"{portable(rows_path)} exists, but no ledger of ours names it: it is not touched; move it away,"
-            " choose another metadata.file, or set it aside and begin anew with --rebuild"
-        )
-    ledger = Ledger(path)
+    if os.path.islink(path):
+        raise OutputError(f"{portable(path)} is a symbolic link: nothing is written through links; name its target")
+    ledger = _open_ledger(path, rows_path, rebuild)
     try:
-        if rows_path and not known and os.path.exists(rows_path):
-            ledger.put("rows", 0)
+        if rebuild:
+            _begin_anew(config, ledger, rows_path)
         _check_config(config, ledger)
         ledger.put("roots", {kind: output_root(config, kind) for kind in PRODUCT_KINDS})
         if config.metadata is not None and not config.metadata.append and ledger.get("finished", False):
@@ -167,9 +153,8 @@ def open_store(config: Config, rebuild: bool = False) -> Iterator[Store]:
         ledger.close()
         raise
     try:
-        store.sweep()
+        store.own.claim([compacted_path(rows_path)] if rows_path else [], set_aside=rebuild, more=True)
         store.recover()
-        store.empty_trash()
         yield store
     finally:
         store.close()
@@ -199,10 +184,6 @@ def disk_error(error: OSError, path: str) -> OutputError:
     return OutputError(f"{portable(path)} cannot be written: {error.strerror}")
 
 
-def _compacted(path: str) -> str:
-    return path + ".compacted"
-
-
 def _check_config(config: Config, ledger: Ledger) -> None:
     """Refuse a changed output; have a new one made for what is there."""
     shaping, before = config.shaping(), ledger.get("config")
@@ -223,37 +204,44 @@ def _check_config(config: Config, ledger: Ledger) -> None:
     ledger.put("config", shaping)
 
 
-def _forget(config: Config, path: str, rows_path: str | None) -> None:
-    """Begin anew: delete our products and rows. What cannot be told to be ours is set aside, not deleted."""
-    products: list[tuple[str, bytes]] | None = None
-    roots: dict[str, str] = {}
+def _open_ledger(path: str, rows_path: str | None, rebuild: bool) -> Ledger:
+    """Open or make the ledger; with `rebuild`, one that cannot be used is set aside with its JSONL."""
     if os.path.exists(path) and os.path.getsize(path):
         try:
-            ledger = Ledger(path)
-            try:
-                products, roots = ledger.all_products(), ledger.get("roots", {})
-            finally:
-                ledger.close()
+            return Ledger(path)
         except LedgerError as error:
-            if "in use" in str(error):
+            if not rebuild or "in use" in str(error):
                 raise
-    if products is None:
-        for old in (path, rows_path):
-            if old and os.path.exists(old):
-                aside = _aside(old)
-                os.replace(old, aside)
-                log.warning("%s is set aside as %s", portable(old), portable(aside))
-        return
-    for kind, name in products:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(roots.get(kind) or output_root(config, kind), os.fsdecode(name)))
-    if rows_path and os.path.exists(rows_path):
-        os.unlink(rows_path)
-    os.unlink(path)
+        for old in (f"{path}-journal", path, rows_path):  # a journal without its ledger is of no use to anybody
+            if old and os.path.lexists(old):
+                put_aside(old)
+    if rows_path and os.path.lexists(rows_path) and (os.path.isdir(rows_path) or os.path.getsize(rows_path)):
+        if not rebuild:
+            raise LedgerError(
+                f"{portable(rows_path)} exists, but no ledger of ours names it: it is not touched; move it away,"
+                " choose another metadata.file, or set it aside and begin anew with --rebuild"
+            )
+        put_aside(rows_path)
+    return Ledger(path)
 
 
-def _aside(path: str) -> str:
-    number = 1
-    while os.path.exists(f"{path}.set-aside-{number}"):
-        number += 1
-    return f"{path}.set-aside-{number}"
+def _begin_anew(config: Config, ledger: Ledger, rows_path: str | None) -> None:
+    """Forget all that was done, in one transaction: products go to the trash, and the JSONL will be cut to nothing.
+
+    Only what lies under the output folders of this configuration as recorded is deleted then.
+    """
+    if rows_path and os.path.lexists(rows_path):
+        if not os.path.isfile(rows_path):
+            put_aside(rows_path)
+        else:
+            rows = Rows(rows_path)
+            try:
+                require_unchanged(rows, ledger)
+            except LedgerError:
+                put_aside(rows_path)
+            finally:
+                rows.close()
+    for root in {*ledger.get("roots", {}).values()} - {output_root(config, kind) for kind in PRODUCT_KINDS}:
+        log.warning("outputs that an earlier run left below %s stay there", portable(root))
+    ledger.forget_all()
+    ledger.commit()

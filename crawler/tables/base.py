@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crawler.config.loader import Config
+from crawler.ledger import temporary
 from crawler.ledger.database import Ledger
+from crawler.ledger.own_files import UNFINISHED
 from crawler.ledger.store import disk_error
 from crawler.ledger.summary import Summary
 
@@ -24,6 +26,11 @@ class Context:
     config: Config
     ledger: Ledger
     summary: Summary
+
+    @property
+    def temp(self) -> str:
+        """Folder for unfinished files beside the one that is written; the next start empties it. To be made."""
+        return temporary.folder(self.config.output_dir, self.ledger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ def replacing(path: str) -> Iterator[str]:
     OutputError
         The disk is full, or the folder cannot be written.
     """
-    scratch = f"{path}.building"
+    scratch = path + UNFINISHED
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         yield scratch

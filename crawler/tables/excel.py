@@ -14,8 +14,6 @@ from typing import Any
 
 from crawler.config.loader import Config
 from crawler.dicom.dictionary import key_for
-from crawler.ledger.store import SHARD
-from crawler.paths import TEMP
 from crawler.tables import mr_cleaned
 from crawler.tables.base import Context, View, rows_of
 from crawler.tables.metadata import templates_of
@@ -55,7 +53,7 @@ def shape(config: Config) -> list[Any]:
 def build(context: Context, target: str) -> None:
     """Write the workbook; unfinished sheets lie in the folder that the next start empties."""
     lines, metadata = rows_of(context.config), context.config.metadata
-    scratch = os.path.join(context.config.output_dir, TEMP, SHARD, "workbook")
+    scratch = os.path.join(context.temp, "workbook")
     os.makedirs(scratch, exist_ok=True)
     try:
         with Workbook(target, scratch) as book:

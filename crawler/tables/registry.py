@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from typing import Any
 
 from crawler.config.loader import Config
 from crawler.errors import StopError
 from crawler.ledger.database import Ledger
+from crawler.ledger.own_files import OwnFiles
 from crawler.ledger.summary import Summary
 from crawler.tables import failures, hdf5_index, missing, report, series
 from crawler.tables import summary as summary_json
@@ -67,19 +69,20 @@ def build(config: Config, ledger: Ledger, summary: Summary) -> list[str]:
         A file cannot be written; the old one stays.
     """
     made: list[str] = []
-    revision = ledger.get("revision", 0)
+    revision, own = ledger.get("revision", 0), OwnFiles(ledger)
+    stale: list[tuple[View, str, list[Any]]] = []
     for view in views(config):
         path = view.path(config)
-        mark = f"view {view.name}"
-        if path is None:
-            continue
         state = [revision, view.shape(config)]
-        if ledger.get(mark) == [*state, os.path.exists(path)]:
-            continue
+        if path is not None and ledger.get(f"view {view.name}") != [*state, os.path.exists(path)]:
+            stale.append((view, path, state))
+    own.begin([path for _, path, _ in stale])
+    for view, path, state in stale:
         with replacing(path) as scratch:
             view.build(Context(config, ledger, summary), scratch)
+        own.finish(path)
         written = os.path.exists(path)
-        ledger.put(mark, [*state, written])
+        ledger.put(f"view {view.name}", [*state, written])
         if written:
             made.append(path)
     return made

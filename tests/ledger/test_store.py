@@ -42,7 +42,7 @@ class Killed(BaseException):
         (Rows, "replace", True),
         (Ledger, "move_spans", True),
         (Store, "empty_trash", False),
-        (Ledger, "empty_trash", False),
+        (Ledger, "forget_trash", False),
         (Ledger, "forget_vanished", False),
         (Ledger, "finish_folder", False),
     ],
