@@ -11,6 +11,8 @@ breaks it for all that is queued; limits count per task, not per file): tests/te
 from __future__ import annotations
 
 import contextlib
+import errno
+import mmap
 import multiprocessing
 import os
 import signal
@@ -29,6 +31,7 @@ from crawler.export.heartbeat import SLOT, Heartbeat, Work
 
 TICK = 0.25  # seconds between two looks at time and memory
 START_SECONDS = 60.0  # a worker that has not said its first word by then never will
+STALL_SECONDS = 1.0  # between two looks: the parent was stopped (Ctrl-Z, a frozen container), so the workers were too
 START_ATTEMPTS = 3  # workers in a row that die before their first word: the machine, not a file, is at fault
 
 
@@ -102,7 +105,7 @@ class _Worker:
     """One process, its pipe, and the task that it is on."""
 
     def __init__(self, context: Any, work: Work, limits: Limits) -> None:
-        slots = context.RawArray("d", SLOT)
+        slots = _shared_slots(context)
         self.heartbeat = Heartbeat(slots)
         self.conn, there = context.Pipe()
         self.ticket: int | None = None
@@ -128,10 +131,26 @@ class _Worker:
             return 0
 
     def kill(self) -> None:
-        """End the process at once, and wait for that."""
+        """End the process and the programs that it runs (ffmpeg) at once, and wait for that."""
+        programs = self._programs()
         self.process.kill()
         self.process.join()
+        for program in programs:
+            with contextlib.suppress(OSError):
+                os.kill(program, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
         self.conn.close()
+
+    def _programs(self) -> list[int]:
+        """Process ids of what the process started. It is stopped first, so that it starts nothing more."""
+        if self.ticket is None or not self.process.is_alive():
+            return []
+        import psutil
+
+        with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(self.process.pid)
+            process.suspend()
+            return [child.pid for child in process.children(recursive=True)]
+        return []
 
 
 class Pool:
@@ -148,8 +167,12 @@ class Pool:
         self._queue: deque[tuple[int, Any]] = deque()
         self._tickets = 0
         self._failed_starts = 0
-        self._last_check = time.monotonic()
-        self._workers = [_Worker(self._context, work, limits) for _ in range(workers)]
+        self._last_check = self._last_look = time.monotonic()
+        self._stalls: deque[tuple[float, float]] = deque(maxlen=1000)  # from when to when this process stood still
+        try:
+            self._workers = [_Worker(self._context, work, limits) for _ in range(workers)]
+        except OSError as error:
+            raise _cannot_start(error) from None
 
     @property
     def backlog(self) -> int:
@@ -174,6 +197,7 @@ class Pool:
         events: list[Done | Lost] = []
         handles = [worker.conn for worker in self._workers] + [w.process.sentinel for w in self._workers]
         ready = set(wait(handles, TICK))
+        self._note_stall()
         for number, worker in enumerate(self._workers):
             dead = worker.process.sentinel in ready
             if worker.conn in ready:
@@ -181,7 +205,7 @@ class Pool:
                     while worker.conn.poll():
                         events.extend(self._receive(worker, worker.conn.recv()))
                 except (EOFError, OSError):  # the pipe of a process that is gone, in mid-word perhaps
-                    worker.process.join(1.0)
+                    worker.process.join(10.0)
                     dead = True
             if dead:
                 events.extend(self._replace_worker(number, worker, *_exit_reason(worker.process)))
@@ -244,18 +268,21 @@ class Pool:
             self._failed_starts += 1
             if self._failed_starts >= START_ATTEMPTS * len(self._workers):
                 raise StopError("worker processes cannot start; 'num_workers: 0' runs without them")
-        self._workers[number] = _Worker(self._context, self._work, self._limits)
+        try:
+            self._workers[number] = _Worker(self._context, self._work, self._limits)
+        except OSError as error:
+            raise _cannot_start(error) from None
         return [] if worker.ticket is None else [Lost(worker.ticket, item, stage, reason, detail)]
 
     def _enforce_limits(self) -> list[Done | Lost]:
         lost: list[Done | Lost] = []
         for number, worker in enumerate(self._workers):
             _, _, since = worker.heartbeat.where()
-            if not worker.ready and time.monotonic() - since > START_SECONDS:
+            if not worker.ready and self._seconds_since(since) > START_SECONDS:
                 lost += self._replace_worker(number, worker, "worker died", "it never started")
             if worker.ticket is None:
                 continue
-            if time.monotonic() - since > self._limits.seconds:
+            if self._seconds_since(since) > self._limits.seconds:
                 text = f"no progress for {self._limits.seconds:g} s (limits.seconds)"
                 lost += self._replace_worker(number, worker, "time limit", text)
             elif worker.memory_growth() > self._limits.memory:
@@ -263,15 +290,41 @@ class Pool:
                 lost += self._replace_worker(number, worker, "memory limit", text)
         return lost
 
+    def _note_stall(self) -> None:
+        """Note that this process did not run for a while: it looks every `TICK`, and its own work between is short."""
+        now = time.monotonic()
+        if now - self._last_look > TICK + STALL_SECONDS:
+            self._stalls.append((self._last_look + TICK, now))
+        self._last_look = now
+
+    def _seconds_since(self, begin: float) -> float:
+        """Time since a moment, without that for which this process, and with it the whole group, stood still."""
+        stalled = sum(max(0.0, stop - max(start, begin)) for start, stop in self._stalls)
+        return time.monotonic() - begin - stalled
+
 
 def start_method() -> str:
     """`fork` where it is safe (Linux, no other thread here): 0.02 s a worker against 0.7 s by `spawn`."""
     return "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
 
 
+def _shared_slots(context: Any) -> Any:
+    """Memory that a worker shares with its parent: by `fork` anonymous, so that it needs no place in /dev/shm."""
+    if context.get_start_method() == "fork":
+        return memoryview(mmap.mmap(-1, SLOT * 8)).cast("d")
+    return context.RawArray("d", SLOT)
+
+
+def _cannot_start(error: OSError) -> StopError:
+    hint = "; raise the limit of open files (ulimit -n)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
+    return StopError(f"worker processes cannot start: {error.strerror}{hint}; fewer 'num_workers' need less, 0 none")
+
+
 def _exit_reason(process: Any) -> tuple[str, str]:
     code = process.exitcode
-    if code is not None and code < 0:
+    if code is None:
+        return "worker died", "the process that handled it stopped answering"
+    if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         hint = ", perhaps by the system for want of memory" if name == "SIGKILL" else ""
         return "worker died", f"the process that handled it was ended by {name}{hint}"

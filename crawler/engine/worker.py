@@ -15,12 +15,14 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from crawler.error_boundary import describe
 from crawler.errors import StopError
 from crawler.export.heartbeat import Heartbeat, Work
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 
@@ -29,7 +31,7 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
     faulthandler.disable()  # the parent tells of a crash in one line
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    _leave_with(parent)
     resident, data = _held()
     _limit_memory(data + memory)
     _keep_freed_memory()
@@ -45,13 +47,17 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
         heartbeat.begin(message[0])
         try:
             answer = ("done", work(message[1], heartbeat))
+            data: Any = ForkingPickler.dumps(answer)
         except StopError as error:
-            answer = ("stop", error)
+            data = ForkingPickler.dumps(("stop", error))
         except Exception as error:  # the boundary between workers and parent
             item, stage, _ = heartbeat.where()
-            answer = ("error", (item, stage, *describe(error)))
+            data = ForkingPickler.dumps(("error", (item, stage, *describe(error))))
         heartbeat.clear()
-        conn.send(answer)
+        try:
+            conn.send_bytes(data)
+        except OSError:  # the parent is gone
+            return
 
 
 def _held() -> tuple[int, int]:
@@ -88,7 +94,18 @@ def _keep_freed_memory() -> None:
 
 
 def _leave_with(parent: int) -> None:
-    """End this process when its parent is gone (killed, it could not tell us): no orphan goes on writing."""
+    """Have this process end when its parent is gone (killed, it could not tell us): no orphan goes on writing."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) == 0:
+                if os.getppid() != parent:  # it went before
+                    os._exit(1)
+                return
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    """Look every second whether the parent is there."""
     while sys.platform == "win32" or os.getppid() == parent:
         time.sleep(1.0)
         if sys.platform == "win32":
