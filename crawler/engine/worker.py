@@ -46,16 +46,15 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
             return
         heartbeat.begin(message[0])
         try:
-            answer = ("done", work(message[1], heartbeat))
-            data: Any = ForkingPickler.dumps(answer)
+            reply = ForkingPickler.dumps(("done", work(message[1], heartbeat)))
         except StopError as error:
-            data = ForkingPickler.dumps(("stop", error))
+            reply = ForkingPickler.dumps(("stop", error))
         except Exception as error:  # the boundary between workers and parent
             item, stage, _ = heartbeat.where()
-            data = ForkingPickler.dumps(("error", (item, stage, *describe(error))))
+            reply = ForkingPickler.dumps(("error", (item, stage, *describe(error))))
         heartbeat.clear()
         try:
-            conn.send_bytes(data)
+            conn.send_bytes(reply)
         except OSError:  # the parent is gone
             return
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.errors import LedgerError, OutputError
-from crawler.ledger.queries import Accounts
+from crawler.ledger.products import Products
 from crawler.ledger.schema import MIGRATIONS, SCRATCH, TABLES, VERSION, statements
 from crawler.model import Outcome
 from crawler.paths import portable
@@ -28,10 +28,6 @@ TodoRow = tuple[int, bytes, bytes, int, int]
 """Number of the root, folder, name of an archive in it (empty: the folder itself), files, bytes."""
 ProductRow = tuple[str, bytes, str, int, str]
 """Kind, path relative to the kind's output root, layout, size, checksum."""
-TrashRow = tuple[str, bytes, int | None, str | None]
-"""Kind, path as in `ProductRow`, size and checksum as recorded; None in a ledger of version 1."""
-KEPT = ("version", "temporary", "own files unknown")  # what `forget_all` keeps of the single values
-PRODUCT_KINDS = ("image", "video", "document", "waveform", "text", "volume", "sidecar", "preview")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ class ScanRow:
     products: tuple[ProductRow, ...]
 
 
-class Ledger(Accounts):
+class Ledger(Products):
     """An open ledger, locked against a second run. Changes gather until `commit`.
 
     Parameters
@@ -208,13 +204,6 @@ class Ledger(Accounts):
         sql = "SELECT scan_id, scans.digest FROM scans JOIN folders ON folder = folders.id WHERE path = ?"
         return dict(self.execute(sql, (path,)).fetchall())
 
-    def is_ours(self, path: bytes) -> bool:
-        """Whether a path, relative to its output root, is a product of ours, or one that waits for deletion."""
-        kinds = ", ".join("?" * len(PRODUCT_KINDS))  # all of them: the index begins with the kind
-        sql = f"SELECT 1 FROM {{}} WHERE kind IN ({kinds}) AND path = ? LIMIT 1"
-        values, tables = (*PRODUCT_KINDS, path), ("products", "trash")
-        return any(self.execute(sql.format(table), values).fetchone() is not None for table in tables)
-
     def finish_folder(self, path: str, digest: str, ungrouped: Iterable[FileRow], scans: Iterable[str]) -> None:
         """A folder is done: `ungrouped` are its files outside scans, `scans` all scan_ids it holds now."""
         folder = self._folder(path)
@@ -314,34 +303,6 @@ class Ledger(Accounts):
             self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         except sqlite3.Error as error:
             raise self.translate(error) from None
-
-    def trash(self) -> list[TrashRow]:
-        """Products that nothing names any more."""
-        return self.execute(
-            "SELECT kind, path, size, checksum FROM trash WHERE NOT EXISTS"
-            " (SELECT 1 FROM products WHERE products.kind = trash.kind AND products.path = trash.path)"
-        ).fetchall()
-
-    def forget_trash(self, kept: Iterable[TrashRow] = ()) -> None:
-        """Forget the trash, as its files are deleted, but for those that could not be."""
-        self.execute("DELETE FROM trash")
-        for row in kept:
-            self.execute("INSERT INTO trash VALUES (?, ?, ?, ?)", row)
-
-    def take_published(self, kind: str, path: bytes, size: int, checksum: str) -> None:
-        """A file was put in place by a process that could not tell of it: it is a product's new state, or trash."""
-        found = self.execute(
-            "UPDATE products SET size = ?, checksum = ? WHERE kind = ? AND path = ?", (size, checksum, kind, path)
-        )
-        if not found.rowcount:
-            self.execute("INSERT OR REPLACE INTO trash VALUES (?, ?, ?, ?)", (kind, path, size, checksum))
-
-    def forget_all(self) -> None:
-        """Begin anew: every product goes to the trash; which files are ours stays known."""
-        self.execute("INSERT OR REPLACE INTO trash SELECT kind, path, size, checksum FROM products")
-        for table in ("products", "scans", "files", "folders"):
-            self.execute(f"DELETE FROM {table}")
-        self.execute(f"DELETE FROM meta WHERE key NOT IN ({', '.join('?' * len(KEPT))})", KEPT)
 
     # -- rows of the JSONL ---------------------------------------------------------------------------------------
 

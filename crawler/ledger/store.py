@@ -16,8 +16,9 @@ from crawler.config.loader import Config
 from crawler.disk import is_as_recorded, is_below
 from crawler.errors import ConfigError, LedgerError, OutputError
 from crawler.ledger import temporary
-from crawler.ledger.database import PRODUCT_KINDS, Ledger, TrashRow, ledger_path
+from crawler.ledger.database import Ledger, ledger_path
 from crawler.ledger.own_files import OwnFiles, delete_product, put_aside
+from crawler.ledger.products import PRODUCT_KINDS, TrashRow
 from crawler.ledger.recovery import compact, compacted_path, recover, require_unchanged
 from crawler.ledger.rows import Rows
 from crawler.paths import portable

@@ -1,0 +1,54 @@
+"""Products in the ledger: which files of the output folders are ours, and which of these wait for deletion.
+
+It deletes nothing itself (`own_files.py` does). Paths are relative to their output root, as bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from crawler.ledger.queries import Accounts
+
+TrashRow = tuple[str, bytes, int | None, str | None]
+"""Kind, path as in `ProductRow`, size and checksum as recorded; None in a ledger of version 1."""
+KEPT = ("version", "temporary", "own files unknown")  # what `forget_all` keeps of the single values
+PRODUCT_KINDS = ("image", "video", "document", "waveform", "text", "volume", "sidecar", "preview")
+
+
+class Products(Accounts):
+    """What `Ledger` knows and changes of products."""
+
+    def is_ours(self, path: bytes) -> bool:
+        """Whether a path, relative to its output root, is a product of ours, or one that waits for deletion."""
+        kinds = ", ".join("?" * len(PRODUCT_KINDS))  # all of them: the index begins with the kind
+        sql = f"SELECT 1 FROM {{}} WHERE kind IN ({kinds}) AND path = ? LIMIT 1"
+        values, tables = (*PRODUCT_KINDS, path), ("products", "trash")
+        return any(self.execute(sql.format(table), values).fetchone() is not None for table in tables)
+
+    def trash(self) -> list[TrashRow]:
+        """Products that nothing names any more."""
+        return self.execute(
+            "SELECT kind, path, size, checksum FROM trash WHERE NOT EXISTS"
+            " (SELECT 1 FROM products WHERE products.kind = trash.kind AND products.path = trash.path)"
+        ).fetchall()
+
+    def forget_trash(self, kept: Iterable[TrashRow] = ()) -> None:
+        """Forget the trash, as its files are deleted, but for those that could not be."""
+        self.execute("DELETE FROM trash")
+        for row in kept:
+            self.execute("INSERT INTO trash VALUES (?, ?, ?, ?)", row)
+
+    def take_published(self, kind: str, path: bytes, size: int, checksum: str) -> None:
+        """A file was put in place by a process that could not tell of it: it is a product's new state, or trash."""
+        found = self.execute(
+            "UPDATE products SET size = ?, checksum = ? WHERE kind = ? AND path = ?", (size, checksum, kind, path)
+        )
+        if not found.rowcount:
+            self.execute("INSERT OR REPLACE INTO trash VALUES (?, ?, ?, ?)", (kind, path, size, checksum))
+
+    def forget_all(self) -> None:
+        """Begin anew: every product goes to the trash; which files are ours stays known."""
+        self.execute("INSERT OR REPLACE INTO trash SELECT kind, path, size, checksum FROM products")
+        for table in ("products", "scans", "files", "folders"):
+            self.execute(f"DELETE FROM {table}")
+        self.execute(f"DELETE FROM meta WHERE key NOT IN ({', '.join('?' * len(KEPT))})", KEPT)
