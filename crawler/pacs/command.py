@@ -102,6 +102,8 @@ def decode(body: bytes | bytearray) -> Command:
         if at + 8 > len(body):
             raise ValueError("a command element without its header")
         group, element, length = _HEADER.unpack_from(body, at)
+        if group != 0 and "field" in values:
+            break  # Orthanc 1.10 puts (0008,0058), the instances that failed, behind the command of a C-GET response
         at += 8
         if group != 0 or at + length > len(body):
             raise ValueError("a command set that is cut off")

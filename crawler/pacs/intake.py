@@ -56,21 +56,31 @@ class Intake:
         self._throttle.spend(received.size)
 
     def _judge(self, received: Received, identity: Identity) -> None:
-        uid = received.sop_uid
-        series = self._series_of(uid, identity)
+        announced, uid = received.sop_uid, identity.instance
+        series = self._series_of(uid or announced, identity)
         if series is None:
-            self._stray(next(iter(self._series.values())), uid, "belongs to a series that was not asked for")
-        elif not identity.instance:
-            self._stray(series, uid, "the dataset has no SOP Instance UID that can be read")
-        elif identity.instance != uid:
-            self._stray(series, uid, "the dataset is another instance than the one announced")
-        elif uid in series.here:
-            self._again(series, received)
+            self._stray(
+                self._series_of(announced, identity), announced, "it belongs to a series that was not asked for"
+            )
+        elif not uid:
+            self._stray(series, announced, "its dataset has no SOP Instance UID that can be read")
         else:
-            outcome = "received" if uid in series.wanted or not series.listed else "extra"
-            self._keep(series, received, outcome)
+            if announced != uid:
+                self._misnamed(announced)
+            if uid in series.here:
+                self._again(series, received, uid)
+            else:
+                outcome = "received" if uid in series.wanted or not series.listed else "extra"
+                self._keep(series, received, uid, outcome)
 
-    def _stray(self, series: Series, uid: str, reason: str) -> None:
+    def _misnamed(self, announced: str) -> None:
+        """The dataset is another instance than the one announced: it counts as what it is, and the other is wanted."""
+        series = next((one for one in self._series.values() if announced in one.wanted), None)
+        if series is not None:
+            self._stray(series, announced, "another instance came in its place")
+
+    def _stray(self, series: Series | None, uid: str, reason: str) -> None:
+        series = series or next(iter(self._series.values()))
         self._manifest.came_astray(series, uid, reason)
         series.notes[uid] = f"wrong UID: {reason}"
 
@@ -81,16 +91,16 @@ class Intake:
                 return series
         return self._series.get(identity.series)
 
-    def _again(self, series: Series, received: Received) -> None:
-        known = self._manifest.checksum_of(series, received.sop_uid)
+    def _again(self, series: Series, received: Received, uid: str) -> None:
+        known = self._manifest.checksum_of(series, uid)
         same = known in (None, received.xxh3)
-        self._manifest.came_again(series, received.sop_uid, "" if same else "came again with other bytes")
+        self._manifest.came_again(series, uid, "" if same else "came again with other bytes")
 
-    def _keep(self, series: Series, received: Received, outcome: str) -> None:
+    def _keep(self, series: Series, received: Received, uid: str, outcome: str) -> None:
         manifest = self._manifest
-        path = manifest.root / place(series.study, series.uid, received.sop_uid)
+        path = manifest.root / place(series.study, series.uid, uid)
         arrival = Arrival(
-            received.sop_uid,
+            uid,
             outcome,
             received.sop_class,
             received.transfer_syntax,
@@ -99,9 +109,9 @@ class Intake:
             self._transport,
             round(received.seconds, 4),
         )
-        foreign = os.path.lexists(path) and manifest.checksum_of(series, received.sop_uid) is None
+        foreign = os.path.lexists(path) and manifest.checksum_of(series, uid) is None
         if foreign and not _same(path, received):
-            series.notes[received.sop_uid] = "another file lies in its place, and is not written over"
+            series.notes[uid] = "another file lies in its place, and is not written over"
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

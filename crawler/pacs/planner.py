@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from crawler.errors import RequestError
 from crawler.pacs.model import Finder, Level, Match, Note
-from crawler.pacs.query import is_uid, of_level
+from crawler.pacs.query import of_level
 from crawler.pacs.wanted import Listed
 
 Accept = Callable[[Match], bool]
@@ -90,8 +90,8 @@ class Planner:
         whole = not (any(at_series.values()) or any(at_image.values()))
         for match in self._finder.find("series", asked, self._note):
             series = _text(match, "SeriesInstanceUID")
-            if not is_uid(series):
-                self._note("a series without a UID in the server's answer was left out")
+            if not _names_one(series):
+                self._note("a series without a usable UID in the server's answer was left out")
                 continue
             if known is not None and series in known and known[series] == _count(match):
                 continue
@@ -117,7 +117,7 @@ class Planner:
         instances = {
             _text(one, "SOPInstanceUID"): (_text(one, "SOPClassUID"), _text(one, "AvailableTransferSyntaxUID"))
             for one in matches
-            if is_uid(_text(one, "SOPInstanceUID"))
+            if _names_one(_text(one, "SOPInstanceUID"))
         }
         if at_image:
             return Listed(study, uid, modality, None, instances)
@@ -129,6 +129,11 @@ class Planner:
                 " those beyond are taken as they come"
             )
         return Listed(study, uid, modality, expected, instances)
+
+
+def _names_one(uid: str) -> bool:
+    """Whether an instance can be asked for by this UID. Broken ones exist, and servers keep and send them."""
+    return bool(uid) and uid.isprintable() and not set(uid) & set("*?\\")
 
 
 def _count(match: Match) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -227,7 +228,7 @@ def test_duplicates_extras_and_strays_are_told_apart(tmp_path: Path) -> None:
 
     archive.fault = fault
     counts = retrieve(tmp_path, archive)
-    assert (counts.found, counts.received, counts.extra, counts.duplicates, counts.wrong) == (4, 4, 1, 1, 3)
+    assert (counts.found, counts.received, counts.extra, counts.duplicates, counts.wrong) == (4, 4, 1, 2, 2)
     assert counts.all_well
     check(counts, tmp_path)
     assert not list((tmp_path / ".dme-tmp").rglob("*.part"))
@@ -241,8 +242,23 @@ def test_dataset_with_another_uid_is_not_taken_for_the_wanted_one(tmp_path: Path
     assert (counts.received, counts.missing) == (2, 1)
     with open_manifest(tmp_path) as manifest:
         [failure] = manifest.failures()
-    assert failure.detail == "wrong UID: the dataset is another instance than the one announced"
+    assert failure.detail == "wrong UID: another instance came in its place"
     check(counts, tmp_path)
+
+
+def test_file_meta_information_that_is_wrong_loses_nothing(tmp_path: Path) -> None:
+    """Over DICOMweb the announced UID is that of the file meta information, which some files have wrong."""
+    archive = archive_of(1, 1, 3)
+
+    class Web(FakeTransport):
+        def fetch(self, request: Request, temp: Path, deliver: Any, stop: Any) -> Answer:
+            return super().fetch(request, temp, lambda one: deliver(replace(one, sop_uid="1.2.3")), stop)
+
+    with open_manifest(tmp_path) as manifest:
+        transports = Transports({"web": lambda: Web(archive, "web")})
+        counts = Retrieval(manifest, FakeFinder(archive), transports, Pauses(tmp_path, lambda: False)).run(ALL)
+    assert (counts.received, counts.wrong, counts.all_well) == (3, 0, True)
+    assert tree(tmp_path) == expected_tree(archive)
 
 
 def test_coerced_series_uid_does_not_lose_the_instance(tmp_path: Path) -> None:
