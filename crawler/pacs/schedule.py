@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from datetime import time as Clock
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _WINDOW = re.compile(r"\s*(\d{1,2}:\d\d)\s*-\s*(\d{1,2}:\d\d)(?:\s+(\S+))?\s*", re.ASCII)
 _RATE = re.compile(r"\s*(\d{1,9}(?:\.\d{1,6})?)\s*([kKmMgG]?)[bB](?:/s)?\s*", re.ASCII)
@@ -45,11 +44,7 @@ class Window:
             raise ValueError('two times of day, such as "20:00-06:00", and a time zone if need be') from None
         if start == end:
             raise ValueError("two different times of day")
-        try:
-            zone = ZoneInfo(match[3]) if match[3] else None
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("a time zone such as Europe/Zurich or UTC after the times") from None
-        return cls(start, end, zone)
+        return cls(start, end, _zone(match[3]) if match[3] else None)
 
     def wait(self, moment: datetime) -> float:
         """Seconds from an aware moment until the window is open; 0 when it is."""
@@ -120,3 +115,12 @@ class Throttle:
             wait = self._free_at - now
         if wait > 0:
             self._sleep(wait)
+
+
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # 5 ms, and no run without a window needs it
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("a time zone such as Europe/Zurich or UTC after the times") from None
