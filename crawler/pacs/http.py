@@ -57,6 +57,30 @@ def whole(response: http.client.HTTPResponse) -> bytes:
     return body
 
 
+class Reader:
+    """Reads a body as it arrives: `HTTPResponse.readinto` waits until its buffer is full."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read what there is, at least one byte; 0 at the end."""
+        response = self._response
+        if response.chunked or response.length is None:
+            data = response.read1(len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
+        if not response.length:
+            response.read()  # which ends the answer, so that the connection can be used again
+            return 0
+        # Straight into the buffer: `read1` would make an object and copy it.
+        got: int = response.fp.readinto1(buffer[: response.length])
+        response.length -= got
+        if not got:
+            raise RequestError("the server closed the connection in the middle of an answer", "dropped")
+        return got
+
+
 @dataclass(slots=True)
 class _Exchange:
     """A connection while a request uses it; the watcher says why it shut it down."""

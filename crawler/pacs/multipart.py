@@ -60,16 +60,22 @@ class Parts:
             while ending[-2:] != b"\r\n":  # white space behind a boundary
                 ending = ending[-1:] + self._exactly(1)
             yield self._header()
-            if self._exactly(len(self._mark)) != self._mark:
-                raise RequestError("the server's parts do not end where they say")
 
     def copy(self, header: dict[str, str], write: Callable[[memoryview], object]) -> None:
-        """Write the content of the part whose header was yielded last."""
+        """Write the content of the part whose header was yielded last.
+
+        Raises
+        ------
+        RequestError
+            No boundary follows: what was written is not the part.
+        """
         length = header.get("content-length", "")
         if length.isdigit():
             self._copy_length(int(length), write)
         else:
             self._copy_to_mark(write)
+        if self._exactly(len(self._mark)) != self._mark:
+            raise RequestError("the server's parts do not end where they say")
 
     def _header(self) -> dict[str, str]:
         """The lines up to an empty one."""

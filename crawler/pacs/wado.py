@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from crawler.errors import RequestError
-from crawler.pacs.http import WebClient, outcome_of, status_words, whole
+from crawler.pacs.http import Reader, WebClient, outcome_of, status_words, whole
 from crawler.pacs.model import Answer, Deliver, OutcomeOfRequest, Received, Refusal, Request, Server
 from crawler.pacs.multipart import Parts, boundary_of
 from crawler.pacs.part10 import Meta, Writer, read_meta
@@ -123,23 +123,23 @@ class _Fetch:
             return
         if boundary is None or not kind.startswith("multipart/"):
             raise RequestError("the server's answer holds no instances: it is of another media type", "refused")
-        parts = Parts(response, boundary)
+        reader = Reader(response)
+        parts = Parts(reader, boundary)
         for header in parts.headers():
             with _Part(self._temp / next(self._names)) as part:
                 parts.copy(header, part.write)
                 self._finish(part)
-        while response.read(1 << 16):  # what follows the last boundary, so that the connection can be used again
+        rest = memoryview(bytearray(1 << 16))
+        while reader.readinto(rest):  # what follows the last boundary, so that the connection can be used again
             pass
 
     def _single(self, response: http.client.HTTPResponse) -> None:
         """One instance without a multipart envelope."""
         view = memoryview(bytearray(1 << 20))
         with _Part(self._temp / next(self._names)) as part:
-            expected = response.length
-            while got := response.readinto(view):
+            reader = Reader(response)
+            while got := reader.readinto(view):
                 part.write(view[:got])
-            if expected is not None and part.writer.size < expected:
-                raise RequestError("the server's answer is cut off", "dropped")
             self._finish(part)
 
     def _finish(self, part: _Part) -> None:
