@@ -14,10 +14,21 @@ from time import monotonic
 from typing import BinaryIO, Literal, Protocol
 
 from crawler.dicom import uids
-from crawler.errors import NotDicom, RequestError
-from crawler.pacs.part10 import PREAMBLE, file_meta, read_meta
+from crawler.dicom.elements import walk
+from crawler.dicom.files import size_of
+from crawler.dicom.sniff import dataset_start, guess_coding
+from crawler.errors import HeaderError, NotDicom, RequestError
+from crawler.pacs.part10 import PREAMBLE, Meta, read_meta
 
 _HEAD = 1 << 16
+_DIRECTORY = "1.2.840.10008.1.3.10"
+_SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
+# By (implicit VR, little endian), for datasets whose syntax nobody tells.
+_SYNTAXES = {
+    (True, True): uids.ImplicitVRLittleEndian,
+    (False, True): uids.ExplicitVRLittleEndian,
+    (False, False): uids.ExplicitVRBigEndian,
+}
 # Files that are looked at ahead, so that one association has contexts for all of them.
 _AHEAD = 256
 # Attempts at one instance, and seconds before the second one; doubled for each further.
@@ -41,6 +52,8 @@ class Outgoing:
         Gives its bytes, seekable, from the beginning; called once an attempt.
     offset
         Where the dataset begins.
+    whole
+        Whether it is a file of PS3.10 as it is, with preamble and file meta information.
     """
 
     name: str
@@ -50,11 +63,7 @@ class Outgoing:
     transfer_syntax: str
     offset: int
     size: int
-
-    @property
-    def head(self) -> bytes:
-        """What a file of PS3.10 lacks before its dataset: "" when it has its own file meta information."""
-        return b"" if self.offset else file_meta(self.sop_class, self.sop_uid, self.transfer_syntax)
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,42 +132,32 @@ def outgoing(name: str, open: Callable[[], BinaryIO]) -> Outgoing:
         It is no DICOM, is a DICOMDIR, or says neither what it is nor which one.
     """
     with open() as stream:
-        head = stream.read(_HEAD)
-        size = stream.seek(0, 2)
-        meta = read_meta(head)
-        if meta is not None and meta.sop_class == _DIRECTORY:
+        size = size_of(stream)
+        start = dataset_start(stream, size)
+        # As if a preamble stood before it: some files begin with their group 2.
+        meta = read_meta(PREAMBLE + stream.read(_HEAD)) or Meta("", "", "", len(PREAMBLE))
+        if meta.sop_class == _DIRECTORY:
             raise NotDicom("a DICOMDIR is no instance")
-        if meta is not None and meta.sop_class and meta.sop_uid and meta.transfer_syntax:
-            return Outgoing(name, open, meta.sop_class, meta.sop_uid, meta.transfer_syntax, meta.end, size)
-        stream.seek(0)
-        return _without_meta(name, open, stream, meta.end if meta else 0, size)
-
-
-_DIRECTORY = "1.2.840.10008.1.3.10"
-
-
-def _without_meta(name: str, open: Callable[[], BinaryIO], stream: BinaryIO, end: int, size: int) -> Outgoing:
-    """A dataset without (usable) file meta information: its own elements say what it is."""
-    import pydicom  # slow to import, and hardly ever needed
-
-    try:
-        dataset = pydicom.dcmread(stream, force=True, stop_before_pixels=True, specific_tags=_TAGS)
-        implicit, little = dataset.original_encoding
-        found = [str(dataset.get(tag, "")) for tag in _TAGS]
-    except (ValueError, EOFError, NotImplementedError, TypeError, KeyError) as error:
-        raise NotDicom("no DICOM") from error
-    if not all(found):
-        raise NotDicom("no DICOM", "or without SOP class and SOP instance UID")
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) or (
-        uids.ImplicitVRLittleEndian if implicit else uids.ExplicitVRLittleEndian if little else uids.ExplicitVRBigEndian
-    )
-    if not end:
-        with open() as again:
-            end = len(PREAMBLE) if again.read(len(PREAMBLE))[128:] == b"DICM" else 0
-    return Outgoing(name, open, found[0], found[1], syntax, end, size)
-
-
-_TAGS = ["SOPClassUID", "SOPInstanceUID"]
+        offset = start + meta.end - len(PREAMBLE)
+        if meta.sop_class and meta.sop_uid and meta.transfer_syntax:
+            whole = start == len(PREAMBLE)
+            return Outgoing(name, open, meta.sop_class, meta.sop_uid, meta.transfer_syntax, offset, size, whole)
+        stream.seek(offset)
+        coding = guess_coding(stream.read(6))
+        syntax = meta.transfer_syntax or _SYNTAXES[coding.implicit, coding.little]
+        if syntax == uids.DeflatedExplicitVRLittleEndian:
+            raise NotDicom("not DICOM", "deflated, and its file meta information does not say what it is")
+        stream.seek(offset)
+        found = {}
+        try:
+            for element in walk(stream, coding, size, stop=lambda tag: tag > _SOP_INSTANCE):
+                if isinstance(element.value, bytes):
+                    found[element.tag] = element.value.decode("ascii", "replace").strip("\0 ")
+        except HeaderError as error:
+            raise NotDicom("not DICOM", error.reason) from error
+    if not found.get(_SOP_CLASS) or not found.get(_SOP_INSTANCE):
+        raise NotDicom("not DICOM", "or without SOP Class UID and SOP Instance UID")
+    return Outgoing(name, open, found[_SOP_CLASS], found[_SOP_INSTANCE], syntax, offset, size, False)
 
 
 def send(

@@ -13,6 +13,7 @@ from typing import Any
 
 from crawler.pacs.http import WebClient, outcome_of, status_words, whole
 from crawler.pacs.model import Server
+from crawler.pacs.part10 import file_meta
 from crawler.pacs.send import Outgoing, Verdict
 from crawler.pacs.status import WARNINGS, words
 
@@ -37,19 +38,24 @@ class StowClient:
     def store(self, instance: Outgoing, stop: threading.Event) -> Verdict:
         """Store one; see `Channel`."""
         boundary = secrets.token_hex(16)
-        head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode() + instance.head
+        head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        start = 0
+        if not instance.whole:
+            head += file_meta(instance.sop_class, instance.sop_uid, instance.transfer_syntax)
+            start = instance.offset
         tail = f"\r\n--{boundary}--\r\n".encode()
 
         def body() -> Iterator[bytes]:
             yield head
             with instance.open() as stream:
+                stream.seek(start)
                 while piece := stream.read(_PIECE):
                     yield piece
             yield tail
 
         headers = {
             "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
-            "Content-Length": str(len(head) + instance.size + len(tail)),
+            "Content-Length": str(len(head) + instance.size - start + len(tail)),
             "Accept": "application/dicom+json",
         }
         with self._client.request("POST", "/studies", stop, headers, body) as response:

@@ -25,7 +25,7 @@ from crawler.pacs.find import SearchFinder
 from crawler.pacs.model import Answer, Received, Request, Server, Timeouts
 from crawler.pacs.multipart import Parts, boundary_of
 from crawler.pacs.qido import PAGE, QidoClient
-from crawler.pacs.send import Outgoing, outgoing, send
+from crawler.pacs.send import outgoing, send
 from crawler.pacs.stow import StowClient
 from crawler.pacs.wado import ACCEPT, WebTransport
 
@@ -464,7 +464,14 @@ def test_a_dataset_without_meta_gets_one(tmp_path: Path) -> None:
     bare = tmp_path / "bare.dcm"
     found = outgoing("one", lambda: BytesIO(whole))
     bare.write_bytes(whole[found.offset :])
-    instance: Outgoing = outgoing("bare", lambda: bare.open("rb"))
-    assert instance.offset == 0
-    assert (instance.sop_uid, instance.transfer_syntax) == (found.sop_uid, found.transfer_syntax)
-    assert pydicom.dcmread(BytesIO(instance.head + bare.read_bytes())) == pydicom.dcmread(BytesIO(whole))
+    bodies: list[bytes] = []
+
+    def handle(handler: BaseHTTPRequestHandler) -> None:
+        bodies.append(body_of(handler))
+        answer(handler, 200)
+
+    with web(handle, Timeouts(idle=5)) as server, closing(StowClient(server)) as channel:
+        (sent,) = send([outgoing("bare", lambda: bare.open("rb"))], channel, threading.Event())
+    assert (sent.outcome, sent.sop_uid) == ("stored", found.sop_uid)
+    content = bodies[0].split(b"\r\n\r\n", 1)[1].rpartition(b"\r\n--")[0]
+    assert pydicom.dcmread(BytesIO(content.removesuffix(b"\r\n"))) == pydicom.dcmread(BytesIO(whole))
