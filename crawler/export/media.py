@@ -17,6 +17,7 @@ from crawler.export.foreign import EXISTS, folder_outcome, foreign_outcome
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.result import State
 from crawler.export.setup import Setup
+from crawler.instance.frame_rate import is_absurd
 from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.paths import portable
 from crawler.pixels.frames import frames
@@ -146,6 +147,8 @@ class MediaOutputs:
             sinks = self._free(self._sinks(section, member, box), path, [state])
             opened.source = partial(self._source, member, all(isinstance(sink, RemuxSink) for sink in sinks))
             display = self._display(number, box) if sinks else Display()
+            if sinks and isinstance(section, VideoSection) and section.fps == "auto":
+                state.notes.extend(_rate_notes(instance))
         if not boundary.failed:
             target = Target(os.path.join(root, path), self.setup.temp(root))
             for sink in sinks:
@@ -217,7 +220,7 @@ class MediaOutputs:
         member = self.members[number]
 
         def sample(numbers: Iterable[int]) -> Iterator[Frame]:
-            for frame in frames(member.instance, list(numbers), self.setup.pixels):
+            for frame in frames(member.instance, list(numbers), self.setup.pixels, go_on=True):
                 self.heartbeat.note(member.item, "pixels")
                 yield frame
 
@@ -239,7 +242,7 @@ class MediaOutputs:
     def _source(self, member: Member, copies: bool, rgb: bool) -> Iterator[Frame]:
         """The frames to be shown, `rgb` as for `pixels.frames`; none for a stream that is only rewrapped."""
         if not is_video(member.instance):
-            return frames(member.instance, None, self.setup.pixels, rgb)
+            return frames(member.instance, None, self.setup.pixels, rgb, go_on=True)
         if copies:
             return iter(())
         from crawler.sinks.video_frames import decoded
@@ -252,6 +255,16 @@ def _levels(instance: Instance) -> tuple[Any, ...]:
     """What the grey levels of a single frame depend on beside its values."""
     plane = instance.plane(0)
     return instance.windows, instance.window_function, plane.slope, plane.intercept, instance.inverse
+
+
+def _rate_notes(instance: Instance) -> list[str]:
+    """What is to be said of a header whose rate cannot be meant."""
+    from crawler.sinks.video_base import FALLBACK_RATE
+
+    rate = instance.frame_rate
+    if rate is None or not is_absurd(rate):
+        return []
+    return [f"its rate of {rate:.6g} frames a second cannot be meant: shown at {FALLBACK_RATE:g}"]
 
 
 def is_stack(layout: Layout, instances: Sequence[Instance]) -> bool:

@@ -34,7 +34,8 @@ from crawler.pixels.video import is_video
 
 DUPLICATE = Outcome("skipped", "", "duplicate", "byte-identical to another file of its scan: row and media, no volume")
 INDEX = Outcome("skipped", "", "index", "a DICOMDIR lists files and holds no image")
-CUT_SHORT = ("truncated pixel data", "frame missing")
+# Reasons of files that have frames all the same.
+IN_PART = ("truncated pixel data", "frame missing", "damaged pixel data")
 
 
 class ScanExport:
@@ -210,8 +211,8 @@ class ScanExport:
                     for consumer, index in wanted.get(part.number, ()):
                         consumer.put(index, part)
                 self.heartbeat.note(item, "pixels")
-        # What a file that is cut short holds is shown; its outcome says that it is not all.
-        if opened is not None and (not decoding.failed or (shown and state.outcome.reason in CUT_SHORT)):
+        # The good frames of a file that is cut short or damaged are shown; its outcome says what is missing.
+        if opened is not None and (not decoding.failed or (shown and state.outcome.reason in IN_PART)):
             self._close_media(opened, number)
         if opened is not None:
             opened.abort()  # does nothing to one that is closed

@@ -16,6 +16,7 @@ from crawler.dicom.dictionary import KeyStyle
 from crawler.dicom.elements import PIXEL_TAGS, Element
 from crawler.dicom.fast.memo import Memo, MemoAttributes
 from crawler.dicom.record import Record
+from crawler.instance.frame_rate import frame_rate
 from crawler.instance.functional import planes_of, voi_fields
 from crawler.instance.mosaic import is_montage, mosaic_of, tile_planes
 from crawler.instance.vendor import with_diffusion
@@ -113,7 +114,7 @@ def _of_series(fields: Attributes) -> dict[str, Any]:
         "modality": fields.text("Modality"),
         "series_number": fields.integer("SeriesNumber"),
         "inverse": _inverse(fields),
-        "frame_rate": _frame_rate(fields),
+        "frame_rate": frame_rate(fields),
     }
 
 
@@ -196,16 +197,3 @@ def _inverse(fields: Attributes) -> bool:
     """
     monochrome1 = fields.text("PhotometricInterpretation") == "MONOCHROME1"
     return monochrome1 or fields.text("PresentationLUTShape") == "INVERSE"
-
-
-def _frame_rate(fields: Attributes) -> float | None:
-    """Frames a second: the first positive one of what PS3.3 C.7.6.5 (Cine) and C.7.6.6 (Multi-frame) offer."""
-    for keyword in ("RecommendedDisplayFrameRate", "CineRate"):
-        rate = fields.number(keyword)
-        if rate is not None and rate > 0:
-            return rate
-    steps = [step for step in fields.each("FrameTimeVector")[1:] if step is not None]  # the first is always 0
-    for milliseconds in (fields.number("FrameTime"), sum(steps) / len(steps) if steps else None):
-        if milliseconds is not None and milliseconds > 0:
-            return 1000 / milliseconds
-    return None

@@ -43,6 +43,8 @@ Reason = Literal[
     "unreadable file",
 ]
 
+DAMAGED: Reason = "damaged pixel data"
+_RANGES = 10  # of damaged frames that an error names
 NATIVE = "native"
 """Stands for a decoder where there is none."""
 _UNCOMPRESSED = (
@@ -57,7 +59,11 @@ _FLOATS = {"FloatPixelData": "f4", "DoubleFloatPixelData": "f8"}
 
 
 def frames(
-    instance: Instance, numbers: Sequence[int] | None = None, limit: int = 2 * 10**9, rgb: bool = False
+    instance: Instance,
+    numbers: Sequence[int] | None = None,
+    limit: int = 2 * 10**9,
+    rgb: bool = False,
+    go_on: bool = False,
 ) -> Iterator[Frame]:
     """Yield frames of stored values, decoded one at a time.
 
@@ -71,6 +77,8 @@ def frames(
         Bytes that one decoded frame may take.
     rgb
         No one needs YBR: a decoder that can convert it to RGB, to the values of `display.colour.to_rgb`, does so.
+    go_on
+        A frame whose codestream is damaged costs that frame: the others are yielded, then the error is raised.
 
     Yields
     ------
@@ -82,7 +90,8 @@ def frames(
     Raises
     ------
     PixelError
-        See `Reason`. Frames in front of the fault have been yielded by then.
+        See `Reason`. Frames in front of the fault, with `go_on` those behind it too, have been yielded by then. The
+        detail names the damaged frames, counted from 1.
     FileError
         A deflated file cannot be inflated.
     """
@@ -91,6 +100,7 @@ def frames(
             size = size_of(stream)
             pixels = check(instance, limit, _available(instance.pixels, size))
             decoded = _frame_decoder(stream, instance.transfer_syntax, pixels, size, rgb)
+            damaged = DamagedFrames(pixels.frames)
             for number in range(pixels.frames) if numbers is None else numbers:
                 if not 0 <= number < pixels.frames:
                     raise PixelError("frame missing", f"frame {number + 1} of {pixels.frames}")
@@ -99,12 +109,63 @@ def frames(
                         "frame missing", f"functional groups describe {len(instance.planes)} frames of {pixels.frames}"
                     )
                 plane = instance.plane(number)
-                values, photometric, decoder = decoded(number)
+                try:
+                    values, photometric, decoder = decoded(number)
+                except PixelError as error:
+                    damaged.add(number, error)
+                    if go_on and error.reason == DAMAGED:
+                        continue
+                    raise damaged.error() from error
                 # Bits beyond those stored were dropped.
                 within = stored_range(pixels) if values.dtype.kind in "iu" else None
                 yield Frame(number, values, photometric, plane.slope, plane.intercept, decoder, within=within)
+            if damaged:
+                raise damaged.error()
     except OSError as error:
         raise PixelError("unreadable file", error.strerror or type(error).__name__) from error
+
+
+class DamagedFrames:
+    """Frames of a file that cannot be decoded, told in one error."""
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
+        self._found: dict[int, PixelError] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, number: int, error: PixelError) -> None:
+        """Note what the decoding of a frame (from 0) raised."""
+        self._found[number] = error
+
+    def error(self) -> PixelError:
+        """Return the last frame's error when that was no damage, else the first's; the detail names all damaged ones.
+
+        An error that ends the file, and that of a single-frame file, keep their own words.
+        """
+        *_, last = self._found.values()
+        numbers = sorted(number for number, one in self._found.items() if one.reason == DAMAGED)
+        if not numbers or self._frames == 1:
+            return last
+        first = self._found[numbers[0]]
+        named = f"{_ranges(numbers)} of {self._frames}: {first.detail}"
+        if last.reason != DAMAGED:
+            return PixelError(last.reason, f"{last.detail}; damaged before it: {named}")
+        return PixelError(first.reason, named)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending frame numbers as people count and write them: "frames 2, 4-7"; the first ten ranges."""
+    ends: list[list[int]] = []
+    for number in numbers:
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    parts = [str(low + 1) if low == high else f"{low + 1}-{high + 1}" for low, high in ends[:_RANGES]]
+    more = f" and others, {len(numbers)} in all," if len(ends) > _RANGES else ""
+    return f"frame{'s'[: len(numbers) > 1]} {', '.join(parts)}{more}"
 
 
 def check(instance: Instance, limit: int, available: int) -> Pixels:

@@ -1,6 +1,7 @@
-"""The frames of a file as a folder of pictures, one PNG a frame, numbered from 1.
+"""The frames of a file as a folder of pictures, one PNG a frame, numbered from 1 as in the file.
 
-All frames share one display, so that levels compare from frame to frame. They are put in place when all are there.
+A frame that could not be decoded leaves its number out. All frames share one display, so that levels compare from frame
+to frame. They are put in place when all are there.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class FramesSink:
 
     def __init__(self, options: FramesOptions | None = None) -> None:
         self._options = options or FramesOptions()
-        self._scratches: list[str] = []
+        self._scratches: dict[int, str] = {}
         self._last: tuple[int, ...] = (-1,)
 
     @property
@@ -71,7 +72,7 @@ class FramesSink:
             raise SinkError("frames out of order", f"{index} came after {self._last}")
         encoded = encode(self._subject.display.render(frame, self._options.bits), "PNG", ".png", {})
         scratch = self._target.scratch(".png")
-        self._scratches.append(scratch)
+        self._scratches[index[0] if len(index) == 1 else len(self._scratches)] = scratch
         with writing(), open(scratch, "xb") as sink:
             sink.write(encoded)
         self._last = index
@@ -90,21 +91,21 @@ class FramesSink:
             raise SinkError("no frame", "nothing to write")
         products: list[Product] = []
         try:
-            for number, scratch in enumerate(self._scratches):
+            for number, scratch in self._scratches.items():
                 products.append(self._target.publish(scratch, self._name(number), "image"))
         except BaseException:
             for product in products:  # half of a cine is of no use
                 discard(product.path)
             self.abort()
             raise
-        self._scratches = []
+        self._scratches = {}
         return products
 
     def abort(self) -> None:
         """Remove the unfinished files, if any."""
         while self._scratches:
-            discard(self._scratches.pop())
+            discard(self._scratches.popitem()[1])
 
     def _name(self, number: int) -> str:
-        digits = max(DIGITS, len(str(len(self._scratches))))  # so that names sort like numbers
+        digits = max(DIGITS, len(str(max(self._scratches, default=0) + 1)))  # so that names sort like numbers
         return f"{FRAMES}/{number + 1:0{digits}}.png"

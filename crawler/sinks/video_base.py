@@ -5,7 +5,6 @@ Knows the rate of a cine and no format; formats are the subclasses' (`video.py`,
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 
 from crawler.errors import ConfigError, SinkError
+from crawler.instance.frame_rate import is_absurd
 from crawler.model import Frame, Product
 from crawler.sinks.base import FileSubject, Order, Per, Target
 from crawler.sinks.ffmpeg import Encoder, find_program
@@ -39,13 +39,12 @@ def rate_of(fps: float | str, of_file: float | None, most: float = RATES[1]) -> 
     fps
         As configured: a number, or "auto" for the file's.
     of_file
-        What the header says, if anything; a rate that no file can have counts as absent.
+        What the header says, if anything; one that cannot be meant counts as absent.
     most
         The highest that the format shows; above it, frames are shown slower and none is dropped.
     """
-    wanted = fps if fps != "auto" else of_file
-    rate = float(wanted) if wanted is not None else FALLBACK_RATE
-    if not (math.isfinite(rate) and RATES[0] <= rate <= RATES[1]):
+    rate = float(fps) if fps != "auto" else of_file
+    if rate is None or (fps == "auto" and is_absurd(rate)):
         rate = FALLBACK_RATE
     return Fraction(min(rate, most)).limit_denominator(LARGEST_TERM)
 
