@@ -212,6 +212,10 @@ class Instance:
         How the only frame is cut into slices; None for every other image. A `Place` then counts tiles as frames.
     is_index
         A DICOMDIR.
+    header_fault
+        Why the header ends before the file does; None when it was read to its end.
+    header_notes
+        What in the header is not as the standard has it, and was understood all the same; without values.
     """
 
     file: File
@@ -233,6 +237,8 @@ class Instance:
     planes: tuple[Plane, ...] = (Plane(),)
     mosaic: Mosaic | None = None
     is_index: bool = False
+    header_fault: Outcome | None = None
+    header_notes: tuple[str, ...] = ()
 
     def plane(self, frame: int) -> Plane:
         """Geometry of a frame (0-based)."""

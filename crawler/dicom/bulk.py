@@ -20,13 +20,11 @@ from crawler.dicom.elements import (
     SPECIFIC_CHARACTER_SET,
     Coding,
     Element,
-    quiet_pydicom,
-    read_items,
-    walk,
 )
 from crawler.dicom.files import not_meta, open_dataset, size_of
 from crawler.dicom.sniff import dataset_start
 from crawler.dicom.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from crawler.dicom.walk import read_items, walk
 from crawler.errors import HeaderError, PixelError
 from crawler.model import Instance
 
@@ -107,7 +105,8 @@ class DataSet:
         shared: list[Element] = []
         try:
             for element in walk(self.stream, coding, self.end, stop=lambda tag: tag >= sequence):
-                coding = element.coding  # as the bytes are, whatever was declared
+                if element.vr != "UN":
+                    coding = element.coding  # as the bytes are, whatever was declared
                 if element.tag == SPECIFIC_CHARACTER_SET:
                     shared.append(element)
             tag, vr, length = _element_head(self.stream, coding)
@@ -118,7 +117,7 @@ class DataSet:
                 raise PixelError("truncated value", f"{tag_text(sequence)} is cut short")
             if vr == b"UN":  # written by who did not know it: its items are implicit VR, PS3.5 6.2.2
                 coding = IMPLICIT_LITTLE
-            items = read_items(self.stream, coding, end, 1)
+            items = read_items(self.stream, coding, end, length == _UNDEFINED)
         except HeaderError as error:
             raise PixelError("truncated value", error.detail) from error
         return [[*shared, *item] for item in items]
@@ -137,7 +136,7 @@ def open_bulk(instance: Instance) -> Iterator[DataSet]:
     """
     deflated = instance.transfer_syntax == DeflatedExplicitVRLittleEndian
     try:
-        with quiet_pydicom(), open_dataset(instance.file, deflated) as stream:
+        with open_dataset(instance.file, deflated) as stream:
             size = size_of(stream)
             if not deflated:
                 dataset_start(stream, size)

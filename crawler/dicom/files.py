@@ -16,8 +16,9 @@ from typing import BinaryIO, cast
 from crawler.archives.members import archive_format
 from crawler.archives.quota import DEFLATE_MOST, QUOTA
 from crawler.archives.streams import BLOCK, FileSlice, InflatingStream, ZlibSource, buffered
-from crawler.dicom.elements import EXPLICIT_LITTLE, quiet_pydicom, walk
+from crawler.dicom.elements import EXPLICIT_LITTLE
 from crawler.dicom.sniff import PREFIX, dataset_start
+from crawler.dicom.walk import walk
 from crawler.errors import HeaderError
 from crawler.model import File
 
@@ -132,9 +133,8 @@ def open_dataset(file: File, deflated: bool) -> BinaryIO:
     with stream:
         size = size_of(stream)
         dataset_start(stream, size)
-        with quiet_pydicom():
-            for _ in walk(stream, EXPLICIT_LITTLE, size, stop=not_meta):
-                pass
+        for _ in walk(stream, EXPLICIT_LITTLE, size, stop=not_meta):
+            pass
         return inflate(stream)
 
 

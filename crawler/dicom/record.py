@@ -14,9 +14,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crawler.dicom.charsets import DEFAULT_ENCODING, DELIMITERS, names_of, standard_codecs
+from crawler.dicom.charsets import DEFAULT_ENCODING, Tell, codecs_of, decode
 from crawler.dicom.dictionary import (
     BINARY_VRS,
+    TEXT_VRS,
     VRS,
     KeyStyle,
     creator_tag,
@@ -26,7 +27,9 @@ from crawler.dicom.dictionary import (
     key_of,
     tag_text,
 )
-from crawler.dicom.elements import MAX_DEPTH, SPECIFIC_CHARACTER_SET, Element, items_of
+from crawler.dicom.elements import SPECIFIC_CHARACTER_SET, Element, Notes
+from crawler.dicom.number_text import is_misplaced, meant_numbers
+from crawler.dicom.walk import MAX_DEPTH, items_of
 from crawler.errors import HeaderError
 
 Record = dict[str, Any]
@@ -61,32 +64,45 @@ class Context:
     encodings: Sequence[str] = (DEFAULT_ENCODING,)
     signed: bool = False
     creators: dict[int, str] = field(default_factory=dict)
+    notes: Notes = field(default_factory=Notes)
 
     def inside(self, elements: Iterable[Element]) -> Context:
         """Context of a data set inside this one: inherits character set and sign (PS3.5 7.5.3)."""
-        context = Context(self.style, self.depth + 1, self.encodings, self.signed)
+        context = Context(self.style, self.depth + 1, self.encodings, self.signed, notes=self.notes)
         context.learn(elements)
         return context
 
     def learn(self, elements: Iterable[Element]) -> None:
-        """Take in character set, sign and private creators, wherever in the data set they stand."""
+        """Take in character set, sign and private creators, wherever in the data set they stand; the first counts."""
+        learned: set[int] = set()
         for element in elements:
             tag, value = element.tag, element.value
-            if not isinstance(value, bytes):
+            if not isinstance(value, bytes) or tag in learned:
                 continue
             if tag == SPECIFIC_CHARACTER_SET:
-                self.encodings = encodings_of(value)
+                self.encodings = codecs_of(value, self.tell(tag))
             elif tag == PIXEL_REPRESENTATION:
                 self.signed = any(value)
             elif tag & 0x10000 and is_private_creator(tag):
-                self.creators[tag] = clean(decode(value, self.encodings)).strip()
+                self.creators[tag] = clean(decode(value, self.encodings, False, _untold)).strip()
+            else:
+                continue
+            learned.add(tag)
+
+    def tell(self, tag: int) -> Tell:
+        """Return what notes something about an element."""
+        return lambda what: self.notes.add(f"{tag_text(tag)}: {what}")
 
     def creator(self, tag: int) -> str:
         """Private creator of an element; empty when there is none."""
         return self.creators.get(creator_tag(tag), "") if is_private(tag) else ""
 
 
-def make_record(*parts: Sequence[Element], keys: KeyStyle = "keyword") -> Record:
+def _untold(what: str) -> None:
+    """Tells nobody: the element is converted once more, and told then."""
+
+
+def make_record(*parts: Sequence[Element], keys: KeyStyle = "keyword", notes: Notes | None = None) -> Record:
     """Return elements as a JSON object, in the order given.
 
     Parameters
@@ -95,17 +111,20 @@ def make_record(*parts: Sequence[Element], keys: KeyStyle = "keyword") -> Record
         The file meta information and the data set, which do not share their character set.
     keys
         Style of the keys, see `dictionary.key_of`.
+    notes
+        Takes what is not as the standard has it, and was understood all the same.
 
     Returns
     -------
     dict
         `orjson.dumps` takes it. A key that comes again gets the suffix ``#2``, ``#3``: nothing is overwritten. A
-        sequence is a list of such objects, a binary value ``{"vr": "OW", "length": 512}``, an empty value None.
+        sequence is a list of such objects, a binary value ``{"vr": "OW", "length": 512}``, an empty value None. Of a
+        very long value the object also holds a digest and, of text, the beginning.
     """
     record: Record = {}
     counts: dict[str, int] = {}
     for part in parts:
-        context = Context(keys)
+        context = Context(keys, notes=notes or Notes())
         context.learn(part)
         _fill(record, counts, part, context)
     return record
@@ -155,11 +174,35 @@ def json_of(element: Element, vr: str, context: Context) -> Any:
         return None
     if vr in BINARY_VRS or vr not in VRS or not isinstance(value, bytes):
         return _summary(element, vr)
+    if element.digest:
+        return _beginning(element, vr, context)
     if vr in NUMBERS:
-        return numbers_of(element.tag, value, vr, element.coding.little)
-    if vr == "AT":
+        found = numbers_of(element.tag, value, vr, element.coding.little)
+    elif vr == "AT":
         return tags_of(value, element.coding.little)
-    return text_of(value, vr, context.encodings)
+    else:
+        found = text_of(value, vr, context.encodings, context.tell(element.tag))
+        if vr in ("DS", "IS") and has_text(found):
+            return meant_numbers(element.tag, vr, found, context.tell(element.tag))
+    if is_misplaced(element.tag, vr):
+        return meant_numbers(element.tag, vr, found, context.tell(element.tag))
+    return found
+
+
+def has_text(value: Any) -> bool:
+    """Whether a converted value of IS or DS holds anything that is no number."""
+    return isinstance(value, str) or (isinstance(value, list) and any(isinstance(one, str) for one in value))
+
+
+def _beginning(element: Element, vr: str, context: Context) -> Record:
+    """Stands for a very long value: its length and digest, and of text the beginning."""
+    context.tell(element.tag)(f"{element.length or 0:,} bytes, of which the row holds the beginning or none")
+    found = {"vr": vr, "length": element.length, "xxh3_128": element.digest}
+    if vr in TEXT_VRS and isinstance(element.value, bytes):
+        # Cut at ASCII, so that no character of several bytes is halved.
+        whole = re.sub(rb"[\x80-\xff\x1b][^\x00-\x7f]*\Z", b"", element.value)
+        found["begins"] = decode(whole, context.encodings, vr == "PN", context.tell(element.tag))
+    return found
 
 
 def _summary(element: Element, vr: str) -> Record:
@@ -175,8 +218,9 @@ def _sequence(element: Element, context: Context) -> Any:
     if element.length and context.depth >= MAX_DEPTH:
         return _summary(element._replace(error="nested too deep"), "SQ")
     try:
-        items = items_of(element, context.depth + 1)
+        items = items_of(element, context.depth + 1, context.notes)
     except HeaderError as error:
+        context.tell(element.tag)(f"the sequence cannot be read, {error.reason}")
         return _summary(element._replace(error=error.reason), "SQ")
     records = []
     for item in items:
@@ -217,10 +261,10 @@ def tags_of(value: bytes, little: bool) -> Any:
     return tags[0] if count == 1 else tags
 
 
-def text_of(value: bytes, vr: str, encodings: Sequence[str]) -> Any:
+def text_of(value: bytes, vr: str, encodings: Sequence[str], tell: Tell) -> Any:
     """Text without padding; several values as a list, IS and DS as numbers."""
-    # Latin-1 is the default repertoire, and verbatim for what is not in it.
-    text = decode(value, encodings) if vr in CHARACTER_SET_VRS else value.decode("latin-1")
+    # Latin-1 is verbatim for what is not in the default repertoire.
+    text = decode(value, encodings, vr == "PN", tell) if vr in CHARACTER_SET_VRS else value.decode("latin-1")
     if "\\" not in text or vr in SINGLE_VALUED:
         return _single(text, vr)
     return [_single(part, vr) for part in clean(text).split("\\")]
@@ -258,46 +302,3 @@ def _decimal(text: str) -> float | str:
         return text
     number = float(text)
     return number if math.isfinite(number) else text
-
-
-def decode(value: bytes, encodings: Sequence[str]) -> str:
-    """Return bytes as valid Unicode text, whatever they hold.
-
-    Parameters
-    ----------
-    encodings
-        Python codecs of (0008,0005) *Specific Character Set*, the first one first (PS3.3 C.12.1.1.2).
-    """
-    if value.isascii() and b"\x1b" not in value:
-        return value.decode("ascii")
-    try:
-        text = _decoded(value, encodings)
-    except (LookupError, ValueError):  # a Python codec that is none of DICOM's, named by a damaged (0008,0005)
-        return value.decode("latin-1")
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _decoded(value: bytes, encodings: Sequence[str]) -> str:
-    """As pydicom decodes text; it is asked (and loaded) where there is more to it than one codec."""
-    if b"\x1b" not in value:
-        try:
-            return value.decode(encodings[0])
-        except (LookupError, UnicodeError):
-            pass
-    from pydicom.charset import decode_bytes
-
-    return decode_bytes(value, encodings, DELIMITERS)
-
-
-def encodings_of(value: bytes) -> Sequence[str]:
-    """Python codecs of a Specific Character Set as stored."""
-    names = names_of(value)
-    codecs = standard_codecs(names)
-    if codecs is not None:
-        return codecs
-    from pydicom.charset import convert_encodings
-
-    try:
-        return tuple(convert_encodings(names))
-    except (LookupError, ValueError):  # a NUL inside, for one
-        return (DEFAULT_ENCODING,)

@@ -11,7 +11,8 @@ import struct
 from typing import BinaryIO
 
 from crawler.dicom.dictionary import VRS, dictionary_vr, is_known, is_private
-from crawler.dicom.elements import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Coding, Element, quiet_pydicom, walk
+from crawler.dicom.elements import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Coding, Element
+from crawler.dicom.walk import walk
 from crawler.errors import HeaderError, NotDicom
 
 PREFIX = b"DICM"
@@ -22,6 +23,7 @@ _UID = re.compile(rb"[0-2](\.(0|[1-9][0-9]*))+\0?")  # PS3.5 9.1
 # Known elements in ascending order, with the dictionary's VR, that prove it without a UID. By chance even one is
 # unlikely: some 300 of the 65,536 tags of groups 0002 and 0008 are known, and each must have a length that fits.
 _ENOUGH = 6
+_FIRST_GROUPS = (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08")  # of a data set, in both byte orders
 _LONGEST = 65_534  # no element that may stand at the start of a data set is longer: the limit of a short VR
 
 
@@ -44,13 +46,26 @@ def dataset_start(stream: BinaryIO, size: int) -> int:
         raise NotDicom("empty file")
     stream.seek(0)
     head = stream.read(_PREAMBLE + len(PREFIX))
-    if head[_PREAMBLE:] == PREFIX:
-        return _PREAMBLE + len(PREFIX)
+    behind = _PREAMBLE + len(PREFIX)
+    if head[_PREAMBLE:] == PREFIX and not _is_by_chance(stream, head, size):
+        stream.seek(behind)
+        return behind
     start = len(PREFIX) if head.startswith(PREFIX) else 0  # written without the preamble
     if not _validates(stream, start, size):
         raise NotDicom("not DICOM", "no DICM prefix, and the first bytes are no data elements")
     stream.seek(start)
     return start
+
+
+def _is_by_chance(stream: BinaryIO, head: bytes, size: int) -> bool:
+    """Whether the prefix is part of a value in a file without preamble.
+
+    A preamble may hold anything (PS3.10 7.1), and mostly holds zeros. The prefix counts unless its file reads as a data
+    set from the first byte, and what follows the prefix does not begin with file meta information.
+    """
+    if head[:2] not in _FIRST_GROUPS or stream.read(2) == b"\x02\0":
+        return False
+    return _validates(stream, 0, size)
 
 
 def guess_coding(head: bytes) -> Coding:
@@ -78,16 +93,15 @@ def _validates(stream: BinaryIO, start: int, size: int) -> bool:
         return False
     known, previous = 0, -1
     try:
-        with quiet_pydicom():
-            for element in walk(stream, coding, size):
-                if element.tag <= previous or not _plausible(element):
-                    return False
-                if element.tag in _IDENTIFYING and _UID.fullmatch(_bytes(element)):
-                    return True
-                known += is_known(element.tag)
-                if known == _ENOUGH:
-                    return True
-                previous = element.tag
+        for element in walk(stream, coding, size):
+            if element.tag <= previous or not _plausible(element):
+                return False
+            if element.tag in _IDENTIFYING and _UID.fullmatch(_bytes(element)):
+                return True
+            known += is_known(element.tag)
+            if known == _ENOUGH:
+                return True
+            previous = element.tag
     except HeaderError:
         return False
     return False

@@ -151,6 +151,7 @@ def _line(scan_id: str, header: Header, state: State, syntax: bytes) -> bytes:
             "decoder": state.decoder,
             "media_notes": state.notes or None,
             "assumed_transfer_syntax": assumed,
+            **({"header_notes": notes} if (notes := header.instance.header_notes) else {}),
             **state.quality,
         }
     )

@@ -71,6 +71,9 @@ class ScanExport:
         instances = tuple(header.instance for header in headers)
         self.scan = Scan(scan_id, instances[0].series_uid, instances)
         self.states = [State() for _ in headers]
+        for state, instance in zip(self.states, instances, strict=True):
+            if instance.header_fault is not None:
+                state.exclude(instance.header_fault)
         for number, outcome in culprits.items():
             self.states[number].exclude(outcome)
         members = [Member(*one) for one in zip(instances, stems, items, self.states, strict=True)]

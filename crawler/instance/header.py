@@ -22,24 +22,24 @@ from crawler.dicom.elements import (
     PIXEL_TAGS,
     Coding,
     Element,
-    is_header_end,
-    quiet_pydicom,
-    walk,
+    Notes,
 )
 from crawler.dicom.fast.reader import read_fast
 from crawler.dicom.files import inflate, not_meta, open_file, size_of
 from crawler.dicom.record import make_record
 from crawler.dicom.sniff import dataset_start, guess_coding
+from crawler.dicom.trailing import end_of_pixels, read_trailing
 from crawler.dicom.uids import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from crawler.dicom.walk import is_header_end, walk
 from crawler.errors import HeaderError
 from crawler.instance.custom import with_custom
 from crawler.instance.describe import Source, describe
-from crawler.model import File, Instance
+from crawler.model import File, Instance, Outcome
 
 _TRANSFER_SYNTAX = 0x00020010
 # A damaged header has a row when one of these is there: what the object is, or that it is an image.
@@ -60,7 +60,9 @@ class _Header:
     transfer_syntax: str = ""
     coding: Coding = EXPLICIT_LITTLE
     csa: Csa = NO_CSA
+    pixel: Element | None = None
     fault: HeaderError | None = None
+    notes: Notes = field(default_factory=Notes)
 
 
 def read_instance(file: File, keys: KeyStyle = "keyword", custom: str = "") -> Instance:
@@ -104,19 +106,20 @@ def fast_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance | No
 
 def full_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance:
     """Read any header: the reference for `fast_instance`. Raises as `read_instance`."""
-    with quiet_pydicom():
-        header = _read(stream)
-        record = make_record(header.meta, header.data, keys=keys)
+    header = _read(stream)
+    record = make_record(header.meta, header.data, keys=keys, notes=header.notes)
     if header.fault is not None and not any(
         isinstance(record.get(key_for(word, keys)), kind) for word, kind in _REQUIRED
     ):
         raise header.fault
-    return describe(
+    instance = describe(
         Source(file, record, keys, header.transfer_syntax, header.csa),
-        pixel=header.data[-1] if header.data[-1].tag in PIXEL_TAGS else None,
+        pixel=header.pixel,
         big_endian=not header.coding.little,
         cut=header.fault is not None,
     )
+    fault = None if header.fault is None else Outcome("failed", "header", header.fault.reason, header.fault.detail)
+    return replace(instance, header_fault=fault, header_notes=header.notes.lines())
 
 
 @contextmanager
@@ -134,7 +137,7 @@ def _read(stream: BinaryIO) -> _Header:
     start = dataset_start(stream, size)
     header = _Header()
     try:
-        for element in walk(stream, EXPLICIT_LITTLE, size, stop=not_meta):
+        for element in walk(stream, EXPLICIT_LITTLE, size, stop=not_meta, notes=header.notes):
             header.meta.append(element)
         header.transfer_syntax, header.coding = _transfer_syntax(stream, header.meta)
         if header.transfer_syntax == DeflatedExplicitVRLittleEndian:
@@ -156,10 +159,16 @@ def _read_dataset(stream: BinaryIO, header: _Header) -> None:
     head = stream.read(8)
     stream.seek(position)
     if head[:2] == b"\0\0" and any(head):  # a message's command set, always implicit little endian (PS3.7 6.3.1)
-        header.data.extend(walk(stream, IMPLICIT_LITTLE, size, stop=lambda tag: tag >> 16 != 0))
-    for element in walk(stream, header.coding, size, stop=is_header_end):
+        header.data.extend(walk(stream, IMPLICIT_LITTLE, size, lambda tag: tag >> 16 != 0, header.notes))
+    for element in walk(stream, header.coding, size, is_header_end, header.notes):
         header.data.append(element)
     header.csa = read_csa(stream, header.data)
+    last = header.data[-1] if header.data else None
+    if last is not None and last.tag in PIXEL_TAGS and not last.error:
+        header.pixel = last
+        behind = end_of_pixels(stream, last.offset, last.length, size)
+        if behind is not None:
+            header.data += read_trailing(stream, last.coding, behind, size, header.notes)
 
 
 def _transfer_syntax(stream: BinaryIO, meta: list[Element]) -> tuple[str, Coding]:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from support.siemens import NICOM, csa1, csa2, csareader, mosaic_dataset, protocol
 
 from crawler.dicom.csa import MAX_BYTES, MAX_TAGS, NO_CSA, Csa, LazyEntries, parse, read_csa, slice_array
-from crawler.dicom.elements import EXPLICIT_LITTLE, Element, walk
+from crawler.dicom.elements import EXPLICIT_LITTLE, Element
+from crawler.dicom.walk import walk
 
 ENTRIES = {
     "First": ["1.5", "-2"],

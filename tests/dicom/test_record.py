@@ -18,8 +18,9 @@ from pydicom.valuerep import IS, DSfloat
 from support.streams import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, explicit, head
 
 from crawler.dicom.dictionary import TEXT_VRS, VRS, dictionary_vr, key_for, key_of, tag_text
-from crawler.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, MAX_DEPTH, Element, quiet_pydicom, walk
+from crawler.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, Element, quiet_pydicom
 from crawler.dicom.record import make_record
+from crawler.dicom.walk import MAX_DEPTH, walk
 from crawler.errors import FileError, HeaderError
 from crawler.instance.header import read_instance
 from crawler.model import File
@@ -44,14 +45,14 @@ def value_of(vr: str, value: bytes) -> Any:
         ("IS", b" -3\\+4 ", [-3, 4]),
         ("IS", b"1\\\\2", [1, None, 2]),
         ("IS", b"12.0", 12),
-        ("IS", b"1.5 ", "1.5"),
+        ("IS", b"1.5 ", 1.5),
         ("IS", b"1_000 ", "1_000"),
         ("IS", b"99999999999999999999", "99999999999999999999"),
         ("IS", b"9" * 5000, "9" * 5000),
         ("DS", b"1.5\\-2e3", [1.5, -2000.0]),
         ("DS", b" .5 ", 0.5),
         ("DS", b"abc ", "abc"),
-        ("DS", b"1,5 ", "1,5"),
+        ("DS", b"1,5 ", 1.5),
         ("DS", b"nan ", "nan"),
         ("DS", b"1e999 ", "1e999"),
         ("DS", b"1\\x\\3 ", [1.0, "x", 3.0]),

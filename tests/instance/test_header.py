@@ -26,7 +26,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from support.factories import ct_series, multiframe, quick_dataset, save
 
 from crawler.archives.streams import BLOCK
-from crawler.dicom.elements import EXPLICIT_LITTLE, is_header_end, walk
+from crawler.dicom.elements import EXPLICIT_LITTLE
+from crawler.dicom.walk import is_header_end, walk
 from crawler.errors import FileError, HeaderError, NotDicom
 from crawler.instance import header
 from crawler.instance.header import read_instance

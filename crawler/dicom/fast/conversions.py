@@ -12,9 +12,10 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from crawler.dicom.charsets import names_of, standard_codecs
+from crawler.dicom.charsets import DEFAULT_ENCODING, is_utf8_instead, names_of, standard_codecs
 from crawler.dicom.dictionary import BINARY_VRS, VRS, KeyStyle, dictionary_vr, is_private, is_private_creator, key_of
 from crawler.dicom.elements import ITEM_END, LONG_VRS, PIXEL_TAGS, SPECIFIC_CHARACTER_SET, TRAILING_PADDING
+from crawler.dicom.number_text import is_misplaced
 from crawler.dicom.record import (
     CHARACTER_SET_VRS,
     LUT_DESCRIPTORS,
@@ -22,13 +23,14 @@ from crawler.dicom.record import (
     PADDED_BEFORE,
     PIXEL_REPRESENTATION,
     SINGLE_VALUED,
+    has_text,
     numbers_of,
     tags_of,
     text_of,
 )
+from crawler.dicom.walk import LONGEST_VALUE
 
 IMAGE_TYPE = 0x00080008
-
 Convert = Callable[[bytes, Sequence[str]], Any]
 
 # More distinct heads than real files hold (as `dictionary._CACHED`); fuzzed ones must not fill the memory.
@@ -37,6 +39,7 @@ _MOST, _MOST_CREATORS = 16_384, 256
 # whole ones of no more than 18 digits fit into 64 bits.
 _OF_DECIMALS, _LONGEST_DECIMAL = b"0123456789.+-\\ ", 300
 _OF_INTEGERS, _LONGEST_INTEGER = b"0123456789+-\\ ", 18
+_MOST_VALUES = 1 << 16  # of the same element; the rest then is no number, and the full reader has it
 
 
 class UnusualHeader(Exception):
@@ -165,6 +168,8 @@ def _tag_and_vr(head: bytes) -> tuple[int, str]:
 
 def _of_value(tag: int, vr: str, creator: str, style: KeyStyle, kind: Kind | None) -> Conversion:
     """Conversion by the VR that counts, which is that of `record.vr_of`."""
+    if is_misplaced(tag, vr):
+        raise UnusualHeader
     found = vr
     if not vr or vr == "UN":
         found = dictionary_vr(tag, creator)
@@ -194,8 +199,14 @@ def _converter(tag: int, vr: str) -> Convert:
     if vr == "IS":
         return _integers
     if vr == "AT":
-        return lambda value, encodings: tags_of(value, little=True)
+        return _tags
     return _number(tag, vr) if vr in NUMBERS else _text(vr)
+
+
+def _tags(value: bytes, encodings: Sequence[str]) -> Any:
+    if len(value) > LONGEST_VALUE:
+        raise UnusualHeader
+    return tags_of(value, little=True)
 
 
 def _number(tag: int, vr: str) -> Convert:
@@ -204,17 +215,19 @@ def _number(tag: int, vr: str) -> Convert:
     unpack = struct.Struct("<" + letter).unpack
 
     def several(value: bytes, encodings: Sequence[str]) -> Any:
+        if len(value) > LONGEST_VALUE:
+            raise UnusualHeader
         return numbers_of(tag, value, vr, little=True)
 
     def whole(value: bytes, encodings: Sequence[str]) -> Any:
-        return unpack(value)[0] if len(value) == size else numbers_of(tag, value, vr, little=True)
+        return unpack(value)[0] if len(value) == size else several(value, encodings)
 
     def real(value: bytes, encodings: Sequence[str]) -> Any:
         if len(value) == size:
             number = unpack(value)[0]
             if number - number == 0:  # finite
                 return number
-        return numbers_of(tag, value, vr, little=True)
+        return several(value, encodings)
 
     if tag in LUT_DESCRIPTORS:
         return several
@@ -237,6 +250,8 @@ def _text(vr: str) -> Convert:
     def convert(value: bytes, encodings: Sequence[str]) -> Any:
         plain = not encoded or (value.isascii() and b"\x1b" not in value)
         text = value.decode("latin-1") if plain else _decoded(value, encodings)
+        if len(text) > LONGEST_VALUE // 4:  # characters; in bytes it may be too long
+            raise UnusualHeader
         if "\\" not in text or single:
             text = text.rstrip("\0 ")  # as `one`, but for the call
             if padded_before:
@@ -251,12 +266,15 @@ def _text(vr: str) -> Convert:
 
 def _decoded(value: bytes, encodings: Sequence[str]) -> str:
     """Text beyond ASCII, where one codec without escape sequences tells what it says, as `record.decode` does."""
-    if b"\x1b" in value or len(encodings) > 1:
+    if b"\x1b" in value or len(encodings) > 1 or encodings[0] == DEFAULT_ENCODING:
         raise UnusualHeader
     try:
-        return value.decode(encodings[0])
+        text = value.decode(encodings[0])
     except UnicodeDecodeError:
         raise UnusualHeader from None
+    if is_utf8_instead(value, text, encodings[0]):
+        raise UnusualHeader
+    return text
 
 
 def _decimals(value: bytes, encodings: Sequence[str]) -> Any:
@@ -267,12 +285,25 @@ def _decimals(value: bytes, encodings: Sequence[str]) -> Any:
                 if len(value) <= _LONGEST_DECIMAL:
                     return float(value)
             else:
-                parts = value.split(b"\\")
+                parts = value.split(b"\\", _MOST_VALUES)
                 if len(value) <= _LONGEST_DECIMAL or max(map(len, parts)) <= _LONGEST_DECIMAL:
                     return [float(part) for part in parts]
         except ValueError:  # empty, or signs and points where none belong
             pass
-    return text_of(value, "DS", encodings)
+    return _numbers(value, "DS", encodings)
+
+
+def _numbers(value: bytes, vr: str, encodings: Sequence[str]) -> Any:
+    if len(value) > LONGEST_VALUE // 4:
+        raise UnusualHeader
+    found = text_of(value, vr, encodings, _untold)
+    if has_text(found):  # the full reader says what it may mean
+        raise UnusualHeader
+    return found
+
+
+def _untold(what: str) -> None:
+    """Stands where nothing is told: IS and DS depend on no character set."""
 
 
 def _integers(value: bytes, encodings: Sequence[str]) -> Any:
@@ -283,9 +314,9 @@ def _integers(value: bytes, encodings: Sequence[str]) -> Any:
                 if len(value) <= _LONGEST_INTEGER:
                     return int(value)
             else:
-                parts = value.split(b"\\")
+                parts = value.split(b"\\", _MOST_VALUES)
                 if max(map(len, parts)) <= _LONGEST_INTEGER:
                     return [int(part) for part in parts]
         except ValueError:
             pass
-    return text_of(value, "IS", encodings)
+    return _numbers(value, "IS", encodings)

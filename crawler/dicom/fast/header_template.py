@@ -21,7 +21,16 @@ from crawler.dicom.elements import UNDEFINED
 from crawler.dicom.fast.conversions import Conversion, Kind
 from crawler.dicom.fast.memo import Memo
 from crawler.dicom.fast.scope import Scope
-from crawler.dicom.fast.walker import META_AT, META_START, PREFIX_AT, Header, Incomplete, LoggedElement, Walker
+from crawler.dicom.fast.walker import (
+    META_AT,
+    META_START,
+    PREFIX_AT,
+    Header,
+    Incomplete,
+    LoggedElement,
+    Walker,
+    head_size,
+)
 
 _DECIDING = (Kind.CHARACTER_SET, Kind.SIGN, Kind.IMAGE_TYPE, Kind.CREATOR)
 _META_GROUP = 0x0002
@@ -44,7 +53,7 @@ class _Part(NamedTuple):
     plain
         Nothing but its value is asked for.
     head
-        Tag and VR; in implicit VR the tag.
+        Tag, VR and reserved bytes; in implicit VR the tag.
     length_at, skip, read
         Where behind the element's begin its length stands, and its value, and what reads the length.
     raw
@@ -128,7 +137,9 @@ class HeaderTemplate:
         self._record, self._syntax = header.record.copy(), header.transfer_syntax
         self._varying: set[str] = set()  # keys of parts that are variable
         if header.pixel is not None:
-            self._varying.add(self._record.popitem()[0])  # the last; the end of another header adds its own
+            for _ in range(walker.trailing):
+                self._record.popitem()
+            self._varying.add(self._record.popitem()[0])  # the end of another header adds its own
         self._memo = Memo(self._varying)
         # Elements on which others depend are the same in all files, so those for `csa.read_csa` serve again.
         self._csa_elements = [element for element in header.csa_elements if element.value is not None]
@@ -307,7 +318,7 @@ def _part(logged: LoggedElement, implicit: bool, of_csa: bool) -> _Part:
     for_csa = of_csa and is_looked_at(tag) and not fixed
     return _Part(
         plain=kind is Kind.PLAIN and not for_csa and not fixed,
-        head=block[position : position + (4 if implicit else 6)],
+        head=block[position : position + head_size(conversion[1], implicit)],
         length_at=length_at,
         skip=skip,
         read=read,

@@ -13,13 +13,15 @@ from typing import Any, BinaryIO, NamedTuple
 
 from crawler.archives.streams import BLOCK
 from crawler.dicom.csa import MAX_BYTES, is_looked_at
-from crawler.dicom.dictionary import BINARY_VRS, KeyStyle, is_private, key_for
+from crawler.dicom.dictionary import BINARY_VRS, KeyStyle, is_known, is_private, key_for
 from crawler.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, UNDEFINED, Element
 from crawler.dicom.fast.conversions import Conversion, Kind, UnusualHeader, conversions_of, known_encodings
 from crawler.dicom.fast.memo import Memo
 from crawler.dicom.fast.scope import Scope
 from crawler.dicom.record import PIXEL_REPRESENTATION, Record, next_key, numbers_of
+from crawler.dicom.trailing import SHORTEST, end_of_pixels
 from crawler.dicom.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from crawler.dicom.walk import LONGEST_VALUE
 
 _PLAIN, _BINARY, _SEQUENCE, _PRIVATE = Kind.PLAIN, Kind.BINARY, Kind.SEQUENCE, Kind.PRIVATE
 
@@ -64,6 +66,13 @@ class Header(NamedTuple):
     memo: Memo | None = None
 
 
+def head_size(wide: bool, implicit: bool) -> int:
+    """Bytes of an element in front of its length: tag, VR, and the reserved bytes of a long length (PS3.5 7.1.2)."""
+    if implicit:
+        return 4
+    return 8 if wide else 6
+
+
 class Incomplete(Exception):
     """An item does not end in the bytes that were read."""
 
@@ -94,6 +103,8 @@ class Walker:
         What was met, in file order, without what lies in sequences: what `header_template.py` learns from.
     scope
         The data set's, as it is at its end.
+    trailing
+        Keys that elements behind the pixel data have in the record, its last ones.
     ending
         Conversion and head of the element that ended the header, which is not in the log; None when the file ended.
     """
@@ -113,6 +124,7 @@ class Walker:
         "log",
         "scope",
         "size",
+        "trailing",
     )  # fmt: skip
 
     def __init__(self, stream: BinaryIO, size: int, keys: KeyStyle) -> None:
@@ -127,6 +139,7 @@ class Walker:
         self.log: list[LoggedElement] = []
         self.scope = Scope({}, {})
         self.ending: tuple[Conversion, bytes] | None = None
+        self.trailing = 0
 
     def walk(self, block: bytes) -> Header:
         """Read file meta information and data set; `block` begins the file. Raises `UnusualHeader`."""
@@ -147,7 +160,8 @@ class Walker:
 
     def header(self, record: Record, syntax: str, memo: Memo | None = None) -> Header:
         """What was read, with the elements for `csa.read_csa`."""
-        return Header(record, syntax, self.csa_elements, self._pixel, memo)
+        # What is kept in mind of a header holds for others with the same keys: not for elements behind the pixel data.
+        return Header(record, syntax, self.csa_elements, self._pixel, None if self.trailing else memo)
 
     def set_implicit(self, block: bytes, start: int) -> None:
         """Read on in implicit VR; raises `UnusualHeader` when the data set, at `start`, looks explicit all the same."""
@@ -219,6 +233,8 @@ class Walker:
                 start = position + 12
                 if start > end:
                     break
+                if length:  # reserved bytes, PS3.5 7.1.2
+                    raise UnusualHeader
                 length = read_length(block, position + 8)[0]
             if tag <= last:
                 raise UnusualHeader
@@ -259,7 +275,9 @@ class Walker:
                 return start
             elif kind is Kind.PIXELS or kind is Kind.PADDING:
                 if not scope.depth:
-                    self.end(conversion, head, length, start, scope)
+                    self.end(
+                        conversion, block[position : position + head_size(wide, self.implicit)], length, start, scope
+                    )
                     break
                 if kind is Kind.PADDING or vr not in BINARY_VRS or length == UNDEFINED:
                     raise UnusualHeader
@@ -340,6 +358,8 @@ class Walker:
             if not scope.sign_known or tag < PIXEL_REPRESENTATION:
                 raise UnusualHeader
             vr = "SS" if scope.signed else "US"
+            if len(value) > LONGEST_VALUE:
+                raise UnusualHeader
         elif len(value) == 2:
             vr = "US"
         else:
@@ -354,8 +374,12 @@ class Walker:
         self.csa_elements.append(Element(tag, "", length, self.base + start, coding, value))
 
     def end(self, conversion: Conversion, head: bytes, length: int, start: int, scope: Scope) -> None:
-        """End the header at pixel data, which are described, or at padding, which is not."""
+        """End the header at pixel data, which are described, or at padding, which is not; read on behind the pixels."""
         self._ended = True
+        if self._pixel is not None:
+            if conversion[2] is Kind.PADDING:
+                return
+            raise UnusualHeader
         self.ending = conversion, head
         tag, _, kind, key, vr, _ = conversion
         if kind is Kind.PADDING:
@@ -364,5 +388,22 @@ class Walker:
             raise UnusualHeader
         known = None if length == UNDEFINED else length
         coding = IMPLICIT_LITTLE if self.implicit else EXPLICIT_LITTLE
-        self._pixel = Element(tag, head[4:].decode("latin-1"), known, self.base + start, coding, None)
+        self._pixel = Element(tag, head[4:6].decode("latin-1"), known, self.base + start, coding, None)
         scope.record[key] = {"vr": vr, "length": known} if length else None
+        behind = end_of_pixels(self._stream, self._pixel.offset, known, self.size)
+        if behind is not None and self.size - behind >= SHORTEST:
+            self._read_trailing(behind, scope, tag)
+
+    def _read_trailing(self, position: int, scope: Scope, last: int) -> None:
+        """Read the elements behind the pixel data, which no template learns."""
+        block = self.block_at(position, BLOCK)
+        if position + len(block) == self.size and not any(block):
+            return  # padding
+        first = int.from_bytes(block[:2], "little") << 16 | int.from_bytes(block[2:4], "little")
+        if self.implicit and not is_known(first) and not is_private(first):
+            raise UnusualHeader  # maybe no element
+        log, self.log, count = self.log, [], len(scope.record)
+        scope.last, self._ended = last, False
+        self._data(block, 0, scope)
+        self.log, self._ended = log, True
+        self.trailing = len(scope.record) - count
