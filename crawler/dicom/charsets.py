@@ -85,6 +85,10 @@ Tell = Callable[[str], None]
 """Takes what was unusual about a text."""
 
 
+def untold(what: str) -> None:
+    """Tells nobody."""
+
+
 def names_of(value: bytes) -> list[str]:
     """Names in a (0008,0005) *Specific Character Set* as stored."""
     return [name.strip("\0 ") for name in value.decode("latin-1").split("\\")]
@@ -99,7 +103,7 @@ def standard_codecs(names: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(CODECS[name] for name in names)
 
 
-def codecs_of(value: bytes, tell: Tell) -> tuple[str, ...]:
+def codecs_of(value: bytes, tell: Tell = untold) -> tuple[str, ...]:
     """Return the Python codecs of a Specific Character Set as stored.
 
     Terms in lower case, with other blanks or signs, and the names that other standards use, are understood and told.
@@ -140,7 +144,7 @@ def _nearest_term(name: str) -> str | None:
     return None
 
 
-def decode(value: bytes, encodings: Sequence[str], is_name: bool, tell: Tell) -> str:
+def decode(value: bytes, encodings: Sequence[str], is_name: bool = False, tell: Tell = untold) -> str:
     """Return bytes as valid Unicode text, whatever they hold.
 
     Parameters

@@ -84,7 +84,7 @@ class Context:
             elif tag == PIXEL_REPRESENTATION:
                 self.signed = any(value)
             elif tag & 0x10000 and is_private_creator(tag):
-                self.creators[tag] = clean(decode(value, self.encodings, False, _untold)).strip()
+                self.creators[tag] = clean(decode(value, self.encodings)).strip()
             else:
                 continue
             learned.add(tag)
@@ -96,10 +96,6 @@ class Context:
     def creator(self, tag: int) -> str:
         """Private creator of an element; empty when there is none."""
         return self.creators.get(creator_tag(tag), "") if is_private(tag) else ""
-
-
-def _untold(what: str) -> None:
-    """Tells nobody: the element is converted once more, and told then."""
 
 
 def make_record(*parts: Sequence[Element], keys: KeyStyle = "keyword", notes: Notes | None = None) -> Record:

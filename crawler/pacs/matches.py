@@ -15,9 +15,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from crawler.dicom import uids
-from crawler.dicom.charsets import DEFAULT_ENCODING, names_of
+from crawler.dicom.charsets import DEFAULT_ENCODING, codecs_of, decode, names_of
 from crawler.dicom.dictionary import BINARY_VRS, dictionary_vr, is_private, key_of, tag_for
-from crawler.dicom.record import clean, decode, encodings_of
+from crawler.dicom.record import clean
 from crawler.pacs.model import Match
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def from_identifier(body: bytes, syntax: str) -> Match:
     except (OSError, EOFError, KeyError, NotImplementedError, struct.error) as error:
         raise ValueError("no dataset") from error
     stored = _stored(dataset, _CHARACTER_SET)
-    encodings = encodings_of(stored) if isinstance(stored, bytes) and any(names_of(stored)) else (DEFAULT_ENCODING,)
+    encodings = codecs_of(stored) if isinstance(stored, bytes) and any(names_of(stored)) else (DEFAULT_ENCODING,)
     found: Match = {}
     for tag in dataset.keys():  # noqa: SIM118  iterating a Dataset decodes its elements
         number = int(tag)

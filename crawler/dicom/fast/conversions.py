@@ -12,7 +12,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from crawler.dicom.charsets import DEFAULT_ENCODING, is_utf8_instead, names_of, standard_codecs
+from crawler.dicom.charsets import DEFAULT_ENCODING, is_utf8_instead, names_of, standard_codecs, untold
 from crawler.dicom.dictionary import BINARY_VRS, VRS, KeyStyle, dictionary_vr, is_private, is_private_creator, key_of
 from crawler.dicom.elements import ITEM_END, LONG_VRS, PIXEL_TAGS, SPECIFIC_CHARACTER_SET, TRAILING_PADDING
 from crawler.dicom.number_text import is_misplaced
@@ -296,14 +296,10 @@ def _decimals(value: bytes, encodings: Sequence[str]) -> Any:
 def _numbers(value: bytes, vr: str, encodings: Sequence[str]) -> Any:
     if len(value) > LONGEST_VALUE // 4:
         raise UnusualHeader
-    found = text_of(value, vr, encodings, _untold)
+    found = text_of(value, vr, encodings, untold)
     if has_text(found):  # the full reader says what it may mean
         raise UnusualHeader
     return found
-
-
-def _untold(what: str) -> None:
-    """Stands where nothing is told: IS and DS depend on no character set."""
 
 
 def _integers(value: bytes, encodings: Sequence[str]) -> Any:
