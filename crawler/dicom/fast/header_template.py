@@ -19,18 +19,10 @@ from crawler.archives.streams import BLOCK
 from crawler.dicom.csa import is_looked_at
 from crawler.dicom.elements import UNDEFINED
 from crawler.dicom.fast.conversions import Conversion, Kind
+from crawler.dicom.fast.header import Header, LoggedElement, head_size
 from crawler.dicom.fast.memo import Memo
 from crawler.dicom.fast.scope import Scope
-from crawler.dicom.fast.walker import (
-    META_AT,
-    META_START,
-    PREFIX_AT,
-    Header,
-    Incomplete,
-    LoggedElement,
-    Walker,
-    head_size,
-)
+from crawler.dicom.fast.walker import META_AT, META_START, PREFIX_AT, Incomplete, Walker
 
 _DECIDING = (Kind.CHARACTER_SET, Kind.SIGN, Kind.IMAGE_TYPE, Kind.CREATOR)
 _META_GROUP = 0x0002

@@ -15,8 +15,9 @@ from typing import BinaryIO
 from crawler.archives.streams import BLOCK
 from crawler.dicom.dictionary import KeyStyle
 from crawler.dicom.fast.conversions import UnusualHeader
+from crawler.dicom.fast.header import Header
 from crawler.dicom.fast.header_template import HeaderTemplate, Mismatch
-from crawler.dicom.fast.walker import Header, Walker
+from crawler.dicom.fast.walker import Walker
 
 _SERIES = b"\x20\0\x0e\0"  # (0020,000E) Series Instance UID
 _LONGEST_UID = 64  # bytes, PS3.5 9.1

@@ -8,14 +8,14 @@ judge: it raises `UnusualHeader`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from crawler.archives.streams import BLOCK
 from crawler.dicom.csa import MAX_BYTES, is_looked_at
 from crawler.dicom.dictionary import BINARY_VRS, KeyStyle, is_known, is_private, key_for
 from crawler.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, UNDEFINED, Element
 from crawler.dicom.fast.conversions import Conversion, Kind, UnusualHeader, conversions_of, known_encodings
+from crawler.dicom.fast.header import Header, LoggedElement, head_size
 from crawler.dicom.fast.memo import Memo
 from crawler.dicom.fast.scope import Scope
 from crawler.dicom.record import PIXEL_REPRESENTATION, Record, next_key, numbers_of
@@ -39,38 +39,6 @@ _DEEPEST = 16  # levels; the deepest in the test data that is not an attack has 
 _LARGEST = 1 << 26  # bytes of one element, above which a second attempt is not worth its memory
 _CSA_IMAGES = (b"MOSAIC", b"DIFFUSION")  # values of Image Type with which `csa.read_csa` looks further
 _GROWTH = 16  # of the block when an element does not end in it: an enhanced header has 0.1 to 10 MB, in one sequence
-
-
-LoggedElement = tuple[bytes, int, int, Conversion, str, Sequence[str]]
-"""An element of the data set as it was met: the block that it begins in, where it does, where it ends (maybe behind the
-block), its conversion, its key, and the codecs of the character set."""
-
-
-class Header(NamedTuple):
-    """What a header holds.
-
-    Attributes
-    ----------
-    csa_elements
-        The elements that `csa.read_csa` looks at, by far not all, with their values or with where they are.
-    pixel
-        The pixel element, when the header ends in one.
-    memo
-        Of the headers that this one is like, where it is.
-    """
-
-    record: Record
-    transfer_syntax: str
-    csa_elements: list[Element]
-    pixel: Element | None
-    memo: Memo | None = None
-
-
-def head_size(wide: bool, implicit: bool) -> int:
-    """Bytes of an element in front of its length: tag, VR, and the reserved bytes of a long length (PS3.5 7.1.2)."""
-    if implicit:
-        return 4
-    return 8 if wide else 6
 
 
 class Incomplete(Exception):
