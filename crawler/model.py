@@ -204,18 +204,12 @@ class Instance:
     record
         Every element as a JSON value, in file order (`dicom/record.py`). To be read only: lists and objects in it may
         be shared by the instances of a series.
-    pixels
-        None when the object carries no image.
     planes
         One a frame (of a mosaic: one a tile), or a single one that all frames share.
     mosaic
-        How the only frame is cut into slices; None for every other image. A `Place` then counts tiles as frames.
-    is_index
-        A DICOMDIR.
-    header_fault
-        Why the header ends before the file does; None when it was read to its end.
-    header_notes
-        What in the header is not as the standard has it, and was understood all the same; without values.
+        How the only frame is cut into slices, if it is. A `Place` then counts tiles as frames.
+    header_fault, header_notes
+        Why the header ends too early, if it does; what in it the standard does not allow, and was understood.
     """
 
     file: File
@@ -233,10 +227,10 @@ class Instance:
     window_function: str = "LINEAR"
     inverse: bool = False
     frame_rate: float | None = None
-    pixels: Pixels | None = None
+    pixels: Pixels | None = None  # of an object without image
     planes: tuple[Plane, ...] = (Plane(),)
     mosaic: Mosaic | None = None
-    is_index: bool = False
+    is_index: bool = False  # a DICOMDIR
     header_fault: Outcome | None = None
     header_notes: tuple[str, ...] = ()
 
@@ -381,8 +375,8 @@ class Product:
     """A finished output file.
 
     ``path`` is absolute and native. ``kind`` is "image", "video", "document", "waveform" or "text" in the folder of
-    media, "volume" or "sidecar" in that of volumes, "preview" in its own. ``checksum`` is XXH3-128 of the bytes.
-    ``layout`` names the layout of a volume or a preview.
+    media, "volume" or "sidecar" in that of volumes, "preview" in its own; ``layout`` is that of the last three.
+    ``checksum`` is XXH3-128 of the bytes.
     """
 
     path: str
