@@ -14,9 +14,9 @@ from time import monotonic
 from typing import BinaryIO, Literal, Protocol
 
 from crawler.dicom import uids
-from crawler.dicom.elements import walk
 from crawler.dicom.files import size_of
 from crawler.dicom.sniff import dataset_start, guess_coding
+from crawler.dicom.walk import walk
 from crawler.errors import HeaderError, NotDicom, RequestError
 from crawler.pacs.part10 import PREAMBLE, Meta, read_meta
 
