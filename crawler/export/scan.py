@@ -104,7 +104,8 @@ class ScanExport:
             self.heartbeat.note(self.items[0], "layout")
             members = [number for number, state in enumerate(self.states) if state.usable]
             part = replace(self.scan, instances=tuple(self.scan.instances[number] for number in members))
-            plan = layouts(part, *((volume.irregular, volume.order) if (volume := self.setup.volume) else ()))
+            policy = (volume.irregular, volume.order) if (volume := self.setup.volume) else ("split", "auto")
+            plan = layouts(part, *policy, self.setup.keys)
             if self._write(plan, members, part):
                 break
         self._write_companions()

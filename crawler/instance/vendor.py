@@ -50,6 +50,8 @@ _UNITED_DIRECTION = (0x00650037, _UNITED)  # along column index, row index and n
 
 _CANON = re.compile(r"b=([0-9]{1,5}(?:\.[0-9]{1,6})?)\(([-+0-9.eE]{1,20}),([-+0-9.eE]{1,20}),([-+0-9.eE]{1,20})\)")
 
+_B_MATRIX = ("XX", "XY", "XZ", "YY", "YZ", "ZZ")
+
 CORONAL = 1
 DIRECTED = 0.5
 """Of the eigenvalues of a b-matrix the second may be this share of the first, where a direction is read from it:
@@ -116,9 +118,9 @@ def _completed(plane: Plane, fields: Attributes, csa: Csa) -> Plane:
     kind = macro.text("DiffusionDirectionality")
     if kind == "NONE":
         b = 0.0 if b is None else b  # the b-value may be left out then, PS3.3 C.8.13.5.9
-    if direction is None and (matrix := macro.item(_MATRIX)) is not None:
-        parts = [matrix.number(f"DiffusionBValue{part}") for part in ("XX", "XY", "XZ", "YY", "YZ", "ZZ")]
-        direction = _main_axis([part for part in parts if part is not None])
+    if kind != "ISOTROPIC" and (matrix := _b_matrix(macro)) is not None:
+        direction = _main_axis(matrix) if direction is None else direction
+        b = matrix[0] + matrix[3] + matrix[5] if b is None else b  # its trace
     if b is None or direction is None or _UNITED_DIRECTION in fields:
         silent = csa is NO_CSA and fields.memoized(_is_silent)
         private = Diffusion() if silent else diffusion_of(fields, plane.orientation, csa)
@@ -131,6 +133,14 @@ def _completed(plane: Plane, fields: Attributes, csa: Csa) -> Plane:
     if b == plane.trait(B_VALUE) and unit == plane.trait(DIRECTION):
         return plane
     return replace(plane, traits=with_traits(plane.traits, {B_VALUE: b, DIRECTION: unit}))
+
+
+def _b_matrix(macro: Attributes) -> tuple[float, ...] | None:
+    """(0018,9601) *Diffusion b-matrix Sequence*: xx, xy, xz, yy, yz, zz in s/mm2 (PS3.3 C.8.13.5.9); None without."""
+    item = macro.item(_MATRIX)
+    parts = [] if item is None else [item.number(f"DiffusionBValue{part}") for part in _B_MATRIX]
+    known = tuple(part for part in parts if part is not None)
+    return known if len(known) == len(_B_MATRIX) else None
 
 
 def _is_silent(fields: Attributes) -> bool:

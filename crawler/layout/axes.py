@@ -6,6 +6,7 @@ not stays by itself. Knows nothing of affines or spacing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,16 +15,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crawler.dicom.dictionary import KeyStyle
 from crawler.geometry import LINE_TOLERANCE, Floats, Integers
-from crawler.layout.planes import clusters
-from crawler.layout.repeats import AXIS_OF, BY_ORDER, CUSTOM, Separation, number_of
-from crawler.model import Coordinates, Plane
+from crawler.layout.columns import AXIS_OF, BY_ORDER, CUSTOM, number_of, value_of
+from crawler.layout.planes import PlaneSet, clusters
+from crawler.layout.repeats import Separation
+from crawler.layout.sequence import DAY
+from crawler.model import TRAITS, Coordinates, Plane
 
 ORDER = ("te", "echo", "ti", "fa", "b", "phase", "trigger_time", "time")
 """Of the axes in an array, outermost first: time lies next to the slices, as in NIfTI. A custom one comes before."""
 
 UNITS = {"te": "ms", "ti": "ms", "fa": "degree", "b": "s/mm2", "phase": "%", "trigger_time": "ms"}
-DAY = 86_400.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -36,14 +39,17 @@ class Stack:
         Shape (\*steps, slices): indices of planes; slices in order of their slots.
     coordinates
         Of the axes before the slices.
+    doubtful
+        It holds the first of several planes that nothing tells apart.
     """
 
     members: Integers
     coordinates: tuple[Coordinates, ...] = ()
+    doubtful: bool = False
 
 
 def stacks(
-    separation: Separation, slots: Integers, positions: Floats, planes: Sequence[Plane], order: str = "auto"
+    separation: Separation, of: PlaneSet, positions: Floats, order: str = "auto", keys: KeyStyle = "keyword"
 ) -> list[Stack]:
     """Join groups into arrays.
 
@@ -51,10 +57,12 @@ def stacks(
     ----------
     separation
         Of these planes, by `repeats.separate`.
-    slots, positions, planes
-        Position number, position (n, 3) in mm and plane of each plane.
+    of, positions
+        The planes, and their positions, shape (n, 3), mm.
     order
         `volume.order`: "auto" makes an axis of every trait that can be one, "none" of none, else of that alone.
+    keys
+        Style of the records' keys.
 
     Returns
     -------
@@ -62,20 +70,20 @@ def stacks(
         In the order of the groups. Those with equal positions share an array where the traits, and all of their
         combinations, name one group each; where combinations are missing, the outermost axis gives way first.
     """
-    names = [AXIS_OF.get(trait, order if trait == CUSTOM else "") for trait in separation.traits]
+    names = [order if trait == CUSTOM else AXIS_OF.get(trait, _axis_name(trait)) for trait in separation.traits]
     kept = [
         column
         for column in np.argsort([ORDER.index(name) if name in ORDER else -1 for name in names], kind="stable").tolist()
         if names[column] and order in ("auto", names[column])
     ]
     rest = [column for column in range(len(names)) if column not in kept]
-    position_sets = _position_sets(separation.groups, slots, positions)
+    position_sets = _position_sets(separation.groups, of.slots, positions)
     candidates: dict[tuple[int, ...], list[int]] = {}
     for number in range(len(separation.groups)):
         candidates.setdefault((position_sets[number], *separation.codes[number, rest].tolist()), []).append(number)
     found = [part for numbers in candidates.values() for part in _grids(np.array(numbers), separation.codes, kept)]
     found.sort(key=lambda part: int(part[0].min()))
-    return [_stack(separation, numbers, columns, names, slots, planes) for numbers, columns in found]
+    return [_stack(separation, numbers, columns, names, of, keys) for numbers, columns in found]
 
 
 def axis_of_times(
@@ -139,26 +147,34 @@ def _stack(
     numbers: Integers,
     columns: Sequence[int],
     names: Sequence[str],
-    slots: Integers,
-    planes: Sequence[Plane],
+    of: PlaneSet,
+    keys: KeyStyle,
 ) -> Stack:
-    ordered = [group[np.argsort(slots[group])] for group in (separation.groups[number] for number in numbers.flat)]
+    ordered = [group[np.argsort(of.slots[group])] for group in (separation.groups[number] for number in numbers.flat)]
     members = np.stack(ordered).reshape(*numbers.shape, -1)
     coordinates = tuple(
-        _coordinates(names[column], separation.traits[column], np.moveaxis(members, axis, 0), planes)
+        _coordinates(names[column], separation.traits[column], np.moveaxis(members, axis, 0), of, keys)
         for axis, column in enumerate(columns)
     )
-    return Stack(members, coordinates)
+    return Stack(members, coordinates, not separation.doubtful.isdisjoint(numbers.ravel().tolist()))
 
 
-def _coordinates(axis: str, trait: str, members: Integers, planes: Sequence[Plane]) -> Coordinates:
+def _axis_name(trait: str) -> str:
+    """Name of an axis along an element: its key, as a word that every format can hold."""
+    return re.sub(r"\W+", "_", trait).strip("_")
+
+
+def _coordinates(axis: str, trait: str, members: Integers, of: PlaneSet, keys: KeyStyle) -> Coordinates:
     """Where the steps of one axis lie; `members` has them along its first axis."""
-    steps = [[planes[member] for member in step.flat] for step in members]
+    steps = [[of.planes[member] for member in step.flat] for step in members]
     if trait == BY_ORDER:
         values, unit = axis_of_times(steps, trait, range(len(steps)))
         return Coordinates(axis, values, "AcquisitionTime" if unit else "", unit)
     if trait == CUSTOM:
         return Coordinates(axis, tuple(step[0].custom for step in steps), axis)
+    if trait not in TRAITS:
+        firsts = [of.instances[step.flat[0]] for step in members]
+        return Coordinates(axis, tuple(value_of(first, trait, keys) for first in firsts), trait)
     first = tuple(step[0].trait(trait) for step in steps)
     if axis == "time":
         values, unit = axis_of_times(steps, trait, first)
@@ -166,7 +182,21 @@ def _coordinates(axis: str, trait: str, members: Integers, planes: Sequence[Plan
     if axis == "trigger_time":  # runs on from slice to slice
         first = tuple(_mean([plane.trait(trait) for plane in step]) for step in steps)
     directions = tuple(_direction(step[0]) for step in steps) if axis == "b" else ()
+    if axis == "b":
+        first = _weightings(first, directions)
     return Coordinates(axis, first, trait, UNITS.get(axis, ""), directions)
+
+
+def _weightings(values: Sequence[Any], directions: Sequence[Any]) -> tuple[Any, ...]:
+    """The b-values of an axis: images without weighting that leave out theirs, as Toshiba's do, have 0.
+
+    An image without direction is one of those where all others are weighted; beside explicit zeros it may be anything.
+    """
+    numbers = [number_of(value) for value in values]
+    if any(number == 0 for number in numbers) or all(number is None for number in numbers):
+        return tuple(values)
+    pairs = zip(values, numbers, directions, strict=True)
+    return tuple(0.0 if number is None and to is None else value for value, number, to in pairs)
 
 
 def _direction(plane: Plane) -> tuple[float, float, float] | None:

@@ -13,19 +13,24 @@ from operator import attrgetter
 import numpy as np
 
 from crawler import geometry
+from crawler.dicom.dictionary import KeyStyle
 from crawler.geometry import Floats, Integers
 from crawler.instance.mosaic import is_montage
 from crawler.layout.axes import Stack, stacks
-from crawler.layout.planes import RESULT_CLASSES, Planes, image, planes_of
-from crawler.layout.repeats import BY_ORDER, Separation, number_of, separate, trait_key
+from crawler.layout.columns import BY_ORDER, number_of
+from crawler.layout.planes import RESULT_CLASSES, Planes, image, plane_set, planes_of
+from crawler.layout.repeats import Separation, separate
 from crawler.layout.series_parts import part_of_series
 from crawler.layout.verdict import (
     ASSUMED_STEP,
+    IN_DOUBT,
     IN_ORDER,
+    INCOMPLETE,
     MISSING,
     MONTAGE,
     NO_GEOMETRY,
     NO_SPACING,
+    NOT_TOLD,
     OFF_LINE,
     ONE_POSITION,
     PARTS,
@@ -53,7 +58,7 @@ class _Draft:
     layout: Layout
 
 
-def layouts(scan: Scan, irregular: str = "split", order: str = "auto") -> list[Layout]:
+def layouts(scan: Scan, irregular: str = "split", order: str = "auto", keys: KeyStyle = "keyword") -> list[Layout]:
     """Place the frames of a scan.
 
     Planes share an array when they agree in size, samples, photometric interpretation, type of stored values, frame of
@@ -71,6 +76,8 @@ def layouts(scan: Scan, irregular: str = "split", order: str = "auto") -> list[L
     order
         The axis beside the slices: "auto" for every one that is found, "none" for none, or one of them, by its name
         ("time", "b", "te" ...) or by the keyword that `Plane.custom` holds; others then split.
+    keys
+        Style of the records' keys.
 
     Returns
     -------
@@ -86,7 +93,7 @@ def layouts(scan: Scan, irregular: str = "split", order: str = "auto") -> list[L
         )
         drafts = list(_without_geometry(scan, planes, common))
         for members in _groups(planes):
-            drafts.extend(_Group(scan, planes, members, common, irregular, order).drafts())
+            drafts.extend(_Group(scan, planes, members, common, irregular, order, keys).drafts())
     drafts.sort(key=attrgetter("order"))
     if len(drafts) == 1:
         return [drafts[0].layout]
@@ -110,6 +117,7 @@ class _Group:
     common: Verdict
     irregular: str
     order: str
+    keys: KeyStyle
 
     def drafts(self) -> Iterator[_Draft]:
         """Tell repeated positions apart, join what repeats regularly, and give each stack its geometry."""
@@ -126,19 +134,30 @@ class _Group:
             unique_positions=repeated == 0,
             duplicate_positions=repeated,
         )
-        planes, positions = self._planes(), self.planes.position[self.members]
+        of = plane_set(self.scan.instances, self.planes, self.members, slots)
+        positions = self.planes.position[self.members]
         if repeated:
-            separation = separate(slots, planes, self._sequence(planes), self.order)
+            separation = separate(of, self.order, self.keys)
             common = replace(common, reason=_repetition(slots, separation))
         else:
-            separation = part_of_series(slots, planes, positions, direction)
+            separation = part_of_series(of, positions, direction, self.keys)
             common = replace(common, reason=PARTS + " and ".join(separation.traits) if separation.traits else "")
         if separation.traits == (BY_ORDER,) and (self._is_result() or slots.max() == 0):
             # Segments or quantities, which counting repetitions would mix; or a scan whose positions say nothing.
-            yield self._unstacked(replace(common, reason=UNTOLD if self._is_result() else ONE_POSITION))
+            reason = UNTOLD if self._is_result() else ONE_POSITION
+            yield self._unstacked(self.members, replace(common, reason=reason), 0)
             return
-        for number, stack in enumerate(stacks(separation, slots, positions, planes, self.order)):
-            yield from self._stack(Stack(self.members[stack.members], stack.coordinates), direction, common, number)
+        whole = max((len(group) for group in separation.groups), default=0) == slots.max() + 1
+        found = stacks(separation, of, positions, self.order, self.keys)
+        for number, stack in enumerate(found):
+            lacking = int(slots.max()) + 1 - stack.members.shape[-1] if repeated and whole else 0
+            known = replace(common, reason=join_reasons(common.reason, IN_DOUBT)) if stack.doubtful else common
+            stack = replace(stack, members=self.members[stack.members])
+            for draft in self._stack(stack, direction, known, number):
+                yield _incomplete(draft, lacking) if lacking else _irregular(draft) if stack.doubtful else draft
+        for number, planes in enumerate(separation.untold, start=len(found)):
+            verdict = replace(common, reason=join_reasons(common.reason, NOT_TOLD))
+            yield self._unstacked(self.members[np.sort(planes)], verdict, number)
 
     def _stack(self, stack: Stack, direction: Floats, common: Verdict, number: int) -> Iterator[_Draft]:
         """Make layouts of planes whose positions are unique and in order; the first step's stand for all."""
@@ -214,14 +233,14 @@ class _Group:
         layout = replace(layout, affine=affine, refused=refused, coordinates=stack.coordinates)
         return _Draft((*self._first(), *order), layout)
 
-    def _unstacked(self, verdict: Verdict) -> _Draft:
-        """All frames in their order in the files, without an affine."""
+    def _unstacked(self, members: Integers, verdict: Verdict, number: int) -> _Draft:
+        """Frames in their order in the files, without an affine."""
         placement = tuple(
             Place(int(self.planes.instance[member]), int(self.planes.frame[member]), (index,))
-            for index, member in enumerate(self.members)
+            for index, member in enumerate(members)
         )
         layout = _array(self._pixels(), ("frame",), (len(placement),), placement, verdict)
-        return _Draft((*self._first(), 0, 0), layout)
+        return _Draft((*self._first(), number, 0), layout)
 
     def _first(self) -> tuple[int, int]:
         """Rank of the group's first file, and its frame there."""
@@ -231,21 +250,6 @@ class _Group:
     def _plane(self, member: int) -> Plane:
         instance = self.scan.instances[int(self.planes.instance[member])]
         return instance.plane(int(self.planes.frame[member]))
-
-    def _planes(self) -> list[Plane]:
-        instances, planes = self.scan.instances, self.planes
-        places = zip(planes.instance[self.members].tolist(), planes.frame[self.members].tolist(), strict=True)
-        return [instances[instance].plane(frame) for instance, frame in places]
-
-    def _sequence(self, planes: Sequence[Plane]) -> Integers:
-        """Rank of each plane by (0020,0013) *Instance Number*, *Acquisition Time*, file name, then frame."""
-        numbers = [self.scan.instances[index].instance_number for index in self.planes.instance[self.members].tolist()]
-        times = [plane.trait("AcquisitionTime") for plane in planes]
-        # Members are in order of file names and frames, which a stable sort keeps; numbers may exceed an int64.
-        order = sorted(range(len(numbers)), key=lambda index: (_number_key(numbers[index]), trait_key(times[index])))
-        ranks = np.empty(len(order), dtype=np.intp)
-        ranks[order] = np.arange(len(order))
-        return ranks
 
     def _pixels(self) -> Pixels:
         return image(self.scan.instances[self.planes.instance[self.members[0]]]) or Pixels()
@@ -309,7 +313,20 @@ def _repetition(slots: Integers, separation: Separation) -> str:
     """How repeated positions were told apart, and whether that is in doubt."""
     told = REPEATED + " and ".join(trait or IN_ORDER for trait in separation.traits)
     counts = np.bincount(slots)
-    return join_reasons(told, UNEQUAL if counts.min() != counts.max() else "")
+    return join_reasons(told if separation.groups else "", UNEQUAL if counts.min() != counts.max() else "")
+
+
+def _irregular(draft: _Draft) -> _Draft:
+    """A layout that is not called a regular volume."""
+    verdict = replace(draft.layout.verdict, regular_volume=False)
+    return replace(draft, layout=replace(draft.layout, verdict=verdict))
+
+
+def _incomplete(draft: _Draft, lacking: int) -> _Draft:
+    """A layout that lacks positions which other volumes of the series have."""
+    verdict = draft.layout.verdict
+    verdict = replace(verdict, missing_positions=lacking, reason=join_reasons(verdict.reason, INCOMPLETE))
+    return _irregular(replace(draft, layout=replace(draft.layout, verdict=verdict)))
 
 
 def _irregularity(gaps: Floats, verdict: Verdict) -> str:
@@ -317,8 +334,3 @@ def _irregularity(gaps: Floats, verdict: Verdict) -> str:
     if np.abs(gaps - gaps.mean()).max() <= geometry.gap_tolerance(float(gaps.mean())):
         return OFF_LINE
     return join_reasons(UNEVEN, MISSING if verdict.missing_positions else "")
-
-
-def _number_key(number: int | None) -> tuple[bool, int]:
-    """Sort key of an instance number: absent ones last."""
-    return (number is None, number or 0)

@@ -18,11 +18,15 @@ from crawler.geometry import (
     finite,
     valid_orientations,
 )
+from crawler.layout.columns import trait_key
 from crawler.model import Instance, Pixels, Plane
 
 FRAME_LIMIT = 2**20
 """A header that claims more frames is not believed: the largest slides have some 200,000 tiles, and a place for every
 frame of a hostile (0028,0008) *Number of Frames* would fill the memory."""
+
+NUMBER_LIMIT = 10**12
+"""(0020,0013) *Instance Number* is an IS, 12 characters at most (PS3.5 6.2)."""
 
 RESULT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
@@ -65,6 +69,39 @@ class Planes:
     single_orientation: bool | None
     without_geometry: tuple[tuple[int, tuple[int, ...]], ...]
     rank: Integers
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PlaneSet:
+    """Planes of one kind and direction, which may share an array.
+
+    Attributes
+    ----------
+    slots
+        Shape (n,): position number of each plane, from 0 without gaps.
+    planes, instances
+        The n planes, and the instance of each.
+    numbers
+        Shape (n,): (0020,0013) *Instance Number*, or where that tells nothing the frame's number; NaN for none.
+    sequence
+        Shape (n,): rank of each plane in the order of acquisition, as far as that is known.
+    """
+
+    slots: Integers
+    planes: Sequence[Plane]
+    instances: Sequence[Instance]
+    numbers: Floats
+    sequence: Integers
+
+    def part(self, members: Integers) -> PlaneSet:
+        """Some of the planes, by their indices."""
+        return PlaneSet(
+            np.unique(self.slots[members], return_inverse=True)[1].reshape(-1),
+            [self.planes[member] for member in members.tolist()],
+            [self.instances[member] for member in members.tolist()],
+            self.numbers[members],
+            self.sequence[members],
+        )
 
 
 def image(instance: Instance) -> Pixels | None:
@@ -134,6 +171,40 @@ def _columns(
         without_geometry=tuple(without),
         rank=rank,
     )
+
+
+def plane_set(instances: Sequence[Instance], planes: Planes, members: Integers, slots: Integers) -> PlaneSet:
+    """Planes with what may tell them apart.
+
+    Numbers are those of the instances where each plane has one of its own; else planes count in the order of number,
+    *Acquisition Time* and frame, where these differ from plane to plane. File names are no order of acquisition.
+
+    Parameters
+    ----------
+    members, slots
+        Shape (n,): indices into `planes`, in order of files and frames, and position number of each.
+    """
+    of = [instances[index] for index in planes.instance[members].tolist()]
+    frames = planes.frame[members].tolist()
+    chosen = [instance.plane(frame) for instance, frame in zip(of, frames, strict=True)]
+    numbers = [instance.instance_number for instance in of]
+    keys = [
+        (number is None, number or 0, trait_key(plane.trait("AcquisitionTime")), frame)
+        for number, plane, frame in zip(numbers, chosen, frames, strict=True)
+    ]
+    # Members are in order of file names and frames, which a stable sort keeps; numbers may exceed an int64.
+    order = sorted(range(len(keys)), key=lambda index: keys[index][:3])
+    ranks = np.empty(len(order), dtype=np.intp)
+    ranks[order] = np.arange(len(order))
+    counted: Floats
+    if len({number for number in numbers if number is not None and abs(number) < NUMBER_LIMIT}) == len(numbers):
+        counted = np.array(numbers, dtype=np.float64)
+    elif len(set(keys)) == len(keys):
+        counted = ranks + 1.0
+    else:
+        known = [np.nan if number is None else min(number, NUMBER_LIMIT) for number in numbers]
+        counted = np.array(known, dtype=np.float64)
+    return PlaneSet(slots, chosen, of, counted, ranks)
 
 
 def clusters(features: Floats) -> Integers:

@@ -1,45 +1,47 @@
-"""Repeated positions: the planes at one place are told apart (echoes, time points, b-values).
+"""PlaneSet positions: the planes at one place are told apart (echoes, time points, b-values, energies).
 
 Returns groups in which every position occurs once, and the codes that name each group; which groups become the steps
-of one array is for `axes.py`.
+of one array is decided in `axes.py`. Planes of one group agree in every element that tells volumes apart. What nothing
+tells apart is in no group.
 """
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crawler.geometry import Integers
-from crawler.model import TRAITS, Plane
+from crawler.dicom.dictionary import KeyStyle
+from crawler.geometry import Booleans, Floats, Integers
+from crawler.layout.columns import (
+    AXIS_OF,
+    BY_ORDER,
+    CLOCKS,
+    CUSTOM,
+    SPLITTING,
+    TIMES,
+    Columns,
+    joined,
+    known_elements,
+    names_volumes,
+    numbers_of,
+    other_elements,
+    trait_codes,
+    trait_columns,
+)
+from crawler.layout.planes import PlaneSet
+from crawler.layout.sequence import past_midnight, phases_by_slice, volumes_by_slice, volumes_in_turn
+from crawler.model import Plane
 
-TraitKey = tuple[int, float, str]
-Columns = dict[str, Integers]
-"""Trait -> code of each plane, in increasing order of its values, from 0; traits without differences are left out."""
+RETAKEN = 0.25
+"""Up to this share of a volume's positions may be there twice, with nothing that tells the two planes apart, for the
+first to be taken. The volume is then called irregular."""
 
-BY_ORDER = ""
-"""Stands among traits for the repetition in the order of acquisition."""
-CUSTOM = "custom"
-"""Stands among traits for the element that `volume.order` names (`Plane.custom`)."""
 
-MAX_FLOAT = sys.float_info.max
-DIGITS = 6
-"""Significant digits in which a trait's number counts: more than a DS of an echo time carries, fewer than a float32."""
-DIRECTION_DECIMALS = 3
-"""Decimals in which directions of gradients count; the finest schemes lie some degrees apart (0.05)."""
-
-DIFFUSION = ("DiffusionBValue", "DiffusionGradientOrientation")
-# What makes another image of one place, as against a later one.
-CONTRASTS = ("EchoTime", "EchoNumbers", "InversionTime", "FlipAngle", "ImageType")
-# Run on from plane to plane: only their order at one position means something.
-CLOCKS = ("TriggerTime", "FrameReferenceTime")
-TIMES = ("TemporalPositionIdentifier", *CLOCKS, "AcquisitionNumber", "AcquisitionTime")
+NEIGHBOURS = 0.75
+"""A stack that overlaps others has planes at more than this share of the positions between its ends."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -51,53 +53,68 @@ class Separation:
     groups
         Indices of planes; every position at most once in each; in order of `codes`.
     traits
-        What did it: names of `TRAITS`, `CUSTOM`, `BY_ORDER`; empty when no position is repeated.
+        What did it: names of `TRAITS`, elements, `CUSTOM`, `BY_ORDER`; empty when no position is repeated.
     codes
         Shape (groups, traits): where the groups lie, in increasing order of each trait.
+    untold
+        Planes that nothing tells apart, in no group.
+    doubtful
+        Numbers of groups that hold the first of several planes that nothing tells apart.
     """
 
     groups: tuple[Integers, ...]
     traits: tuple[str, ...]
     codes: npt.NDArray[np.intp]
+    untold: tuple[Integers, ...] = ()
+    doubtful: frozenset[int] = frozenset()
 
 
-def separate(slots: Integers, planes: Sequence[Plane], sequence: Integers, order: str = "auto") -> Separation:
-    """Split planes so that no group holds a position twice.
+def separate(of: PlaneSet, order: str = "auto", keys: KeyStyle = "keyword") -> Separation:
+    """Split planes so that no group holds a position twice, nor planes of two volumes.
 
-    Tried in this order, and each only where the others fail:
-
-    1. b-value and direction of the gradient, in the order of acquisition.
-    2. One, two or three traits that make as few groups as can be: as many as the most repeated position has planes.
-    3. Where all positions are equally often there: traits that make equal shares, and within these the order of a clock
-       or of acquisition.
-    4. Traits that make more groups, of at least two planes. One that differs in every plane is a clock and no
-       dimension.
-    5. The order of acquisition.
+    1. Planes that differ in a trait, or in an element that is known to tell volumes apart, are never in one group,
+       unless the element differs from plane to plane as a clock does.
+    2. What then still shares a position is told apart by a clock or by numbers that run through the positions volume
+       by volume (`sequence.py`); else by any other element of the header; else by numbers that run slice by slice.
+    3. What nothing tells apart is in no group. Where that is a few positions, their first planes complete a volume that
+       is in doubt.
 
     Parameters
     ----------
-    slots
-        Shape (n,): position number of each plane, from 0 without gaps.
-    planes
-        The n planes.
-    sequence
-        Shape (n,): rank of each plane in the order of acquisition.
     order
         `volume.order`: its traits are tried before others.
+    keys
+        Style of the records' keys.
     """
-    if len(np.unique(slots)) == len(slots):
-        return together(len(slots))
-    columns = trait_columns(planes, order)
-    counts = np.bincount(slots)
-    if order in ("auto", "none", "b") and (found := _by_diffusion(columns, slots, sequence)):
-        return found
-    if found := _by_traits(columns, slots, int(counts.max())):
-        return found
-    if counts.min() == counts.max() and (found := _by_shares(columns, slots, sequence)):
-        return found
-    if found := _by_more(columns, slots, int(counts.max())):
-        return found
-    return separation_of({BY_ORDER: repetitions(slots, sequence)})
+    if len(np.unique(of.slots)) == len(of.slots):
+        return together(len(of.slots))
+    traits = trait_columns(of.planes, order)
+    columns = {
+        name: codes
+        for name, codes in traits.items()
+        if name != "AcquisitionTime" and (name == CUSTOM or names_volumes(codes, of.slots))
+    }
+    if not _is_apart(columns, of.slots):
+        elements = known_elements(of.instances, of.slots, keys)
+        columns |= {name: codes for name, codes in elements.items() if names_volumes(codes, of.slots)}
+    if _is_apart(columns, of.slots):
+        return _named(columns, of)
+    if (copies := _copies(of, columns)).any():
+        return _without(of, copies, order, keys)
+    if counted := _in_order(of, columns):
+        name, volumes = counted
+        return _named({**columns, name: volumes}, of)
+    if found := _by_any_element(of, columns, keys):
+        return _named({**columns, **found}, of)
+    by_slice = volumes_by_slice(of.slots, of.numbers)
+    if by_slice is not None and _is_apart({**columns, BY_ORDER: by_slice}, of.slots):
+        return _named({**columns, BY_ORDER: by_slice}, of)
+    for name, codes in traits.items():  # stacks that overlap in part
+        if name != "AcquisitionTime" and name not in columns and _are_stacks(codes, of.slots):
+            columns[name] = codes
+            if _is_apart(columns, of.slots):
+                return _named(columns, of)
+    return _in_parts(of, columns)
 
 
 def together(count: int) -> Separation:
@@ -108,47 +125,10 @@ def together(count: int) -> Separation:
 def separation_of(chosen: Columns) -> Separation:
     """Groups of planes with equal codes, in lexicographic order."""
     columns = np.stack(list(chosen.values()), axis=1)
-    joined = _joined(list(chosen.values()))
-    order = np.argsort(joined, kind="stable")
-    groups = tuple(np.split(order, np.flatnonzero(np.diff(joined[order])) + 1))
+    codes = joined(list(chosen.values()))
+    order = np.argsort(codes, kind="stable")
+    groups = tuple(np.split(order, np.flatnonzero(np.diff(codes[order])) + 1))
     return Separation(groups, tuple(chosen), np.stack([columns[group[0]] for group in groups]))
-
-
-def trait_columns(planes: Sequence[Plane], order: str = "auto") -> Columns:
-    """Code the traits that differ; those of the axis `order` come first. A direction is part of its b-value."""
-    traits = zip(*(plane.traits for plane in planes), strict=True)
-    values: dict[str, Sequence[Any]] = dict(zip(TRAITS, traits, strict=True))
-    b_values, directions = (values.pop(name) for name in DIFFUSION)
-    if any(value != b_values[0] for value in b_values) or any(value != directions[0] for value in directions):
-        values["DiffusionBValue"] = [(b, _rounded(to)) for b, to in zip(b_values, directions, strict=True)]
-    if any(plane.custom is not None for plane in planes):
-        values = {CUSTOM: [plane.custom for plane in planes], **values}
-    wanted = [name for name in values if AXIS_OF.get(name) == order or name == CUSTOM]
-    columns = {}
-    for name in (*wanted, *(name for name in (*TRAITS, CUSTOM) if name in values and name not in wanted)):
-        column = values[name]
-        if any(value != column[0] for value in column):
-            codes = trait_codes(column)
-            if codes.max() > 0:
-                columns[name] = codes
-    return columns
-
-
-AXIS_OF = {
-    "EchoTime": "te",
-    "EchoNumbers": "echo",
-    "InversionTime": "ti",
-    "FlipAngle": "fa",
-    "DiffusionBValue": "b",
-    "NominalPercentageOfCardiacPhase": "phase",
-    "TriggerTime": "trigger_time",
-    "TemporalPositionIdentifier": "time",
-    "FrameReferenceTime": "time",
-    "AcquisitionNumber": "time",
-    "AcquisitionTime": "time",
-    BY_ORDER: "time",
-}
-"""The axis that a trait runs along. *Image Type* and other *Dimension Index Values* run along none: they split."""
 
 
 def repetitions(slots: Integers, sequence: Integers) -> Integers:
@@ -160,108 +140,172 @@ def repetitions(slots: Integers, sequence: Integers) -> Integers:
     return counts
 
 
-def trait_codes(values: Sequence[Any]) -> Integers:
-    """Number the values of a trait in increasing order, from 0; equal numbers are equal, whatever their type."""
-    keys = [trait_key(value) for value in values]
-    numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
-    return np.array([numbers[key] for key in keys], dtype=np.intp)
+def _is_apart(columns: Columns, slots: Integers) -> bool:
+    """Whether no two planes share all codes and the position."""
+    cells = joined([slots, *columns.values()])
+    return int(cells.max()) + 1 == len(slots)
 
 
-def trait_key(value: Any) -> TraitKey:
-    """Make any JSON value sortable among others: absent, then numbers, then the rest by their text."""
-    if value is None:
-        return (0, 0.0, "")
-    if isinstance(value, int) and abs(value) > MAX_FLOAT:
-        return (2, 0.0, hex(value))  # str refuses very long integers
-    if isinstance(value, int | float):
-        number = float(value)
-        return (1, float(f"{number:.{DIGITS}g}"), "") if math.isfinite(number) else (2, 0.0, str(number))
-    if isinstance(value, tuple) and value and isinstance(value[0], int | float):  # a b-value before its direction
-        return (1, trait_key(value[0])[1], repr(value[1:]))
-    return (2, 0.0, repr(value))
+def _copies(of: PlaneSet, columns: Columns) -> Booleans:
+    """Planes that repeat an earlier one in everything: position, columns, number and times, of which one is there."""
+    times = [trait_codes([plane.trait(name) for plane in of.planes]) for name in (*CLOCKS, "AcquisitionTime")]
+    numbers = np.unique(of.numbers, return_inverse=True, equal_nan=True)[1].reshape(-1)
+    known = np.isfinite(of.numbers) | (times[-1] > 0) | np.array([_has_time(plane) for plane in of.planes])
+    cells = joined([of.slots, *columns.values(), *times, numbers])
+    return np.asarray(known & (repetitions(cells, of.sequence) > 0), dtype=np.bool_)
 
 
-def number_of(value: Any) -> float | None:
-    """A trait as a finite number, if it is one."""
-    key = trait_key(value)
-    return float(value) if key[0] == 1 and not isinstance(value, tuple) else None
+def _has_time(plane: Plane) -> bool:
+    return plane.trait("AcquisitionTime") is not None
 
 
-def _rounded(direction: Any) -> Any:
-    if not isinstance(direction, tuple) or not all(isinstance(cosine, int | float) for cosine in direction):
-        return direction
-    return tuple(round(float(cosine), DIRECTION_DECIMALS) + 0.0 for cosine in direction)
+def _without(of: PlaneSet, copies: Booleans, order: str, keys: KeyStyle) -> Separation:
+    """Separation of the planes that are no copies; the groups that hold what was copied are in doubt."""
+    kept = np.flatnonzero(~copies)
+    found = separate(of.part(kept), order, keys)
+    groups = tuple(kept[group] for group in found.groups)
+    copied = set(of.slots[copies].tolist())
+    doubts = {number for number, group in enumerate(groups) if not copied.isdisjoint(of.slots[group].tolist())}
+    untold = (*(kept[planes] for planes in found.untold), np.flatnonzero(copies))
+    return Separation(groups, found.traits, found.codes, untold, found.doubtful | doubts)
 
 
-def _by_diffusion(columns: Columns, slots: Integers, sequence: Integers) -> Separation | None:
-    """Volumes of a diffusion series in the order of acquisition, repeated ones among them."""
-    weighting = columns.get("DiffusionBValue")
-    if weighting is None or any(name in columns for name in (*CONTRASTS, CUSTOM)):
-        return None
-    for first in (np.zeros_like(weighting), weighting):  # a series that is sorted by b-value, slice by slice
-        ranks = np.empty_like(slots)
-        ranks[np.lexsort((sequence, first))] = np.arange(len(slots))
-        volume = repetitions(slots, ranks)
-        if len(np.unique(_joined([volume, weighting]))) == volume.max() + 1:
-            return separation_of({"DiffusionBValue": volume})
+def _are_stacks(codes: Integers, slots: Integers) -> bool:
+    """Whether every value is found at neighbouring positions, at two or more."""
+    cells = np.unique(codes * (int(slots.max()) + 1) + slots)
+    of, at = np.divmod(cells, int(slots.max()) + 1)
+    edges = np.flatnonzero(np.diff(of)) + 1
+    parts = np.split(at, edges)
+    return all(len(part) > 1 and len(part) > NEIGHBOURS * (part[-1] - part[0] + 1) for part in parts)
+
+
+def _in_order(of: PlaneSet, columns: Columns) -> tuple[str, Integers] | None:
+    """Volumes in the order of acquisition, of all planes at once; and what tells it."""
+    for name, clock, numbered in _clocks(of):
+        volumes = volumes_in_turn(of.slots, clock, numbered)
+        if volumes is None and name in CLOCKS:
+            volumes = phases_by_slice(of.slots, clock)
+        if volumes is not None and _is_apart({**columns, name: volumes}, of.slots):
+            return name, volumes
     return None
 
 
-def _by_traits(columns: Columns, slots: Integers, fewest: int) -> Separation | None:
-    """As few groups as can be."""
-    able = {name: codes for name, codes in columns.items() if codes.max() < fewest}
-    for chosen in _choices(able, 1, 3):
-        codes = _joined(list(chosen.values()))
-        if codes.max() + 1 == fewest and _apart(codes, slots):
-            return separation_of(chosen)
-    return None
-
-
-def _by_shares(columns: Columns, slots: Integers, sequence: Integers) -> Separation | None:
-    """Equal shares by traits, and in each the order of a clock or of acquisition."""
-    able = {name: codes for name, codes in columns.items() if name not in TIMES}
-    best: dict[str, Integers] | None = None
-    shares = 0
-    for chosen in _choices(able, 0, 2):
-        codes = _joined(list(chosen.values())) if chosen else np.zeros_like(slots)
-        found = int(codes.max()) + 1
-        counts = np.bincount(codes * (int(slots.max()) + 1) + slots, minlength=found * (int(slots.max()) + 1))
-        if found > shares and counts.min() == counts.max() > 1:
-            best, shares = chosen, found
-    if best is None:
-        return None
-    cells = _joined([*best.values(), slots])
+def _clocks(of: PlaneSet) -> Iterator[tuple[str, Floats, bool]]:
+    """What runs on from plane to plane: trigger times, numbers of instances, acquisition times."""
     for name in CLOCKS:
-        if name in columns and _apart(columns[name], cells):
-            return separation_of({**best, name: repetitions(cells, columns[name])})
-    return separation_of({**best, BY_ORDER: repetitions(cells, sequence)})
+        yield name, numbers_of(plane.trait(name) for plane in of.planes), False
+    yield BY_ORDER, of.numbers, True
+    times = numbers_of(plane.trait("AcquisitionTime") for plane in of.planes)
+    if np.isfinite(times).all():
+        yield BY_ORDER, past_midnight(times), False
 
 
-def _by_more(columns: Columns, slots: Integers, fewest: int) -> Separation | None:
-    """More groups than need be, of two planes at least."""
-    for chosen in _choices(columns, 1, 2):
-        codes = _joined(list(chosen.values()))
-        sizes = np.bincount(codes)
-        if len(sizes) > fewest and sizes.min() > 1 and _apart(codes, slots):
-            return separation_of(chosen)
-    return None
+def _by_any_element(of: PlaneSet, columns: Columns, keys: KeyStyle) -> Columns | None:
+    """One more element that tells all apart, with the fewest values; half of its volumes at least are whole."""
+    count = int(of.slots.max()) + 1
+    best: Columns | None = None
+    for name, codes in other_elements(of.instances, of.slots, keys).items() if count > 1 else ():
+        if (best is None or codes.max() < max(one.max() for one in best.values())) and names_volumes(codes, of.slots):
+            found = {**columns, name: codes}
+            sizes = np.bincount(joined(list(found.values())))
+            if _is_apart(found, of.slots) and 2 * np.count_nonzero(sizes == sizes.max()) >= len(sizes):
+                best = {name: codes}
+    return best
 
 
-def _choices(columns: Columns, fewest: int, most: int) -> Iterator[Columns]:
-    """Some of the columns at a time, few before many, in their order."""
-    sizes = range(fewest, min(most, len(columns)) + 1)
-    for names in chain.from_iterable(combinations(columns, size) for size in sizes):
-        yield {name: columns[name] for name in names}
+def _in_parts(of: PlaneSet, columns: Columns) -> Separation:
+    """Each set of planes that agree in all columns by itself: in the order of acquisition, or as far as can be told."""
+    cells = joined(list(columns.values())) if columns else np.zeros_like(of.slots)
+    volumes, told, doubtful = np.zeros_like(cells), np.ones(len(cells), dtype=np.bool_), np.zeros_like(cells)
+    untold: list[Integers] = []
+    for cell in range(int(cells.max()) + 1):
+        members = np.flatnonzero(cells == cell)
+        part = of.part(members)
+        counts = np.bincount(part.slots)
+        if counts.max() == 1:
+            continue
+        if counted := _in_order(part, {}):
+            volumes[members] = counted[1]
+            continue
+        first = repetitions(part.slots, part.sequence) == 0
+        if counts.max() == 2 and np.count_nonzero(counts > 1) <= RETAKEN * len(counts):
+            doubtful[members] = 1
+            told[members[~first]] = False
+            untold += [members[~first]]
+        else:
+            told[members] = False
+            untold.append(members)
+    kept = np.flatnonzero(told)
+    if not len(kept):
+        return Separation((), (BY_ORDER,), np.zeros((0, 1), dtype=np.intp), tuple(untold))
+    chosen = {name: codes[kept] for name, codes in columns.items()}
+    if volumes.max() or not chosen:
+        chosen[BY_ORDER] = volumes[kept]
+    found = _named(chosen, of.part(kept))
+    groups = tuple(kept[group] for group in found.groups)
+    doubts = frozenset(number for number, group in enumerate(groups) if doubtful[group].any())
+    return Separation(groups, found.traits, found.codes, tuple(untold), doubts)
 
 
-def _apart(codes: Integers, slots: Integers) -> bool:
-    """Whether no two planes share code and slot."""
-    return len(np.unique(codes * (int(slots.max()) + 1) + slots)) == len(slots)
+def _named(columns: Columns, of: PlaneSet) -> Separation:
+    """Groups of planes with equal codes in all columns, named by no more of them than it takes."""
+    chosen = _reduced(columns)
+    if not chosen:
+        return together(len(of.slots))
+    others = {name: codes for name, codes in chosen.items() if AXIS_OF.get(name, name) != "time"}
+    if "DiffusionBValue" in chosen:  # volumes in the order of acquisition, repeated ones among them
+        others = {name: codes for name, codes in others.items() if name != "DimensionIndexValues"}
+        groups = _by_acquisition(others, joined(list(chosen.values())), of)
+        return separation_of({**others, "DiffusionBValue": groups})
+    times = [name for name in chosen if name not in others]
+    if not times:
+        return separation_of(chosen)
+    moments = _ranked_within(list(others.values()), joined([chosen[name] for name in times]))
+    return separation_of({**others, times[0] if len(times) == 1 else BY_ORDER: moments})
 
 
-def _joined(columns: Sequence[Integers]) -> Integers:
-    """One code a combination of codes, in lexicographic order."""
-    codes = columns[0]
-    for column in columns[1:]:
-        codes = np.unique(codes * (int(column.max()) + 1) + column, return_inverse=True)[1].reshape(-1)
-    return codes
+def _reduced(columns: Columns) -> Columns:
+    """Columns without those that others make superfluous: contrasts by contrasts, times by both, kinds by all."""
+    names: list[str] = []
+    for rank in range(3):
+        names += [name for name in columns if _rank(name) == rank]
+        needed = [columns[name] for name in names]
+        groups = int(joined(needed).max()) if needed else 0
+        for name in reversed([name for name in names if _rank(name) == rank]):
+            fewer = [columns[other] for other in names if other != name]
+            if (int(joined(fewer).max()) if fewer else 0) == groups:
+                names.remove(name)
+    return {name: columns[name] for name in columns if name in names}
+
+
+def _rank(name: str) -> int:
+    """Contrasts come first, then times and phases, which differ from one contrast to the next too, then kinds."""
+    if name in SPLITTING:
+        return 2
+    return int(name in TIMES or name == "NominalPercentageOfCardiacPhase")
+
+
+def _by_acquisition(others: Columns, groups: Integers, of: PlaneSet) -> Integers:
+    """Rank groups by their acquisition where all positions have one order of them; as they are where they do not."""
+    rest = [codes for name, codes in others.items() if name != "DiffusionBValue"]
+    cells = joined([of.slots, *rest])
+    ordered = np.lexsort((of.sequence, cells))
+    inside = np.diff(cells[ordered]) == 0
+    counts = np.bincount(groups)
+    for ranks in (of.sequence, repetitions(cells, of.sequence)):
+        order = np.argsort(np.bincount(groups, ranks) / counts, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        if (np.diff(place[groups[ordered]])[inside] > 0).all():
+            return _ranked_within(rest, place[groups])
+    return _ranked_within(rest, groups)
+
+
+def _ranked_within(others: Sequence[Integers], codes: Integers) -> Integers:
+    """Codes numbered anew, without gaps, among the planes that agree in all others."""
+    if not others:
+        return joined([codes])
+    cells, pairs = joined(others), joined([*others, codes])
+    first = np.full(int(cells.max()) + 1, len(codes), dtype=np.intp)
+    np.minimum.at(first, cells, pairs)
+    return pairs - first[cells]

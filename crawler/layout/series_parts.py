@@ -5,61 +5,68 @@ Only splits; repeated positions are for `repeats.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from crawler import geometry
+from crawler.dicom.dictionary import KeyStyle, key_for
 from crawler.geometry import Floats, Integers
-from crawler.layout.repeats import Separation, number_of, separation_of, together, trait_columns
-from crawler.model import Plane
+from crawler.layout.columns import Columns, joined, nearly_equal, trait_columns
+from crawler.layout.planes import PlaneSet
+from crawler.layout.repeats import Separation, separation_of, together
 
-CONTRASTS = ("EchoTime", "InversionTime", "DiffusionBValue")
-CONTRAST_SHARE = 1e-2
-"""Numbers of a contrast that differ by less than this share are one: scanners adjust an echo time by microseconds from
-slice to slice (0.1 %), and two echoes lie a millisecond or more apart."""
+CONTRASTS = ("EchoTime", "DiffusionBValue", "KVP")
+"""Differ in two volumes, and never within one."""
+VARYING = ("InversionTime", "TemporalPositionIdentifier")
+"""Differ in two volumes; where they differ from plane to plane they may do so within one."""
 
 ACQUISITIONS = ("AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "AcquisitionTime")
 
 
-def part_of_series(slots: Integers, planes: Sequence[Plane], positions: Floats, direction: Floats) -> Separation:
+def part_of_series(of: PlaneSet, positions: Floats, direction: Floats, keys: KeyStyle = "keyword") -> Separation:
     """Split planes at distinct positions where one stack would mix what does not belong together.
 
-    Planes of two contrasts are never one volume, when each has two planes or more. Planes that are not evenly spaced
-    are split by acquisition, when each acquisition, of two planes or more, is.
+    Planes of two contrasts are never one volume. A single plane that does not tell its contrast splits nothing. Planes
+    that are not evenly spaced are split by acquisition, when each acquisition, of two planes or more, is.
 
     Parameters
     ----------
-    slots
-        Shape (n,): position number of each plane; no two are equal.
-    planes, positions
-        The n planes, and their positions, shape (n, 3), mm.
+    of, positions
+        The n planes, no two in one slot, and their positions, shape (n, 3), mm.
     direction
         The slice normal.
+    keys
+        Style of the records' keys.
     """
-    contrast = {name: codes for name in CONTRASTS if (codes := _contrast(planes, name)).max() > 0}
+    contrast: Columns = {}
+    for name in (*CONTRASTS, *VARYING):
+        if name == "KVP":
+            values = [instance.record.get(key_for(name, keys)) for instance in of.instances]
+        else:
+            values = [plane.trait(name) for plane in of.planes]
+        codes, sizes = nearly_equal(values), np.bincount(nearly_equal(values))
+        lost = min(sizes) == 1 and values[int(np.flatnonzero(codes == sizes.argmin())[0])] is None
+        if len(sizes) > 1 and (min(sizes) > 1 or (name in CONTRASTS and not lost)):
+            contrast[name] = codes
     if contrast:
-        separation = separation_of(contrast)
-        if min(map(len, separation.groups)) > 1:
-            return separation
-    ordered = np.argsort(slots)
-    if len(slots) > 2 and not geometry.is_uniform(positions[ordered], direction):
-        columns = trait_columns(planes)
+        return separation_of(_needed(contrast))
+    ordered = np.argsort(of.slots)
+    if len(of.slots) > 2 and not geometry.is_uniform(positions[ordered], direction):
+        columns = trait_columns(of.planes)
         for name in (name for name in ACQUISITIONS if name in columns):
             separation = separation_of({name: columns[name]})
-            if all(_is_even(group[np.argsort(slots[group])], positions, direction) for group in separation.groups):
+            if all(_is_even(group[np.argsort(of.slots[group])], positions, direction) for group in separation.groups):
                 return separation
-    return together(len(slots))
+    return together(len(of.slots))
+
+
+def _needed(columns: Columns) -> Columns:
+    """Columns without those that make no more groups than the ones before them."""
+    found: Columns = {}
+    for name, codes in columns.items():
+        if not found or joined([*found.values(), codes]).max() > joined(list(found.values())).max():
+            found[name] = codes
+    return found
 
 
 def _is_even(ordered: Integers, positions: Floats, direction: Floats) -> bool:
     return len(ordered) > 1 and geometry.is_uniform(positions[ordered], direction)
-
-
-def _contrast(planes: Sequence[Plane], name: str) -> Integers:
-    """Code of each plane: numbers that are nearly equal share one, and so do all planes without a number."""
-    values = [number_of(plane.trait(name)) for plane in planes]
-    numbers = np.array([-1.0 if value is None else value for value in values], dtype=np.float64)
-    distinct, inverse = np.unique(numbers, return_inverse=True)
-    steps = np.diff(distinct) > CONTRAST_SHARE * np.abs(distinct[1:])
-    return np.asarray(np.concatenate([[0], np.cumsum(steps)])[inverse.reshape(-1)], dtype=np.intp)

@@ -31,6 +31,9 @@ IN_ORDER = "order of acquisition"
 PARTS = "told apart by "  # and the traits
 ONE_POSITION = "one position for all slices"
 UNEQUAL = "repeated positions in unequal numbers"
+NOT_TOLD = "repeated positions that nothing tells apart"
+IN_DOUBT = "the first of several planes that nothing tells apart"
+INCOMPLETE = "incomplete: other volumes of the series have more positions"
 UNTOLD = "repeated positions in one object"
 
 
