@@ -1,0 +1,230 @@
+"""What differs between the planes of a series, as columns of numbers: traits, and any other element of the header.
+
+A column gives every plane a code: equal codes for equal values, in increasing order of the values. Says which columns
+can name a volume; what follows from it is for `repeats.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from crawler.dicom.dictionary import KeyStyle, key_for
+from crawler.geometry import Floats, Integers
+from crawler.model import TRAITS, Instance, Plane
+
+TraitKey = tuple[int, float, str]
+Columns = dict[str, Integers]
+"""Trait or element -> code of each plane, from 0; those without differences are left out."""
+
+BY_ORDER = ""
+"""Stands among traits for the repetition in the order of acquisition."""
+CUSTOM = "custom"
+"""Stands among traits for the element that `volume.order` names (`Plane.custom`)."""
+
+MAX_FLOAT = sys.float_info.max
+DIGITS = 6
+"""Significant digits in which a trait's number counts: more than a DS of an echo time carries, fewer than a float32."""
+DIRECTION_DECIMALS = 3
+"""Decimals in which directions of gradients count; the finest schemes lie some degrees apart (0.05)."""
+CONTRAST_SHARE = 1e-2
+"""Echo times that differ by less than this share are one: scanners adjust them by microseconds from slice to slice
+(0.1 %), and two echoes lie a millisecond or more apart."""
+FILLED = 0.5
+"""A column names volumes when its values are found, on average, at more than this share of the positions. Values that
+differ from plane to plane, as times do, are found at one position each."""
+
+DIFFUSION = ("DiffusionBValue", "DiffusionGradientOrientation")
+CLOCKS = ("TriggerTime", "FrameReferenceTime")
+"""May run on from plane to plane: then only their order at one position means something."""
+TIMES = ("TemporalPositionIdentifier", *CLOCKS, "AcquisitionNumber", "AcquisitionTime", BY_ORDER)
+"""Traits of the axis of time. All of them tell when, and one of them is enough."""
+
+ELEMENTS = (
+    "KVP",
+    "ConvolutionKernel",
+    "FilterType",
+    "ContrastBolusAgent",
+    "CorrectedImage",
+    "ReconstructionMethod",
+    "RepetitionTime",
+    "ReceiveCoilName",
+    "SequenceName",
+    "PulseSequenceName",
+    "ScanOptions",
+    "SOPClassUID",
+    "TransferSyntaxUID",
+    "LossyImageCompression",
+    "SeriesDescription",
+    "ProtocolName",
+)
+"""Elements that are known to tell volumes of one series apart; they come before others."""
+SPLITTING = ("ImageType", "DimensionIndexValues", "SOPClassUID", "TransferSyntaxUID", "LossyImageCompression")
+"""Those that are no axis: images of another kind, or copies in another encoding."""
+FREE_TEXT = ("SeriesDescription", "ProtocolName")
+"""Free text, where a name may stand: what it says is not repeated in outputs, only that it differs."""
+
+AXIS_OF = {
+    "EchoTime": "te",
+    "EchoNumbers": "echo",
+    "InversionTime": "ti",
+    "FlipAngle": "fa",
+    "DiffusionBValue": "b",
+    "NominalPercentageOfCardiacPhase": "phase",
+    **dict.fromkeys(TIMES, "time"),
+    "TriggerTime": "trigger_time",
+    **dict.fromkeys(SPLITTING, ""),
+}
+"""The axis that a trait runs along; an element runs along one of its own name."""
+
+# Elements that tell an image, its place, its pixels or its way here, and no volume.
+_OF_ONE_IMAGE = (
+    "SOPInstanceUID", "MediaStorageSOPInstanceUID", "InstanceNumber", "InstanceCreationDate", "InstanceCreationTime",
+    "ContentDate", "ContentTime", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "SliceLocation",
+    "ImagePositionPatient", "ImageOrientationPatient", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation",
+    "SmallestImagePixelValue", "LargestImagePixelValue", "SmallestPixelValueInSeries", "LargestPixelValueInSeries",
+    "RescaleSlope", "RescaleIntercept", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+    "FileMetaInformationGroupLength", "FileMetaInformationVersion", "ImplementationClassUID",
+    "ImplementationVersionName", "SourceApplicationEntityTitle", "SendingApplicationEntityTitle", "RetrieveAETitle",
+    "InstanceAvailability", "StationName", "StationAETitle", "ImageComments", "PixelData", "BitsAllocated",
+    "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "SpecificCharacterSet", "ExposureTime",
+    "XRayTubeCurrent", "Exposure", "ExposureInuAs", "ExposureInmAs", "CTDIvol", "TableHeight", "ImagesInAcquisition",
+)  # fmt: skip
+
+
+def trait_columns(planes: Sequence[Plane], order: str = "auto") -> Columns:
+    """Code the traits that differ; those of the axis `order` come first. A direction is part of its b-value."""
+    traits = zip(*(plane.traits for plane in planes), strict=True)
+    values: dict[str, Sequence[Any]] = dict(zip(TRAITS, traits, strict=True))
+    b_values, directions = (values.pop(name) for name in DIFFUSION)
+    if any(value != b_values[0] for value in b_values) or any(value != directions[0] for value in directions):
+        values["DiffusionBValue"] = [(b, _rounded(to)) for b, to in zip(b_values, directions, strict=True)]
+    if any(plane.custom is not None for plane in planes):
+        values = {CUSTOM: [plane.custom for plane in planes], **values}
+    wanted = [name for name in values if AXIS_OF.get(name) == order or name == CUSTOM]
+    columns = {}
+    for name in (*wanted, *(name for name in (*TRAITS, CUSTOM) if name in values and name not in wanted)):
+        column = values[name]
+        if any(value != column[0] for value in column):
+            codes = nearly_equal(column) if name == "EchoTime" else trait_codes(column)
+            if codes.max() > 0:
+                columns[name] = codes
+    return columns
+
+
+def known_elements(instances: Sequence[Instance], slots: Integers, keys: KeyStyle) -> Columns:
+    """Code the `ELEMENTS` that differ between planes at one position, by keyword.
+
+    Parameters
+    ----------
+    instances
+        That of each plane.
+    keys
+        Style of the records' keys.
+    """
+    names = {key_for(keyword, keys): keyword for keyword in ELEMENTS}
+    found = {names[key]: codes for key, codes in _columns_of(instances, names, slots)}
+    return {keyword: found[keyword] for keyword in ELEMENTS if keyword in found}
+
+
+def other_elements(instances: Sequence[Instance], slots: Integers, keys: KeyStyle) -> Columns:
+    """Code any other elements, private ones too, that differ between planes at one position, by their keys."""
+    out = {key_for(keyword, keys) for keyword in (*ELEMENTS, *_OF_ONE_IMAGE, *TRAITS)}
+    busiest = _busiest(instances, slots)
+    candidates = dict.fromkeys(key for instance in busiest for key in instance.record if key not in out)
+    return dict(_columns_of(instances, candidates, slots))
+
+
+def value_of(instance: Instance, name: str, keys: KeyStyle) -> Any:
+    """What an element of `ELEMENTS`, or any other by its key, says of a step: a number or a coded text, else None."""
+    if name in FREE_TEXT or (name not in ELEMENTS and not isinstance(instance.record.get(name), int | float)):
+        return None
+    value = instance.record.get(key_for(name, keys) if name in ELEMENTS else name)
+    return "\\".join(map(str, value)) if isinstance(value, list) else value
+
+
+def names_volumes(codes: Integers, slots: Integers) -> bool:
+    """Whether a column can tell volumes apart: it differs at one position, and its values are found at most of them."""
+    count = int(slots.max()) + 1
+    cells = len(np.unique(codes * count + slots))
+    return cells > count and cells > FILLED * (int(codes.max()) + 1) * count
+
+
+def trait_codes(values: Sequence[Any]) -> Integers:
+    """Number the values of a trait in increasing order, from 0; equal numbers are equal, whatever their type."""
+    keys = [trait_key(value) for value in values]
+    numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+    return np.array([numbers[key] for key in keys], dtype=np.intp)
+
+
+def nearly_equal(values: Sequence[Any]) -> Integers:
+    """As `trait_codes`, with one code for numbers that differ by less than `CONTRAST_SHARE` from the next smaller."""
+    numbers = [number_of(value) for value in values]
+    column = np.array([-1.0 if number is None else number for number in numbers], dtype=np.float64)
+    distinct, inverse = np.unique(column, return_inverse=True)
+    steps = np.diff(distinct) > CONTRAST_SHARE * np.abs(distinct[1:])
+    return np.asarray(np.concatenate([[0], np.cumsum(steps)])[inverse.reshape(-1)], dtype=np.intp)
+
+
+def trait_key(value: Any) -> TraitKey:
+    """Make any JSON value sortable among others: absent, then numbers, then the rest by their text."""
+    if value is None:
+        return (0, 0.0, "")
+    if isinstance(value, int) and abs(value) > MAX_FLOAT:
+        return (2, 0.0, hex(value))  # str refuses very long integers
+    if isinstance(value, int | float):
+        number = float(value)
+        return (1, float(f"{number:.{DIGITS}g}"), "") if math.isfinite(number) else (2, 0.0, str(number))
+    if isinstance(value, tuple) and value and isinstance(value[0], int | float):  # a b-value before its direction
+        return (1, trait_key(value[0])[1], repr(value[1:]))
+    return (2, 0.0, repr(value))
+
+
+def number_of(value: Any) -> float | None:
+    """A trait as a finite number, if it is one."""
+    key = trait_key(value)
+    return float(value) if key[0] == 1 and not isinstance(value, tuple) else None
+
+
+def numbers_of(values: Iterable[Any]) -> Floats:
+    """Traits as numbers; NaN where one is none."""
+    found = map(number_of, values)
+    return np.array([math.nan if number is None else number for number in found], dtype=np.float64)
+
+
+def joined(columns: Sequence[Integers]) -> Integers:
+    """One code a combination of codes, in lexicographic order."""
+    codes = columns[0]
+    for column in columns[1:]:
+        codes = np.unique(codes * (int(column.max()) + 1) + column, return_inverse=True)[1].reshape(-1)
+    return np.asarray(np.unique(codes, return_inverse=True)[1].reshape(-1), dtype=np.intp)
+
+
+def _columns_of(instances: Sequence[Instance], keys: Iterable[str], slots: Integers) -> Iterator[tuple[str, Integers]]:
+    """Codes of the elements that differ between the planes at the position that most planes share."""
+    busiest = _busiest(instances, slots)
+    for key in keys:
+        first = busiest[0].record.get(key)
+        if any(instance.record.get(key) != first for instance in busiest):
+            values = [instance.record.get(key) for instance in instances]
+            if not any(isinstance(value, dict) or (isinstance(value, list) and _nested(value)) for value in values):
+                yield key, trait_codes(values)
+
+
+def _busiest(instances: Sequence[Instance], slots: Integers) -> list[Instance]:
+    slot = np.bincount(slots).argmax()
+    return [instances[plane] for plane in np.flatnonzero(slots == slot).tolist()]
+
+
+def _nested(value: list[Any]) -> bool:
+    return any(isinstance(item, dict | list) for item in value)
+
+
+def _rounded(direction: Any) -> Any:
+    if not isinstance(direction, tuple) or not all(isinstance(cosine, int | float) for cosine in direction):
+        return direction
+    return tuple(round(float(cosine), DIRECTION_DECIMALS) + 0.0 for cosine in direction)
