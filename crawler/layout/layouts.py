@@ -47,6 +47,10 @@ from crawler.layout.verdict import (
 )
 from crawler.model import Affine, Coordinates, Instance, Layout, Pixels, Place, Plane, Scan, Verdict
 
+OWN_STEP = 4
+"""Planes of a stack whose step is a multiple of that of the series, from which on chance will not have made it: thick
+slices beside thin ones."""
+
 __all__ = ["layouts", "scan_verdict"]
 
 
@@ -150,13 +154,18 @@ class _Group:
         whole = max((len(group) for group in separation.groups), default=0) == slots.max() + 1
         found = stacks(separation, of, positions, self.order, self.keys)
         for number, stack in enumerate(found):
-            lacking = int(slots.max()) + 1 - stack.members.shape[-1] if repeated and whole else 0
+            lacking = (
+                _lacking(slots[stack.members.reshape(-1, stack.members.shape[-1])[0]], slots, whole) if repeated else 0
+            )
             known = replace(common, reason=join_reasons(common.reason, IN_DOUBT)) if stack.doubtful else common
             stack = replace(stack, members=self.members[stack.members])
             for draft in self._stack(stack, direction, known, number):
                 yield _incomplete(draft, lacking) if lacking else _irregular(draft) if stack.doubtful else draft
-        for number, planes in enumerate(separation.untold, start=len(found)):
-            verdict = replace(common, reason=join_reasons(common.reason, NOT_TOLD))
+        verdict = replace(common, reason=join_reasons(common.reason, NOT_TOLD))
+        for number, planes in enumerate(separation.second, start=len(found)):
+            stack = Stack(self.members[planes[np.argsort(slots[planes])]])
+            yield from map(_irregular, self._stack(stack, direction, verdict, number))
+        for number, planes in enumerate(separation.untold, start=len(found) + len(separation.second)):
             yield self._unstacked(self.members[np.sort(planes)], verdict, number)
 
     def _stack(self, stack: Stack, direction: Floats, common: Verdict, number: int) -> Iterator[_Draft]:
@@ -314,6 +323,17 @@ def _repetition(slots: Integers, separation: Separation) -> str:
     told = REPEATED + " and ".join(trait or IN_ORDER for trait in separation.traits)
     counts = np.bincount(slots)
     return join_reasons(told if separation.groups else "", UNEQUAL if counts.min() != counts.max() else "")
+
+
+def _lacking(own: Integers, slots: Integers, whole: bool) -> int:
+    """How many of the series' positions a stack lacks: of all where another stack is whole, else between its ends.
+
+    A stack of `OWN_STEP` planes or more with one step all through is thought to be made so.
+    """
+    inside = int(own[-1] - own[0]) + 1 - len(own)
+    if len(own) >= OWN_STEP and inside and (np.diff(own) == own[1] - own[0]).all():
+        return 0
+    return int(slots.max()) + 1 - len(own) if whole else inside
 
 
 def _irregular(draft: _Draft) -> _Draft:

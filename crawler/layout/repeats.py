@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.dicom.dictionary import KeyStyle
-from crawler.geometry import Booleans, Floats, Integers
+from crawler.geometry import Floats, Integers
 from crawler.layout.columns import (
     AXIS_OF,
     BY_ORDER,
@@ -33,7 +33,6 @@ from crawler.layout.columns import (
 )
 from crawler.layout.planes import PlaneSet
 from crawler.layout.sequence import past_midnight, phases_by_slice, volumes_by_slice, volumes_in_turn
-from crawler.model import Plane
 
 RETAKEN = 0.25
 """Up to this share of a volume's positions may be there twice, with nothing that tells the two planes apart, for the
@@ -56,6 +55,8 @@ class Separation:
         What did it: names of `TRAITS`, elements, `CUSTOM`, `BY_ORDER`; empty when no position is repeated.
     codes
         Shape (groups, traits): where the groups lie, in increasing order of each trait.
+    second
+        Planes at positions that a group holds already, and that nothing tells from those; every position once in each.
     untold
         Planes that nothing tells apart, in no group.
     doubtful
@@ -65,6 +66,7 @@ class Separation:
     groups: tuple[Integers, ...]
     traits: tuple[str, ...]
     codes: npt.NDArray[np.intp]
+    second: tuple[Integers, ...] = ()
     untold: tuple[Integers, ...] = ()
     doubtful: frozenset[int] = frozenset()
 
@@ -99,11 +101,11 @@ def separate(of: PlaneSet, order: str = "auto", keys: KeyStyle = "keyword") -> S
         columns |= {name: codes for name, codes in elements.items() if names_volumes(codes, of.slots)}
     if _is_apart(columns, of.slots):
         return _named(columns, of)
-    if (copies := _copies(of, columns)).any():
-        return _without(of, copies, order, keys)
+    if int((cells := _copies(of, columns)).max()) + 1 < len(of.slots):
+        return _without(of, cells, order, keys)
     if counted := _in_order(of, columns):
         name, volumes = counted
-        return _named({**columns, name: volumes}, of)
+        return _named({**_agreeing(of, volumes, columns, keys), **columns, name: volumes}, of)
     if found := _by_any_element(of, columns, keys):
         return _named({**columns, **found}, of)
     by_slice = volumes_by_slice(of.slots, of.numbers)
@@ -146,28 +148,38 @@ def _is_apart(columns: Columns, slots: Integers) -> bool:
     return int(cells.max()) + 1 == len(slots)
 
 
-def _copies(of: PlaneSet, columns: Columns) -> Booleans:
-    """Planes that repeat an earlier one in everything: position, columns, number and times, of which one is there."""
+def _copies(of: PlaneSet, columns: Columns) -> Integers:
+    """One code for planes that are alike in everything: position, columns and times, where there is a time.
+
+    Their numbers may differ where few planes are alike: a copy that was numbered anew.
+    """
     times = [trait_codes([plane.trait(name) for plane in of.planes]) for name in (*CLOCKS, "AcquisitionTime")]
     numbers = np.unique(of.numbers, return_inverse=True, equal_nan=True)[1].reshape(-1)
-    known = np.isfinite(of.numbers) | (times[-1] > 0) | np.array([_has_time(plane) for plane in of.planes])
-    cells = joined([of.slots, *columns.values(), *times, numbers])
-    return np.asarray(known & (repetitions(cells, of.sequence) > 0), dtype=np.bool_)
+    known = [any(plane.trait(name) is not None for name in (*CLOCKS, "AcquisitionTime")) for plane in of.planes]
+    each = np.where(known, 0, np.arange(1, len(known) + 1))
+    cells = joined([of.slots, *columns.values(), *times, each])
+    few = int(cells.max()) + 1 >= (1 - RETAKEN) * len(cells)
+    return cells if few else joined([cells, numbers])
 
 
-def _has_time(plane: Plane) -> bool:
-    return plane.trait("AcquisitionTime") is not None
-
-
-def _without(of: PlaneSet, copies: Booleans, order: str, keys: KeyStyle) -> Separation:
-    """Separation of the planes that are no copies; the groups that hold what was copied are in doubt."""
+def _without(of: PlaneSet, cells: Integers, order: str, keys: KeyStyle) -> Separation:
+    """Separation of the first plane of each cell; the groups that hold one of several are in doubt."""
+    copies = repetitions(cells, of.sequence) > 0
     kept = np.flatnonzero(~copies)
     found = separate(of.part(kept), order, keys)
     groups = tuple(kept[group] for group in found.groups)
-    copied = set(of.slots[copies].tolist())
-    doubts = {number for number, group in enumerate(groups) if not copied.isdisjoint(of.slots[group].tolist())}
-    untold = (*(kept[planes] for planes in found.untold), np.flatnonzero(copies))
-    return Separation(groups, found.traits, found.codes, untold, found.doubtful | doubts)
+    others = np.flatnonzero(copies)
+    home = np.full(len(cells), len(groups), dtype=np.intp)
+    for number, group in enumerate(groups):
+        home[cells[group]] = number
+    doubts = set(home[cells[others]].tolist())
+    rank = repetitions(cells, of.sequence)[others]
+    strays = home[cells[others]] == len(groups)
+    homes = np.where(strays, len(groups) + np.arange(len(others)), home[cells[others]])
+    second = tuple(others[part] for part in separation_of({"group": homes, "copy": rank}).groups)
+    untold = tuple(kept[planes] for planes in found.untold)
+    second += tuple(kept[planes] for planes in found.second)
+    return Separation(groups, found.traits, found.codes, second, untold, found.doubtful | doubts)
 
 
 def _are_stacks(codes: Integers, slots: Integers) -> bool:
@@ -191,13 +203,31 @@ def _in_order(of: PlaneSet, columns: Columns) -> tuple[str, Integers] | None:
 
 
 def _clocks(of: PlaneSet) -> Iterator[tuple[str, Floats, bool]]:
-    """What runs on from plane to plane: trigger times, numbers of instances, acquisition times."""
+    """What runs on from plane to plane: trigger times, numbers of instances, acquisition times, order of frames."""
     for name in CLOCKS:
         yield name, numbers_of(plane.trait(name) for plane in of.planes), False
-    yield BY_ORDER, of.numbers, True
+    if of.numbered:
+        yield BY_ORDER, of.numbers, True
     times = numbers_of(plane.trait("AcquisitionTime") for plane in of.planes)
     if np.isfinite(times).all():
         yield BY_ORDER, past_midnight(times), False
+    if not of.numbered:
+        yield BY_ORDER, of.numbers, True
+
+
+def _agreeing(of: PlaneSet, volumes: Integers, columns: Columns, keys: KeyStyle) -> Columns:
+    """Other elements in which all whole volumes agree, where some volumes are not whole: those have to agree too."""
+    groups = joined([*columns.values(), volumes])
+    sizes, count = np.bincount(groups), int(of.slots.max()) + 1
+    if sizes.min() == count:
+        return {}
+    whole = sizes[groups] == count
+    return {
+        name: codes
+        for name, codes in other_elements(of.instances, of.slots, keys).items()
+        if names_volumes(codes, of.slots)
+        and len(np.unique(joined([groups[whole], codes[whole]]))) == np.count_nonzero(sizes == count)
+    }
 
 
 def _by_any_element(of: PlaneSet, columns: Columns, keys: KeyStyle) -> Columns | None:
@@ -217,6 +247,7 @@ def _in_parts(of: PlaneSet, columns: Columns) -> Separation:
     """Each set of planes that agree in all columns by itself: in the order of acquisition, or as far as can be told."""
     cells = joined(list(columns.values())) if columns else np.zeros_like(of.slots)
     volumes, told, doubtful = np.zeros_like(cells), np.ones(len(cells), dtype=np.bool_), np.zeros_like(cells)
+    second: list[Integers] = []
     untold: list[Integers] = []
     for cell in range(int(cells.max()) + 1):
         members = np.flatnonzero(cells == cell)
@@ -231,20 +262,20 @@ def _in_parts(of: PlaneSet, columns: Columns) -> Separation:
         if counts.max() == 2 and np.count_nonzero(counts > 1) <= RETAKEN * len(counts):
             doubtful[members] = 1
             told[members[~first]] = False
-            untold += [members[~first]]
+            second += np.split(members[~first], np.count_nonzero(~first))
         else:
             told[members] = False
             untold.append(members)
     kept = np.flatnonzero(told)
     if not len(kept):
-        return Separation((), (BY_ORDER,), np.zeros((0, 1), dtype=np.intp), tuple(untold))
+        return Separation((), (BY_ORDER,), np.zeros((0, 1), dtype=np.intp), (), tuple(untold))
     chosen = {name: codes[kept] for name, codes in columns.items()}
     if volumes.max() or not chosen:
         chosen[BY_ORDER] = volumes[kept]
     found = _named(chosen, of.part(kept))
     groups = tuple(kept[group] for group in found.groups)
     doubts = frozenset(number for number, group in enumerate(groups) if doubtful[group].any())
-    return Separation(groups, found.traits, found.codes, tuple(untold), doubts)
+    return Separation(groups, found.traits, found.codes, tuple(second), tuple(untold), doubts)
 
 
 def _named(columns: Columns, of: PlaneSet) -> Separation:
