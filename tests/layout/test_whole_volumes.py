@@ -1,4 +1,4 @@
-"""No array holds planes of two volumes, whatever is missing, doubled, damaged or out of order; none with a gap is regular.
+"""No array holds planes of two volumes, whatever is missing, doubled, damaged or shuffled; none with a gap is regular.
 
 Every series here knows of each plane which volume it is of. The layouts see headers alone, as always.
 """
