@@ -83,8 +83,6 @@ class PlaneSet:
         The n planes, and the instance of each.
     numbers
         Shape (n,): (0020,0013) *Instance Number*, or where that tells nothing the place in `sequence`; NaN for none.
-    numbered
-        Those are instance numbers, and every plane has its own.
     sequence
         Shape (n,): rank of each plane in the order of acquisition, as far as that is known.
     """
@@ -93,7 +91,6 @@ class PlaneSet:
     planes: Sequence[Plane]
     instances: Sequence[Instance]
     numbers: Floats
-    numbered: bool
     sequence: Integers
 
     def part(self, members: Integers) -> PlaneSet:
@@ -103,7 +100,6 @@ class PlaneSet:
             [self.planes[member] for member in members.tolist()],
             [self.instances[member] for member in members.tolist()],
             self.numbers[members],
-            self.numbered,
             self.sequence[members],
         )
 
@@ -202,14 +198,14 @@ def plane_set(instances: Sequence[Instance], planes: Planes, members: Integers, 
     ranks[order] = np.arange(len(order))
     counted: Floats
     own = {number for number in numbers if number is not None and abs(number) < NUMBER_LIMIT}
-    if numbered := len(own) == len(numbers):
+    if len(own) == len(numbers):
         counted = np.array(numbers, dtype=np.float64)
     elif len(set(keys)) == len(keys):
         counted = ranks.astype(np.float64) + 1
     else:
         known = [np.nan if number is None else min(number, NUMBER_LIMIT) for number in numbers]
         counted = np.array(known, dtype=np.float64)
-    return PlaneSet(slots, chosen, of, counted, numbered, ranks)
+    return PlaneSet(slots, chosen, of, counted, ranks)
 
 
 def clusters(features: Floats) -> Integers:

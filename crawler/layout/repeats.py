@@ -203,16 +203,16 @@ def _in_order(of: PlaneSet, columns: Columns) -> tuple[str, Integers] | None:
 
 
 def _clocks(of: PlaneSet) -> Iterator[tuple[str, Floats, bool]]:
-    """What runs on from plane to plane: trigger times, numbers of instances, acquisition times, order of frames."""
+    """What runs on from plane to plane: trigger times, acquisition times, numbers of instances or the order of frames.
+
+    Times come before numbers, which may run through the planes in another order than they were acquired.
+    """
     for name in CLOCKS:
         yield name, numbers_of(plane.trait(name) for plane in of.planes), False
-    if of.numbered:
-        yield BY_ORDER, of.numbers, True
     times = numbers_of(plane.trait("AcquisitionTime") for plane in of.planes)
     if np.isfinite(times).all():
         yield BY_ORDER, past_midnight(times), False
-    if not of.numbered:
-        yield BY_ORDER, of.numbers, True
+    yield BY_ORDER, of.numbers, True
 
 
 def _agreeing(of: PlaneSet, volumes: Integers, columns: Columns, keys: KeyStyle) -> Columns:

@@ -21,6 +21,9 @@ DAY = 86_400.0
 DISTINCT_GAP = 1.5
 """The pause between two volumes tells where one begins when it is this much longer than any step within a volume."""
 
+WHOLE = 2
+"""Volumes without a gap that it takes to show the pattern: a single one may be made of parts of two."""
+
 TIGHT = 1.1
 """A run through all positions that takes longer than the shortest by this factor may be parts of two volumes."""
 
@@ -41,7 +44,7 @@ def volumes_in_turn(slots: Integers, clock: Floats, numbered: bool = False) -> I
     -------
     ndarray or None
         Shape (n,): the volume of each plane, from 0, in the order of acquisition; no volume holds a position twice, and
-        one at least holds all. None where the clock does not show volumes.
+        `WHOLE` of them hold all. None where the clock does not show volumes.
     """
     slots = np.unique(slots, return_inverse=True)[1].reshape(-1)
     count = int(slots.max()) + 1
@@ -66,7 +69,7 @@ def volumes_in_turn(slots: Integers, clock: Floats, numbered: bool = False) -> I
     volumes = np.empty(len(slots), dtype=np.intp)
     volumes[ranked] = np.concatenate([[0], np.cumsum(np.diff(begins[ranked]) > shortest / 2)])
     sizes = np.bincount(volumes)
-    if sizes.max() < count or len(np.unique(volumes * count + slots)) < len(slots):
+    if np.count_nonzero(sizes == count) < WHOLE or len(np.unique(volumes * count + slots)) < len(slots):
         return None
     return volumes
 
