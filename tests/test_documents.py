@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
@@ -85,7 +86,10 @@ def test_every_key_is_in_config_yml() -> None:
 
 
 def test_every_flag_is_in_the_readme_and_no_other() -> None:
-    parsers = (run.build_parser(), *map(call, COMMANDS))
+    parsers = [run.build_parser(), *map(call, COMMANDS)]
+    for parser in list(parsers):
+        below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        parsers += [command for action in below for command in action.choices.values()]
     known = {flag for parser in parsers for action in parser._actions for flag in action.option_strings}
     rows = [line for line in section("Command line").splitlines() if line.startswith("| `-")]
     documented = {flag for row in rows for flag in re.findall(r"(?<=`)--?[a-z0-9-]+", row.split("|")[1])}

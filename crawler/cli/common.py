@@ -77,21 +77,23 @@ def count(text: str) -> int:
 
 
 @contextmanager
-def logging_to(folder: str, inputs: Sequence[str], options: argparse.Namespace) -> Iterator[None]:
-    """Log to the terminal and to run.log in a folder; warnings of libraries never reach the terminal raw."""
+def logging_to(folder: str | None, inputs: Sequence[str], options: argparse.Namespace) -> Iterator[None]:
+    """Log to the terminal and to run.log in a folder, if one is given; no library warns on the terminal by itself."""
     warnings.simplefilter("ignore")  # they may quote values of elements; what matters is in the outcomes
     console = logging.StreamHandler(sys.stderr)
     console.setLevel(logging.ERROR if options.quiet else logging.INFO if options.verbose else logging.WARNING)
     console.setFormatter(OneLine("dme: %(message)s"))
-    try:
-        os.makedirs(folder, exist_ok=True)
-        file = logging.FileHandler(os.path.join(folder, "run.log"), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{readable(folder)} cannot be written: {error.strerror}") from None
-    file.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+    handlers: list[logging.Handler] = [console]
+    if folder is not None:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            file = logging.FileHandler(os.path.join(folder, "run.log"), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{readable(folder)} cannot be written: {error.strerror}") from None
+        file.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+        handlers.append(file)
     log.setLevel(logging.INFO)
     log.propagate = False
-    handlers: list[logging.Handler] = [console, file]
     for handler in handlers:
         log.addHandler(handler)
     log.info("dme %s on %s", __version__, ", ".join(map(readable, inputs)))

@@ -22,6 +22,7 @@ COMMANDS = {
     "status": "what is done, as the ledger has it",
     "schema": "the configuration as a JSON Schema, for editors",
     "convert": "pictures, videos and texts of a file or a folder, without a configuration",
+    "pacs": "find, retrieve, send and receive: echo, find, get, send, receive",
     "sample": "write a small synthetic tree of DICOM files",
 }
 
@@ -39,6 +40,7 @@ examples:
   {program} config.yml --retry-failed    try files again that failed before
   {program} config.yml --rebuild         forget what was done and make everything anew
   {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
+  {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
   {program} sample demo --broken         write a small sample tree with damaged files into demo/
 
 exit codes:
@@ -61,13 +63,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="say what a run would find and do, and write nothing")
     parser.add_argument("--rebuild", action="store_true", help="delete what earlier runs made, and make it anew")
     parser.add_argument("--retry-failed", action="store_true", help="try files again that failed and did not change")
+    parser.add_argument("--no-retrieve", action="store_true", help="export what was received; ask no PACS")
     add_common(parser)
     return parser
 
 
 def execute(options: argparse.Namespace) -> int:
     """Run the main job; return its exit code."""
-    config = load_config(options.config)
+    config = load_config(options.config, retrieves=not options.no_retrieve)
     if options.workers is not None:
         config = replace(config, num_workers=options.workers)
     if options.dry_run:
@@ -76,7 +79,13 @@ def execute(options: argparse.Namespace) -> int:
         log.warning("no section switches an output on: files are only read and counted")
     with logging_to(config.output_dir, config.roots, options):
         progress = make_progress(sys.stderr, quiet=options.quiet)
-        summary = run(config, rebuild=options.rebuild, retry_failed=options.retry_failed, progress=progress)
+        summary = run(
+            config,
+            rebuild=options.rebuild,
+            retry_failed=options.retry_failed,
+            retrieve=not options.no_retrieve,
+            progress=progress,
+        )
     if not options.quiet:
         print(closing_table(summary, config, options.config))
     return summary.exit_code

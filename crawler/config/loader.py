@@ -81,8 +81,13 @@ class Config:
     directory: str = field(default_factory=os.getcwd)
 
     @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> Config:
+    def from_mapping(cls, mapping: Mapping[str, Any], *, retrieves: bool = True) -> Config:
         """Check a configuration given as Python mappings, as the YAML would be; a section of None is an empty one.
+
+        Parameters
+        ----------
+        retrieves
+            As of `load_config`.
 
         Raises
         ------
@@ -94,7 +99,7 @@ class Config:
             text = yaml.safe_dump(document.data, sort_keys=False, allow_unicode=True)
         except yaml.YAMLError:
             raise ConfigError("configuration: holds a value that YAML cannot write") from None
-        return _assemble(document, None, text)
+        return _assemble(document, None, text, retrieves)
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -182,8 +187,13 @@ class Config:
         return values
 
 
-def load_config(path: str | os.PathLike[str]) -> Config:
+def load_config(path: str | os.PathLike[str], *, retrieves: bool = True) -> Config:
     """Read and check a YAML configuration.
+
+    Parameters
+    ----------
+    retrieves
+        Whether a section `pacs` has to say what to retrieve, and from where; not for those who receive, or only ask.
 
     Raises
     ------
@@ -203,7 +213,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}:{line}: not UTF-8 text") from None
-    return _assemble(checking.parse(text, name), os.path.abspath(native), text)
+    return _assemble(checking.parse(text, name), os.path.abspath(native), text, retrieves)
 
 
 def _refuse_pipe(path: str) -> None:
@@ -212,7 +222,7 @@ def _refuse_pipe(path: str) -> None:
         raise OSError(errno.EINVAL, "it is a pipe")
 
 
-def _assemble(document: checking.Document, source: str | None, text: str) -> Config:
+def _assemble(document: checking.Document, source: str | None, text: str, retrieves: bool = True) -> Config:
     """Check, switch on what belongs together, and apply the rules that join several keys."""
     document = replace(document, data=pacs.input_of(document.data))
     config, problems = _with_pacs(replace(checking.check(Config, document), source=source, text=text))
@@ -222,7 +232,7 @@ def _assemble(document: checking.Document, source: str | None, text: str) -> Con
         config = replace(config, media=MediaSection())
     elif not config.media and config.metadata and config.metadata.text:  # texts lie there, and nothing else does
         config = replace(config, media=MediaSection(documents=False, waveforms=False))
-    problems += [*_contradictions(config), *_collisions(config)]
+    problems += [*_contradictions(config, retrieves), *_collisions(config)]
     if problems:
         raise document.error(problems)
     return config
@@ -242,9 +252,9 @@ def _with_pacs(config: Config) -> tuple[Config, list[Problem]]:
     return replace(config, pacs=section, dicom=replace(config.dicom, dir=dirs)), [*problems, *more]
 
 
-def _contradictions(config: Config) -> Iterator[Problem]:
+def _contradictions(config: Config, retrieves: bool) -> Iterator[Problem]:
     if config.pacs:
-        yield from pacs.problems_of(config.pacs)
+        yield from pacs.problems_of(config.pacs, retrieves)
     window = config.image.window if config.image else "auto"
     if isinstance(window, tuple) and window[1] <= 0:  # PS3.3 C.11.2.1.2, C.11.2.1.3.2: the width is positive
         yield Problem(("image", "window"), "expected a width above 0", list(window))

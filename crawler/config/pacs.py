@@ -181,11 +181,18 @@ def with_environment(section: PacsSection, folders: Iterable[str]) -> tuple[Pacs
     return filled, problems
 
 
-def problems_of(section: PacsSection) -> Iterator[Problem]:
-    """What cannot be, of the section as a whole."""
-    yield from wrong_server(section)
-    if not section.query and section.list is None:
-        yield Problem(("pacs", "query"), "required, or pacs.list: without either it would retrieve the whole archive")
+def problems_of(section: PacsSection, retrieves: bool = True) -> Iterator[Problem]:
+    """What cannot be, of the section as a whole; `retrieves` says whether it must name a server and what is wanted."""
+    if retrieves:
+        yield from missing_server(section)
+        if section.retrieve == "move" and section.calling_port is None:
+            yield Problem(("pacs", "calling_port"), "required for move, here or as the variable CALLING_PORT")
+        if section.retrieve == "web" and section.url is None:
+            yield Problem(("pacs", "url"), "required for web, here or as the variable PACS_URL")
+        if not section.query and section.list is None:
+            text = "required, or pacs.list: without either it would retrieve the whole archive"
+            yield Problem(("pacs", "query"), text)
+    yield from _wrong_server(section)
     named = False
     for keyword, text in section.keys.items():
         wrong = wrong_key(keyword) or _wrong_number(keyword, section.query[keyword]) or wrong_value(keyword, text)
@@ -196,6 +203,15 @@ def problems_of(section: PacsSection) -> Iterator[Problem]:
         yield Problem(("pacs", "query"), wrong)
 
 
+def missing_server(section: PacsSection) -> Iterator[Problem]:
+    """What is missing of the server's address."""
+    web = section.url is not None and section.retrieve not in ("get", "move")
+    if section.host is None and not web:
+        yield Problem(("pacs", "host"), "required, here or as the variable PACS_IP")
+    if section.port is None and not web:
+        yield Problem(("pacs", "port"), "required, here or as the variable PACS_PORT")
+
+
 def _wrong_number(keyword: str, written: object) -> str:
     """Refuse a number where text is meant: YAML 1.1 reads 0012 as ten, and 070000 as 28,672."""
     values = written if isinstance(written, tuple) else (written,)
@@ -204,12 +220,7 @@ def _wrong_number(keyword: str, written: object) -> str:
     return ""
 
 
-def wrong_server(section: PacsSection) -> Iterator[Problem]:
-    """What cannot be, of the server's address."""
-    if section.host is None and (section.url is None or section.retrieve in ("get", "move")):
-        yield Problem(("pacs", "host"), "required, here or as the variable PACS_IP")
-    if section.port is None and (section.url is None or section.retrieve in ("get", "move")):
-        yield Problem(("pacs", "port"), "required, here or as the variable PACS_PORT")
+def _wrong_server(section: PacsSection) -> Iterator[Problem]:
     for name in ("port", "calling_port"):
         port = getattr(section, name)
         if port is not None and port > LARGEST_PORT:
@@ -218,10 +229,6 @@ def wrong_server(section: PacsSection) -> Iterator[Problem]:
         title = getattr(section, name)
         if title is not None and (wrong := wrong_aet(title)):
             yield Problem(("pacs", name), wrong, title)
-    if section.retrieve == "move" and section.calling_port is None:
-        yield Problem(("pacs", "calling_port"), "required for move, here or as the variable CALLING_PORT")
-    if section.retrieve == "web" and section.url is None:
-        yield Problem(("pacs", "url"), "required for web, here or as the variable PACS_URL")
     if section.url is not None and not _URL.fullmatch(section.url):
         yield Problem(("pacs", "url"), "expected http:// or https://, without name and password", NOT_SHOWN)
     if section.tls is not None and (section.tls.cert is None) != (section.tls.key is None):

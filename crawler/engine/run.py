@@ -26,7 +26,12 @@ log = logging.getLogger("dme")
 
 
 def run(
-    config: Config, *, rebuild: bool = False, retry_failed: bool = False, progress: Progress | None = None
+    config: Config,
+    *,
+    rebuild: bool = False,
+    retry_failed: bool = False,
+    retrieve: bool = True,
+    progress: Progress | None = None,
 ) -> Summary:
     """Bring the outputs of a configuration up to date with its input.
 
@@ -36,6 +41,8 @@ def run(
         Forget all that was done, delete its products, and make everything anew.
     retry_failed
         Try files again that failed before and did not change.
+    retrieve
+        Ask the PACS of a section `pacs`; without, what was received up to now is exported.
     progress
         Who is told how it goes on.
 
@@ -60,7 +67,7 @@ def run(
             store.ledger.forget_digests(failed_only=True)
         _copy_config(store)
         progress = progress or Silent()
-        retrieved = None if config.pacs is None else _retrieve(store, progress, stop.is_set)
+        retrieved = _retrieve(store, progress, stop.is_set) if config.pacs is not None and retrieve else None
         engine = Engine(store, roots, progress, stop.is_set)
         try:
             engine.run()

@@ -87,6 +87,11 @@ class Fared(NamedTuple):
     series: tuple[tuple[str, str], ...]
 
 
+# What is kept of each instance. `reason` and `seconds` are of series, too.
+_KNOWN: tuple[str, ...] = ("outcome", "code", "instances.reason", "sop_class", "syntax", "size", "xxh3")
+_KNOWN += ("transport", "attempts", "instances.seconds", "copies")
+
+
 class Accounts:
     """The questions; `Manifest` is one that also writes."""
 
@@ -155,6 +160,16 @@ class Accounts:
                 expected += known if listed else max(of_series or 0, known)
             pairs = tuple((study, uid) for study, uid, *_ in series)
             yield Fared(line, json.loads(cells), state, reason, studies, expected, received, pairs)
+
+    def outcomes(self) -> Iterator[dict[str, Any]]:
+        """Every instance that is asked for, with all that is known of it, by series and UID."""
+        sql = (
+            f"SELECT study, series.uid, instances.uid, {', '.join(_KNOWN)} FROM instances JOIN series ON series = id"
+            f" WHERE {_ASKED} ORDER BY study, series.uid, instances.uid"
+        )
+        for study, series, uid, *values in self.execute(sql):
+            known = zip((name.removeprefix("instances.") for name in _KNOWN), values, strict=True)
+            yield {"study": study, "series": series, "instance": uid, **dict(known)}
 
     def columns(self) -> list[str]:
         """The cohort's own columns."""
