@@ -195,3 +195,17 @@ def probe(program: str, path: str) -> tuple[str, tuple[str, ...]]:
     container = re.search(r"^Input #0, (\S+?), from ", text, re.MULTILINE)
     codecs = re.findall(r"^  +Stream #0:.*?: (?:Video|Audio): (\w+)", text, re.MULTILINE)
     return container[1] if container else "", tuple(codecs)
+
+
+def packet_times(program: str, path: str) -> list[int]:
+    """When each packet of a file's video is shown, in ticks of its own clock, in the order in which they are stored."""
+    with writing():
+        done = subprocess.run(
+            [program, *QUIET, "-i", local(path), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "pipe:1"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            start_new_session=True,
+        )
+    lines = [line.split(b",") for line in done.stdout.splitlines() if not line.startswith(b"#")]
+    return [int(line[2]) for line in lines]  # stream, decoded, shown, duration, size, checksum

@@ -6,25 +6,30 @@ everywhere, HEVC in some browsers, MPEG-2 in none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import mmap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 from crawler.errors import SinkError
 from crawler.model import Frame, Product
+from crawler.pixels.picture_order import UnknownOrderError, pictures
 from crawler.pixels.video import copy_stream
 from crawler.sinks.base import FileSubject, Order, Per, Target, discard, writing
-from crawler.sinks.ffmpeg import PLAIN, find_program, local, probe, run
+from crawler.sinks.ffmpeg import PLAIN, find_program, local, packet_times, probe, run
+from crawler.sinks.program_stream import CLOCK, write_program_stream
 from crawler.sinks.video_base import FAST_START, check_rate, rate_of
 
-# Streams without a container have no time stamps. ffmpeg takes their rate from us; the order in which pictures are
-# shown, which is not that of the stream, it finds by what stands here: options of the input, then of the output. (An
-# ffmpeg that lacks the filter, before 6.1, refuses such a video.)
-RAW = {
-    "h264": ((), ("-bsf:v", "dts2pts")),
-    "hevc": ((), ("-bsf:v", "dts2pts")),
-    "mpegvideo": (("-fflags", "+genpts"), ()),
-}
+# Streams without a container have no time stamps: the rate comes from us. Those of MPEG-2 tell ffmpeg the order in
+# which pictures are shown, which is not that of the stream.
+RAW = {"mpegvideo": ("-fflags", "+genpts")}
+# For those of H.264 and HEVC the order is worked out here, see `_timed`. Where a stream does not tell it plainly, a
+# filter of ffmpeg is asked, and what it says is checked: it errs at the ends of streams and of groups of pictures
+# (ffmpeg 7.0 to 9.0). An ffmpeg that lacks the filter, before 6.1, refuses such a video.
+ORDERED = {"h264": "h264", "hevc": "hevc"}
+FILTER = ("-bsf:v", "dts2pts")
+EVEN = 0.1  # of the time from one picture to the next: how far one may be from its place
 # Linear PCM as Blu-ray and DVD have it, which no player takes in an MP4; it becomes AAC.
 UNPLAYABLE = "pcm_"
 
@@ -95,13 +100,25 @@ class RemuxSink:
         """
         if not self._source:
             raise SinkError("video not written", "it is closed")
-        path = self._target.scratch(self.extension)
+        path, timed = (self._target.scratch(extension) for extension in (self.extension, ".mpg"))
+        hidden = [name for one in (path, self._source, timed) for name in (local(one), one)] + [self._target.temp]
         try:
-            run(self._command(path), [local(path), path, local(self._source), self._source, self._target.temp])
+            container, codecs = probe(self._program, self._source)
+            rate = rate_of(self._options.fps, self._subject.instance.frame_rate)
+            if container in ORDERED and self._timed(timed, container, rate):
+                run(self._command(path, ("-f", "mpeg", "-i", local(timed)), codecs), hidden)
+            elif container in ORDERED:
+                raw = ("-framerate", str(rate), "-f", container, "-i", local(self._source))
+                run(self._command(path, raw, codecs, FILTER), hidden)
+                require_even(packet_times(self._program, path))
+            else:
+                of_raw = ("-framerate", str(rate), "-f", container, *RAW[container]) if container in RAW else ()
+                run(self._command(path, (*of_raw, "-i", local(self._source)), codecs), hidden)
         except BaseException:
             discard(path)
             raise
         finally:
+            discard(timed)
             self.abort()
         return [self._target.publish(path, self.extension, "video")]
 
@@ -111,18 +128,51 @@ class RemuxSink:
             discard(self._source)
             self._source = ""
 
-    def _command(self, path: str) -> list[str]:
-        container, codecs = probe(self._program, self._source)
-        rate = rate_of(self._options.fps, self._subject.instance.frame_rate)
-        of_input, of_output = RAW.get(container, ((), ()))
+    def _timed(self, path: str, codec: str, rate: Fraction) -> bool:
+        """Write the pictures with their times to a program stream; False when their order cannot be told."""
+        with open(self._source, "rb") as file:
+            # Never closed by name: that fails while an error on its way still refers to a part.
+            stream = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        try:
+            found = pictures(stream, codec)
+        except UnknownOrderError:
+            return False
+        # A picture is decoded in time to be shown, and nothing comes before the clock begins.
+        delay = max(number - picture.place for number, picture in enumerate(found))
+        step = CLOCK / rate
+        coded = (
+            (stream[one.start : one.end], round((one.place + delay) * step), round(number * step))
+            for number, one in enumerate(found)
+        )
+        with writing(), open(path, "xb") as target:
+            write_program_stream(target, codec, coded, self._options.advance)
+        return True
+
+    def _command(
+        self, path: str, source: Sequence[str], codecs: Sequence[str], options: Sequence[str] = ()
+    ) -> list[str]:
         return [
             self._program,
-            *(("-framerate", str(rate), "-f", container, *of_input) if container in RAW else ()),
-            *("-i", local(self._source), "-map", "0:v:0", "-map", "0:a?", "-map_chapters", "-1", "-c", "copy"),
-            *of_output,
+            *source,
+            *("-map", "0:v:0", "-map", "0:a?", "-map_chapters", "-1", "-c", "copy"),
+            *options,
             *(("-tag:v", "hvc1") if "hevc" in codecs[:1] else ()),  # what QuickTime and Safari want
             *(("-c:a", "aac") if any(codec.startswith(UNPLAYABLE) for codec in codecs) else ()),
             *PLAIN,
             *FAST_START,
             local(path),
         ]
+
+
+def require_even(times: Sequence[float]) -> None:
+    """Raise SinkError unless pictures follow each other evenly, whatever order they are coded in.
+
+    Parameters
+    ----------
+    times
+        When each is shown, in any unit.
+    """
+    ordered = sorted(times)
+    step = (ordered[-1] - ordered[0]) / max(len(ordered) - 1, 1) if ordered else 0.0
+    if any(abs(time - ordered[0] - number * step) > EVEN * step for number, time in enumerate(ordered)):
+        raise SinkError("video not encoded", "the stream does not tell when its pictures are shown")

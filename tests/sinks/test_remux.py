@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,13 @@ from PIL import Image
 from pydicom import Dataset, dcmread, uid
 from support.factories import save
 from support.runs import accounts_hold, export, failures, rows
-from support.videos import H264, clip, facts, pictures, wrap
+from support.videos import FFMPEG, H264, clip, facts, pictures, wrap
 
-from crawler.errors import PixelError
+from crawler.errors import PixelError, SinkError
 from crawler.instance.header import read_instance
+from crawler.pixels.picture_order import UnknownOrderError
 from crawler.pixels.video import SYNTAXES, copy_stream, is_video
+from crawler.sinks import remux
 from crawler.sources.directory import roots_of, walk
 
 # Name of the clip, its encoder, transfer syntax, fragments, codec that the MP4 has.
@@ -139,3 +143,57 @@ def test_an_empty_stream_is_refused(tmp_path):
 def test_every_video_syntax_of_pydicom_is_known():
     named = {syntax for syntax, (name, *_) in uid.UID_dictionary.items() if "MPEG" in name or "HEVC" in name}
     assert {syntax for syntax in named if uid.UID(syntax).type == "Transfer Syntax"} == SYNTAXES
+
+
+ORDERED = {
+    "h264": ("a.h264", H264, uid.MPEG4HP41),
+    "h264, short groups": ("a.h264", (*H264, "-g", "7"), uid.MPEG4HP41),
+    "h264, pyramid": ("a.h264", ("-c:v", "libx264", "-bf", "8", "-x264-params", "b-pyramid=normal"), uid.MPEG4HP41),
+    "hevc": ("a.hevc", ("-c:v", "libx265", "-x265-params", "log-level=error"), uid.HEVCMP51),
+    "hevc, short groups": ("a.hevc", ("-c:v", "libx265", "-x265-params", "log-level=error:keyint=8"), uid.HEVCMP51),
+    "mpeg2": ("a.m2v", ("-c:v", "mpeg2video", "-bf", "2"), uid.MPEG2MPML),
+}
+
+
+@pytest.mark.parametrize("kind", ORDERED)
+@pytest.mark.parametrize(("frames", "rate"), [(1, 25), (10, 25), (37, 25), (11, 30000 / 1001), (10, 15.5)])
+def test_every_picture_of_a_bare_stream_has_its_time(tmp_path, kind, frames, rate):
+    name, codec, syntax = ORDERED[kind]
+    stream = clip(tmp_path / name, *codec, frames=frames)
+    wrap(stream, tmp_path / "in" / "v.dcm", syntax, frames, FrameTime=1000 / rate)
+    export(tmp_path / "in", tmp_path / "out", metadata={}, video={})
+    media = tmp_path / "out" / "media" / "v.mp4"
+    command = [FFMPEG, "-hide_banner", "-i", media, "-vf", "showinfo", "-fps_mode", "passthrough", "-f", "null", "-"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    times = [float(time) for time in re.findall(r"pts_time:([-0-9.]+)", text)]
+    told = 25 if kind == "mpeg2" else rate  # its sequence header tells the rate (ISO/IEC 13818-2 6.3.3)
+    np.testing.assert_allclose(times, np.arange(frames) / told, atol=2e-3)  # MPEG-2 and MP4 count in 1/1000 s or finer
+    assert np.array_equal(pictures(media, 48, 64), pictures(stream, 48, 64))
+
+
+@pytest.mark.parametrize(("codec", "outcome"), [(("-c:v", "libx264", "-bf", "0"), "exported"), (H264, "failed")])
+def test_a_stream_that_does_not_tell_its_order_is_not_guessed_at(tmp_path, monkeypatch, codec, outcome):
+    def unknown(stream, codec):
+        raise UnknownOrderError("fields")
+
+    monkeypatch.setattr(remux, "pictures", unknown)
+    wrap(clip(tmp_path / "a.h264", *codec, frames=10), tmp_path / "in" / "v.dcm", uid.MPEG4HP41, 10)
+    export(tmp_path / "in", tmp_path / "out", metadata={}, video={})
+    row = rows(tmp_path / "out")["v.dcm"]
+    assert row["outcome"] == outcome
+    assert row["media_files"] == (["v.mp4"] if outcome == "exported" else [])
+    if outcome == "failed":
+        detail = failures(tmp_path / "out")["v.dcm"]["detail"]
+        assert detail == "the stream does not tell when its pictures are shown"
+    assert not list((tmp_path / "out" / "media").rglob("*.mpg"))
+
+
+@pytest.mark.parametrize("times", [[], [5], [0, 4, 2, 6], [1, 3.15, 5]])
+def test_even_times(times):
+    remux.require_even(times)
+
+
+@pytest.mark.parametrize("times", [[0, 4, 4, 6], [0, 1, 2, 4], [0, 2, 4.5, 6]])
+def test_uneven_times(times):
+    with pytest.raises(SinkError, match="does not tell"):
+        remux.require_even(times)
