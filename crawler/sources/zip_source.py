@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from crawler.archives.quota import Quota
-from crawler.archives.zips import DAMAGE, ENCRYPTED, Directory, open_directory, unreadable
+from crawler.archives.zips import DAMAGE, ENCRYPTED, open_directory, unreadable
 from crawler.errors import FileError
 from crawler.model import File, Outcome
 from crawler.sources.expanded import ArchiveContents, Expanded, failed, nanoseconds
@@ -36,7 +36,8 @@ def expand_zip(file: File, quota: Quota) -> Expanded:
         directory = open_directory.get(file.native)
     except DAMAGE as error:
         raise FileError("damaged archive", _what_is_wrong(file.native)) from error
-    _refuse_bombs(directory, file.size, quota)
+    beyond = {id(entry) for entry in directory.entries if entry.header_offset + _extent(entry) > directory.start}
+    _refuse_bombs([entry for entry in directory.entries if id(entry) not in beyond], file.size, quota)
     contents = ArchiveContents()
     encrypted = members = 0
     for entry in directory.entries:
@@ -44,6 +45,8 @@ def expand_zip(file: File, quota: Quota) -> Expanded:
             continue
         members += 1
         fault = _kind_fault(entry)
+        if fault is None and id(entry) in beyond:
+            fault = failed(FileError("damaged archive member", "it ends behind the start of the directory"))
         if fault is None and (refusal := unreadable(entry, quota)) is not None:
             encrypted += bool(entry.flag_bits & ENCRYPTED)
             fault = failed(refusal)
@@ -70,15 +73,12 @@ def _what_is_wrong(path: str) -> str:
     return "it is no zip archive"
 
 
-def _refuse_bombs(directory: Directory, size: int, quota: Quota) -> None:
+def _refuse_bombs(entries: Sequence[zipfile.ZipInfo], size: int, quota: Quota) -> None:
     """Refuse members that share bytes (D. Fifield, "A better zip bomb", 2019), and too much for the archive's size."""
-    places = [(entry.header_offset, entry.header_offset + _extent(entry)) for entry in directory.entries]
-    places.sort()
+    places = sorted((entry.header_offset, entry.header_offset + _extent(entry)) for entry in entries)
     if _overlap(places):
         raise FileError("suspicious compression", "its members overlap")
-    if places and places[-1][1] > directory.start:
-        raise FileError("damaged archive", "a member ends behind the start of the directory")
-    total = sum(entry.file_size for entry in directory.entries if not quota.member_is_bomb(*_sizes(entry)))
+    total = sum(entry.file_size for entry in entries if not quota.member_is_bomb(*_sizes(entry)))
     if quota.archive_is_bomb(total, size):
         raise FileError("suspicious compression", f"{size:,} bytes inflate to {total:,}")
 

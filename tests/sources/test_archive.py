@@ -656,6 +656,31 @@ def test_members_of_a_zip_that_overlap(tmp_path: Path) -> None:
     assert "overlap" in expanded.outcome.detail
 
 
+@pytest.mark.parametrize(("field", "value"), [(20, b"\xff\xff\xff\x7f"), (20, b"\xff" * 4), (42, b"\xff\xff\xff\x7f")])
+def test_member_of_a_zip_that_lies_about_its_place_costs_itself(tmp_path: Path, field: int, value: bytes) -> None:
+    path = pack(tmp_path / "a.zip", {"1": bytes(1000), "2": bytes(1000), "3": bytes(1000)})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\1\2", data.index(b"PK\1\2") + 1) + field
+    data[at : at + 4] = value
+    path.write_bytes(data)
+    expanded = unpack(path)
+    assert is_well(expanded)
+    assert [file.member for file in expanded.members] == ["1", "3"]
+    assert [(name, fault.reason) for name, fault in expanded.faults] == [("2", "damaged archive member")]
+
+
+def test_member_of_a_zip_without_a_name_costs_itself(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in "abc":
+            archive.writestr(name, bytes(1000))
+        archive.filelist[1].filename = ""
+    expanded = unpack(path)
+    assert is_well(expanded)
+    assert [file.member for file in expanded.members] == ["a", "c"]
+    assert [(name, fault.reason) for name, fault in expanded.faults] == [("", "hostile member name")]
+
+
 def test_bomb_of_a_gzipped_file(tmp_path: Path) -> None:
     path = tmp_path / "a.dcm.gz"
     path.write_bytes(gzip.compress(bytes(101 * 10**6)))
