@@ -23,6 +23,7 @@ from crawler.export.layouts import LayoutOutputs, Wanted
 from crawler.export.media import MediaOutputs, Member, OpenMedia
 from crawler.export.quality import ScanQuality
 from crawler.export.result import Header, ScanResult, State, relative, write_rows
+from crawler.export.series_columns import array_columns, as_printed, identification
 from crawler.export.setup import Setup
 from crawler.export.volumes import sharing
 from crawler.instance.mosaic import tiles_of
@@ -112,13 +113,14 @@ class ScanExport:
         self.outputs.finish(plan, members)
         self._check_unplaced(plan, members)
         self.heartbeat.note(self.items[0], "layout")
-        return self._result({**scan_verdict(plan, part), "n_files": len(self.headers)})
+        arrays = array_columns(self.headers, plan)
+        return self._result({**scan_verdict(plan, part), "n_files": len(self.headers), **arrays})
 
     def _result(self, verdict: dict[str, Any]) -> ScanResult:
         files = tuple((h.instance.file, state.outcome) for h, state in zip(self.headers, self.states, strict=True))
         digest = scan_digest((file for file, _ in files), self.stems)
         products = [*self.media, *self.outputs.products()]
-        verdict = verdict | self.quality.finish()
+        verdict = as_printed(identification(self.headers, self.setup.keys) | verdict | self.quality.finish())
         rows = write_rows(self.setup, self.scan.scan_id, self.headers, self.states)
         return ScanResult(self.scan.scan_id, self.scan.series_uid, digest, files, tuple(products), verdict, rows)
 

@@ -22,6 +22,7 @@ from crawler.errors import NotDicom, StopError
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.result import Header, ScanResult, noted_keys
 from crawler.export.scan import ScanExport
+from crawler.export.series_columns import series_keys
 from crawler.export.setup import Setup
 from crawler.instance.header import read_instance
 from crawler.layout.scan import SeriesKey, scan_members, series_key
@@ -219,7 +220,7 @@ class Worker:
             raise
         except Exception as error:
             return outcome_of(error, "header")
-        noted = noted_keys(self.setup.keys).values() if self.setup.volume else ()
+        noted = {*series_keys(self.setup.keys), *(noted_keys(self.setup.keys).values() if self.setup.volume else ())}
         record = {key: instance.record[key] for key in noted if key in instance.record}
         headers.append(Header(replace(instance, record=record), row))
         return None

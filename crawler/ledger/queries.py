@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+_IS_SERIES = "EXISTS (SELECT 1 FROM files WHERE files.scan = scans.id AND files.reason <> 'index')"
+
 
 class Accounts:
     """The questions; `Ledger` is one that also writes."""
@@ -32,13 +34,22 @@ class Accounts:
         yield from self.execute(sql)
 
     def scans(self) -> Iterator[tuple[str, dict[str, Any], int]]:
-        """(scan_id, verdict, folders that hold instances of its series), by scan_id."""
+        """(scan_id, verdict, folders that hold instances of its series), by scan_id; a DICOMDIR is no series."""
         sql = (
             "SELECT scan_id, verdict, (SELECT count(*) FROM scans AS other WHERE other.series = scans.series)"
-            " FROM scans ORDER BY scan_id"
+            f" FROM scans WHERE {_IS_SERIES} ORDER BY scan_id"
         )
         for scan_id, verdict, folders in self.execute(sql):
             yield scan_id, json.loads(verdict), folders
+
+    def series_count(self) -> int:
+        """Series in folders (scans); a DICOMDIR is none."""
+        return int(self.execute(f"SELECT count(*) FROM scans WHERE {_IS_SERIES}").fetchone()[0])
+
+    def volume_count(self) -> int:
+        """Arrays that were written, in however many formats."""
+        sql = "SELECT count(*) FROM (SELECT DISTINCT scan, layout FROM products WHERE kind = 'volume')"
+        return int(self.execute(sql).fetchone()[0])
 
     def verdict(self, scan_id: str) -> dict[str, Any]:
         """The verdict of one scan; empty when there is none."""

@@ -23,6 +23,8 @@ class Summary:
         Files in the input as accounted for, and their size.
     skipped, failed
         Reason -> files; a failure's reason begins with its stage.
+    scans, volumes
+        Series in folders, without DICOMDIRs; arrays written, each counted once in however many formats.
     handled
         Files looked at in this run; the others were done before.
     retrieval
@@ -91,8 +93,8 @@ def summarise(
         skipped,
         failed,
         size,
-        ledger.count("scans"),
-        sum(1 for _ in ledger.volumes()),
+        ledger.series_count(),
+        ledger.volume_count(),
         handled,
         listed,
         round(seconds, 3),

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from crawler.config.loader import Config
-from crawler.dicom.dictionary import key_for
-from crawler.tables import mr_cleaned
+from crawler.tables import mr_cleaned, series
 from crawler.tables.base import Context, View, rows_of
 from crawler.tables.metadata import templates_of
 from crawler.tables.table import Row, Table
@@ -22,17 +21,6 @@ from crawler.tables.workbook import Workbook
 
 log = logging.getLogger("dme")
 
-# Of a scan's first file: what people know a series by.
-ABOUT = (
-    "Modality",
-    "SeriesNumber",
-    "SeriesDescription",
-    "StudyDate",
-    "PatientID",
-    "AccessionNumber",
-    "SeriesInstanceUID",
-)
-_KNOWN = ("scan_id", "n_files", "modality", "series_uid")  # of a verdict, what other columns tell
 _FAILURE = ("file", "stage", "reason", "detail")
 
 
@@ -75,28 +63,14 @@ def build(context: Context, target: str) -> None:
 
 
 def _series(context: Context) -> Table:
-    """A row a scan: what its first row says, and its verdict."""
-    lines = rows_of(context.config)
-    keys = {keyword: key_for(keyword, lines.keys) for keyword in ABOUT}
-    verdicts: dict[str, None] = {}
-    for _, verdict, _ in context.ledger.scans():
-        verdicts.update(dict.fromkeys(column for column in verdict if column not in _KNOWN))
-    columns = ["scan_id", "SeriesFolder", "FileCount", *ABOUT, *verdicts]
+    """As series.csv, behind the folder and the number of files."""
+    whole = series.table(context)
+    columns = ["scan_id", "SeriesFolder", "FileCount", *(name for name in whole.columns() if name != "scan_id")]
 
     def rows() -> Iterator[Row]:
-        last = None  # the rows of a scan stand together
-        for row in lines.rows():
-            if row["scan_id"] == last:
-                continue
-            last = row["scan_id"]
-            verdict = context.ledger.verdict(last)
-            yield {
-                "scan_id": last,
-                "SeriesFolder": last.rpartition("/")[0] or ".",
-                "FileCount": verdict.get("n_files"),
-                **{keyword: row.get(key) for keyword, key in keys.items()},
-                **{column: verdict.get(column) for column in verdicts},
-            }
+        for row in whole.rows():
+            folder = row["scan_id"].rpartition("/")[0] or "."
+            yield {**row, "SeriesFolder": folder, "FileCount": row.get("n_files")}
 
     return Table(rows, lambda _: columns)
 

@@ -29,7 +29,8 @@ def views(config: Config) -> tuple[View, ...]:
         from crawler.tables import cohort  # needs what only runs with a PACS need
 
         of_rows.append(cohort.VIEW)
-    return (failures.VIEW, missing.VIEW, series.VIEW, *of_rows, hdf5_index.VIEW, summary_json.VIEW, report.VIEW)
+    tables = (failures.VIEW, missing.VIEW, series.VIEW, series.PARQUET_VIEW, *of_rows)
+    return (*tables, hdf5_index.VIEW, summary_json.VIEW, report.VIEW)
 
 
 def paths(config: Config) -> list[str]:

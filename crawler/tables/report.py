@@ -21,6 +21,7 @@ import orjson
 from crawler.config.loader import Config
 from crawler.ledger.store import output_root
 from crawler.tables.base import Context, View
+from crawler.tables.series import verdict_word
 
 SERIES = 100_000  # more rows than a browser searches without a wait: series.csv has them all
 FILES = 50  # named a reason: unreadable_files.csv names them all
@@ -78,29 +79,12 @@ def build(context: Context, target: str) -> None:
         file.write(after.encode())
 
 
-def badge(verdict: dict[str, Any]) -> tuple[str, str]:
-    """A scan's verdict in a word, and how good that is: "good", "warn", "bad" or "plain"."""
-    if not verdict:
-        return "not exported", "bad"
-    if verdict.get("n_refused"):
-        return "refused", "bad"
-    if verdict.get("policy"):
-        return {"split": "split", "keep": "kept uneven"}.get(verdict["policy"], "uneven"), "warn"
-    if verdict.get("regular_volume"):
-        return "regular volume", "good"
-    if not verdict.get("n_images"):
-        return "no image", "plain"
-    if verdict.get("obliquity_degrees") is None:
-        return "no geometry", "plain"
-    return ("single slice", "plain") if verdict.get("n_planes") == 1 else ("irregular", "warn")
-
-
 def _series(context: Context) -> Iterator[list[Any]]:
     """A row a scan, in the order that `report.js` reads: names would be most of the page."""
     made = _made(context)
     for scan_id, verdict, _ in context.ledger.scans():
         mine = made.get(scan_id) or _ScanOutputs()
-        word, grade = badge(verdict)
+        word, grade = verdict_word(verdict)
         size = [verdict.get(name) for name in ("columns", "rows", "n_planes")]
         spacing = verdict.get("spacing")
         yield [
