@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import orjson
@@ -15,7 +16,6 @@ import orjson
 from crawler.config.templates import Template
 from crawler.dicom.dictionary import KeyStyle, key_for
 from crawler.dicom.flat import cells_of, tag_of
-from crawler.quality.measures import Tally
 
 Row = Mapping[str, Any]
 
@@ -35,8 +35,16 @@ FILE_COLUMNS = (
     "media_notes",
     "assumed_transfer_syntax",
 )
-# And what it says of its quality, when that is measured.
-QUALITY = tuple(Tally(0).cells("frames"))
+
+
+@cache
+def quality_columns() -> tuple[str, ...]:
+    """And what it says of its quality, when that is measured."""
+    from crawler.quality.measures import Tally  # loads NumPy, and lists of series and failures have no such column
+
+    return tuple(Tally(0).cells("frames"))
+
+
 _BEFORE_TEMPLATE = FILE_COLUMNS[:5]
 
 
@@ -108,7 +116,7 @@ class RowReader:
 
     def _flat(self) -> Iterator[Row]:
         for row in self.rows():
-            quality = {name: row[name] for name in QUALITY if name in row}
+            quality = {name: row[name] for name in quality_columns() if name in row}
             yield {name: row.get(name) for name in FILE_COLUMNS} | quality | cells_of(row, self.keys)
 
     def of_modalities(self, modalities: frozenset[str]) -> Iterator[dict[str, Any]]:
@@ -143,7 +151,7 @@ def _by_tag_text(found: Iterable[str]) -> list[str]:
 def _ordered(found: Iterable[str], place: Callable[[str], Any]) -> list[str]:
     """Our columns, those of quality where a row has them, and the others in their places."""
     others = set(found).difference(FILE_COLUMNS)
-    quality = [name for name in QUALITY if name in others]
+    quality = [name for name in quality_columns() if name in others]
     return [*FILE_COLUMNS, *quality, *sorted(others.difference(quality), key=place)]
 
 
