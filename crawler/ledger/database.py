@@ -106,7 +106,7 @@ class Ledger(Products):
 
     def commit(self) -> None:
         """Make all changes since the last commit permanent."""
-        if not self._db.in_transaction:  # SQLite undoes it by itself when the disk is full (sqlite.org/lang_transaction)
+        if not self._db.in_transaction:  # SQLite undoes it by itself when the disk is full
             raise OutputError("the disk is full; all that was committed is kept: free space and run again")
         try:
             self._db.execute("COMMIT")
