@@ -194,8 +194,11 @@ def is_utf8_instead(value: bytes, text: str, codec: str) -> bool:
 
 def _guessed(value: bytes, encodings: Sequence[str], tell: Tell) -> str:
     """Text that its character set does not allow: UTF-8, another declared set without its escapes, or Latin-1."""
-    others = [(codec, "a declared character set without its escape sequence") for codec in encodings[1:]]
-    for codec, what in (("utf-8", "UTF-8 in place of the declared character set"), *others):
+    trials = [("utf-8", "UTF-8 in place of the declared character set")]
+    trials += [(codec, "a declared character set without its escape sequence") for codec in encodings[1:]]
+    if len(trials) > 1 and not _only_wide_characters(value):
+        trials.append(trials.pop(0))  # two bytes of UTF-8 are a character of the East Asian sets, too
+    for codec, what in trials if not value.isascii() else ():
         try:
             text = value.decode(codec)
         except UnicodeError:
@@ -204,6 +207,14 @@ def _guessed(value: bytes, encodings: Sequence[str], tell: Tell) -> str:
         return text
     tell("bytes that the character set does not have, kept as Latin-1, one character a byte")
     return value.decode("latin-1")
+
+
+def _only_wide_characters(value: bytes) -> bool:
+    """Whether bytes are UTF-8, and all that is not ASCII takes three bytes, as Chinese, Japanese and Korean do."""
+    try:
+        return all(character < "\x80" or character >= "\u0800" for character in value.decode("utf-8"))
+    except UnicodeError:
+        return False
 
 
 def _extended(value: bytes, first: str, is_name: bool) -> str:

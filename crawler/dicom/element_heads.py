@@ -59,13 +59,17 @@ class DataSetBytes(NamedTuple):
     end
         Position that no element may cross.
     base
-        Position of the stream's first byte in what the file holds: other than 0 for the value of a sequence.
+        Position of the stream's first byte in the file: other than 0 for the value of a sequence.
+    whole
+        The end is that of the file: what is not complete there was cut off. Otherwise it is that of a sequence or item
+        that is complete, and its parts contradict it.
     """
 
     stream: BinaryIO
     coding: Coding
     end: int
     base: int = 0
+    whole: bool = False
 
     def offset(self, position: int) -> str:
         """A position as messages name it."""
@@ -130,7 +134,7 @@ def _likeliest(where: DataSetBytes, position: int, last: int, notes: Notes) -> H
     In explicit VR, capital letters may be a VR of the future, whose length has 32 bits (PS3.5 6.2), and were met with
     16 bits. For anything else implicit VR is tried first, which some writers mix in.
     """
-    stream, coding, end, _ = where
+    stream, coding, end = where[:3]
     stream.seek(position)
     raw = stream.read(_LONGEST)
     tag, length = where.tag_and_length(raw)
@@ -175,7 +179,7 @@ def goes_on(where: DataSetBytes, position: int, last: int, damaged: bytes = b"")
     standard's, or `damaged` as that of the element before; in implicit VR the tag is known or private. The value lies
     in front of the end.
     """
-    stream, coding, end, _ = where
+    stream, coding, end = where[:3]
     if position >= end:
         return position == end
     stream.seek(position)

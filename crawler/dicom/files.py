@@ -135,7 +135,7 @@ def open_dataset(file: File, deflated: bool) -> BinaryIO:
         dataset_start(stream, size)
         for _ in walk(stream, EXPLICIT_LITTLE, size, stop=not_meta):
             pass
-        return inflate(stream)
+        return inflate(stream)[0]
 
 
 def not_meta(tag: int) -> bool:
@@ -143,25 +143,25 @@ def not_meta(tag: int) -> bool:
     return tag >> 16 != 0x0002
 
 
-def inflate(stream: BinaryIO) -> BinaryIO:
+def inflate(stream: BinaryIO) -> tuple[BinaryIO, bool]:
     """Inflate the rest of a stream (raw RFC 1951, as PS3.5 A.5 has it) into a seekable one that stands at its start.
 
-    What a damaged or truncated stream still gives is kept: a header read from it says itself where it ends.
+    What a damaged or truncated stream still gives is kept. The second value is whether it is whole.
     """
     spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the caller closes it
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        for part in _inflated(stream):
+        for part in _inflated(stream, engine):
             spool.write(part)
         spool.seek(0)
     except OSError:
         spool.close()
         raise
-    return cast(BinaryIO, spool)
+    return cast(BinaryIO, spool), engine.eof
 
 
-def _inflated(stream: BinaryIO) -> Iterator[bytes]:
+def _inflated(stream: BinaryIO, engine: zlib._Decompress) -> Iterator[bytes]:
     """Yield the inflated bytes in bounded parts, up to the end or the first fault."""
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
     while not engine.eof:
         chunk = engine.unconsumed_tail or stream.read(BLOCK)
         if not chunk:

@@ -62,11 +62,9 @@ def meant_numbers(tag: int, vr: str, value: Any, tell: Tell) -> Any:
     if any(isinstance(number, float) and abs(number) > _EXACT for number in numbers):
         return value  # the text has more digits
     if wanted in _INTEGERS:
-        whole = [_whole(number) for number in numbers]
-        if whole == numbers or wanted == "IS":  # IS with a fraction means what it says; binary VRs cannot hold it
-            numbers = whole
-        else:
-            return value
+        numbers = [_whole(number) for number in numbers]
+        if wanted != "IS" and any(isinstance(number, float) for number in numbers):
+            return value  # IS with a fraction means what it says; binary VRs cannot hold it
     if numbers == parts and list(map(type, numbers)) == list(map(type, parts)):
         return value
     if comma:

@@ -77,7 +77,7 @@ def walk(
     HeaderError
         "truncated header" or "damaged header", after every element before the fault was yielded.
     """
-    yield from _Walk(stream, end, notes or Notes(), whole=True).elements(coding, end, 0, stop=stop)
+    yield from _Walk(notes).elements(DataSetBytes(stream, coding, end, whole=True), 0, stop=stop)
 
 
 def read_items(
@@ -97,7 +97,7 @@ def read_items(
     HeaderError
         An item is cut short, or something else stands where one has to begin.
     """
-    return _Walk(stream, end, notes or Notes(), whole=delimited).items(coding, end, 1, delimited)
+    return _Walk(notes).items(DataSetBytes(stream, coding, end, whole=delimited), 1, delimited)
 
 
 def items_of(element: Element, depth: int, notes: Notes | None = None) -> list[list[Element]]:
@@ -116,34 +116,23 @@ def items_of(element: Element, depth: int, notes: Notes | None = None) -> list[l
     if isinstance(element.value, list):
         return element.value
     value = element.value or b""
-    walk = _Walk(io.BytesIO(value), len(value), notes or Notes(), whole=False, base=element.offset)
-    return walk.items(element.coding, len(value), depth, False)
+    where = DataSetBytes(io.BytesIO(value), element.coding, len(value), element.offset)
+    return _Walk(notes).items(where, depth, False)
 
 
 class _Walk:
-    """One walk.
+    """One walk; `notes` takes what was passed over."""
 
-    Parameters
-    ----------
-    end
-        Of what is walked through.
-    base
-        Position of the stream's first byte in the file.
-    whole
-        That is the end of the file: what is not complete there was cut off. Otherwise it is the end of a sequence that
-        is complete, and its parts contradict it.
-    """
-
-    def __init__(self, stream: BinaryIO, end: int, notes: Notes, whole: bool, base: int = 0) -> None:
-        self._stream, self._end, self._notes, self._whole, self._base = stream, end, notes, whole, base
+    def __init__(self, notes: Notes | None) -> None:
+        self._notes = Notes() if notes is None else notes
 
     def elements(
-        self, coding: Coding, end: int, depth: int, delimited: bool = False, stop: Callable[[int], bool] = _never
+        self, where: DataSetBytes, depth: int, delimited: bool = False, stop: Callable[[int], bool] = _never
     ) -> Iterator[Element]:
-        """Yield the elements of a data set or an item; `delimited`: the item ends at a delimiter, not at `end`."""
-        stream = self._stream
+        """Yield the elements of a data set or an item; `delimited`: the item ends at a delimiter, not at the end."""
+        stream, end = where.stream, where.end
         position = stream.tell()
-        where = _actual_coding(DataSetBytes(stream, coding, end, self._base), position, nested=depth > 0)
+        where = _actual_coding(where, position, nested=depth > 0)
         last, odd = -1, False
         while end - position >= SHORTEST:
             raw = stream.read(8)
@@ -180,7 +169,7 @@ class _Walk:
                 yield from self._undefined(where, head, depth)
                 position = stream.tell()
             else:
-                yield from self._defined(where, head, position)
+                yield from self._defined(where, head, position, depth)
                 position = head.offset + head.length
                 odd = bool(head.length & 1)  # an even length may be meant
             last = tag
@@ -192,7 +181,7 @@ class _Walk:
         if delimited and tag in (ITEM, ITEM_END, SEQUENCE_END):
             if tag != ITEM_END:
                 self._notes.add(f"an item in front of {where.offset(position)} has no delimiter")
-                self._stream.seek(position)
+                where.stream.seek(position)
             return -1
         if tag in (ITEM_END, SEQUENCE_END) and length == 0:
             self._notes.add(
@@ -202,11 +191,11 @@ class _Walk:
         if tag == ITEM and length == UNDEFINED:
             skip_sequence(where)
         elif tag == ITEM and position + 8 + length <= where.end:
-            self._stream.seek(position + 8 + length)
+            where.stream.seek(position + 8 + length)
         else:
             raise HeaderError("damaged header", f"{tag_text(tag)} at {where.offset(position)} in place of an element")
         self._notes.add(f"{tag_text(tag)} at {where.offset(position)}: an item outside of any sequence, passed over")
-        return self._stream.tell()
+        return where.stream.tell()
 
     def _behind_zeros(self, where: DataSetBytes, position: int, last: int) -> int:
         """Position behind zeros in place of an element: they pad the space between two, or the rest."""
@@ -219,9 +208,9 @@ class _Walk:
 
     def _ending(self, where: DataSetBytes, position: int, depth: int, delimited: bool) -> None:
         """End a data set where its bytes end."""
-        cut = self._whole and where.end == self._end and (delimited or depth == 0)
-        self._stream.seek(position)
-        rest = self._stream.read(where.end - position)
+        cut = where.whole and (delimited or depth == 0)
+        where.stream.seek(position)
+        rest = where.stream.read(where.end - position)
         if rest.strip(_PADDING):
             if cut:
                 raise HeaderError("truncated header", f"ends inside an element at {where.offset(position)}")
@@ -233,9 +222,9 @@ class _Walk:
                 raise HeaderError("truncated header", "ends inside a sequence")
             self._notes.add(f"an item in front of {where.offset(position)} has no delimiter")
 
-    def _defined(self, where: DataSetBytes, head: Head, start: int) -> Iterator[Element]:
+    def _defined(self, where: DataSetBytes, head: Head, start: int, depth: int) -> Iterator[Element]:
         """Read an element of defined length; the stream stands at its value, and afterwards behind it."""
-        stream = self._stream
+        stream = where.stream
         coding = Coding(head.implicit, where.coding.little or head.vr == "UN")  # PS3.5 6.2.2: UN is little endian
         element = Element(head.tag, head.vr, head.length, where.base + head.offset, coding, None)
         left = where.end - head.offset
@@ -243,6 +232,18 @@ class _Walk:
             yield element._replace(error="truncated header")
             what = f"{tag_text(head.tag)} at {where.offset(start)} declares {head.length:,} bytes, {left:,} are left"
             raise HeaderError("truncated header", what)
+        if head.vr == "SQ" and depth < MAX_DEPTH:
+            end = head.offset + head.length
+            try:
+                items = self.items(where._replace(coding=coding, end=end, whole=False), depth + 1, False)
+            except HeaderError as error:
+                self._notes.add(f"{tag_text(head.tag)}: the sequence cannot be read, {error}")
+                element = element._replace(error=error.reason)
+            else:
+                element = element._replace(value=items)
+            stream.seek(end)
+            yield element
+            return
         if head.length > _LARGE:
             vr = head.vr if head.vr in VRS and head.vr != "UN" else dictionary_vr(head.tag)
             unread = vr in BINARY_VRS - {"UN"} or vr == "OB or OW" or (vr == "UN" and head.length > _LARGEST_UNKNOWN)
@@ -271,19 +272,17 @@ class _Walk:
             yield element._replace(vr="SQ", error="nested too deep")
         else:
             try:
-                items = self.items(coding, where.end, depth + 1, True)
+                items = self.items(where._replace(coding=coding), depth + 1, True)
             except HeaderError as error:
                 yield element._replace(vr="SQ", error=error.reason)
                 raise
             yield element._replace(vr="SQ", value=items)
 
-    def items(self, coding: Coding, end: int, depth: int, delimited: bool) -> list[list[Element]]:
+    def items(self, where: DataSetBytes, depth: int, delimited: bool) -> list[list[Element]]:
         """Read items from the stream's position on; afterwards it stands behind them."""
-        stream, items = self._stream, []
+        stream, end, items = where.stream, where.end, []
         position = stream.tell()
-        where = DataSetBytes(stream, coding, end, self._base)
-        coding = _byte_order(where, coding)
-        where = where._replace(coding=coding)
+        where = where._replace(coding=_byte_order(where, where.coding))
         while end - position >= SHORTEST:
             raw = stream.read(8)
             if len(raw) < SHORTEST:
@@ -296,7 +295,8 @@ class _Walk:
             elif tag in (ITEM_END, SEQUENCE_END) and length == 0:
                 self._notes.add(f"{tag_text(tag)} at {where.offset(position)}: a delimiter between items, passed over")
             elif not delimited and raw.startswith(_ZEROS) and behind_zeros(where, position, 0xFFFFFFFF) == end:
-                stream.seek(end)  # padding
+                self._notes.add(f"{end - position} zeros at {where.offset(position)} behind an item, passed over")
+                stream.seek(end)
             elif delimited and goes_on(where, position, -1):
                 self._notes.add(f"a sequence in front of {where.offset(position)} has no delimiter")
                 stream.seek(position)
@@ -305,7 +305,7 @@ class _Walk:
                 raise HeaderError("damaged header", f"{tag_text(tag)} at {where.offset(position)} in place of an item")
             position = stream.tell()
         if delimited:
-            if self._whole and end == self._end:
+            if where.whole:
                 raise HeaderError("truncated header", "ends inside a sequence")
             self._notes.add(f"a sequence in front of {where.offset(position)} has no delimiter")
         elif position < end:
@@ -315,15 +315,15 @@ class _Walk:
 
     def _item(self, where: DataSetBytes, start: int, length: int, depth: int) -> list[Element]:
         if length == UNDEFINED:
-            return list(self.elements(where.coding, where.end, depth, delimited=True))
+            return list(self.elements(where, depth, delimited=True))
         end = start + length
         if end > where.end:
-            if self._whole and where.end == self._end:
+            if where.whole:
                 raise HeaderError("truncated header", f"the item at {where.offset(start - 8)} is cut short")
             self._notes.add(f"the item at {where.offset(start - 8)} is longer than its sequence")
             end = where.end
-        found = list(self.elements(where.coding, end, depth))
-        self._stream.seek(end)
+        found = list(self.elements(where._replace(end=end, whole=False), depth))
+        where.stream.seek(end)
         return found
 
 

@@ -141,8 +141,11 @@ def _read(stream: BinaryIO) -> _Header:
             header.meta.append(element)
         header.transfer_syntax, header.coding = _transfer_syntax(stream, header.meta)
         if header.transfer_syntax == DeflatedExplicitVRLittleEndian:
-            with inflate(stream) as inflated:
+            inflated, whole = inflate(stream)
+            with inflated:
                 _read_dataset(inflated, header)
+            if not whole and header.pixel is None:
+                raise HeaderError("truncated header", "the deflated data set breaks off")
         else:
             _read_dataset(stream, header)
     except HeaderError as fault:

@@ -22,7 +22,7 @@ from crawler.dicom.fast.conversions import Conversion, Kind
 from crawler.dicom.fast.header import Header, LoggedElement, head_size
 from crawler.dicom.fast.memo import Memo
 from crawler.dicom.fast.scope import Scope
-from crawler.dicom.fast.walker import META_AT, META_START, PREFIX_AT, Incomplete, Walker
+from crawler.dicom.fast.walker import LARGEST, META_AT, META_START, PREFIX_AT, Incomplete, Walker
 
 _DECIDING = (Kind.CHARACTER_SET, Kind.SIGN, Kind.IMAGE_TYPE, Kind.CREATOR)
 _META_GROUP = 0x0002
@@ -245,6 +245,8 @@ class HeaderTemplate:
             raise Mismatch
         if not passed and (open_end or after > len(block)):
             size = len(part.raw) + BLOCK if open_end else after - position
+            if size > LARGEST:
+                raise Mismatch
             if position + size > len(block):
                 offset = walker.base + position
                 block = walker.block_at(offset, size)

@@ -36,7 +36,7 @@ META_START = b"DICM\x02\0\0\0UL\x04\0"  # up to the value of the group length, w
 _ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _DATA_SET = 0x00080000  # groups below it may stand before the character set that they use (DICOMDIR)
 _DEEPEST = 16  # levels; the deepest in the test data that is not an attack has 8
-_LARGEST = 1 << 26  # bytes of one element, above which a second attempt is not worth its memory
+LARGEST = 1 << 26  # bytes of one element, above which a second attempt is not worth its memory
 _CSA_IMAGES = (b"MOSAIC", b"DIFFUSION")  # values of Image Type with which `csa.read_csa` looks further
 _GROWTH = 16  # of the block when an element does not end in it: an enhanced header has 0.1 to 10 MB, in one sequence
 
@@ -141,7 +141,7 @@ class Walker:
         """Read a block of at least so many bytes, unless the file ends before, from a position in the file."""
         self.base = offset
         self._stream.seek(offset)
-        block = self._stream.read(max(BLOCK, least))
+        block = self._stream.read(max(min(max(BLOCK, least), self.size - offset), 0))
         self.held += len(block)
         return block
 
@@ -167,10 +167,10 @@ class Walker:
                 return
             if reached > position:
                 more = BLOCK
-            elif self.base + len(block) >= self.size or more > _LARGEST:
+            elif self.base + len(block) >= self.size or more >= LARGEST:
                 raise UnusualHeader
             else:
-                more *= _GROWTH
+                more = min(more * _GROWTH, LARGEST)
             block, position = self.block_at(offset, more), 0
 
     def _elements(self, block: bytes, position: int, end: int, scope: Scope) -> int:
