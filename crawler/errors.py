@@ -125,3 +125,7 @@ class SinkError(FileError):
     """An output made from this file cannot be written."""
 
     stage = "write"
+
+
+class FormatLimit(SinkError):
+    """A format cannot hold a volume, whatever is done; another may, and then this one is left out, which is said."""

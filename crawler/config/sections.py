@@ -291,12 +291,20 @@ class VolumeSection:
     formats: tuple[Literal["hdf5", "nifti", "nii", "npz", "metaimage", "mhd", "mat"], ...] = key(
         ("hdf5",), "file formats", min_items=1
     )
-    values: Literal["modality", "stored"] = key("modality", "modality: rescaled (HU in CT); stored: as in the file")
+    values: Literal["modality", "stored", "real_world"] = key(
+        "modality",
+        "modality: rescaled (HU in CT); stored: as in the file; real_world: quantities, by the one Real World Value "
+        "Mapping of each frame, else modality",
+    )
     irregular: Literal["split", "keep", "refuse"] = key("split", "what becomes of slices that form no regular volume")
     order: str = key(
         "auto",
         "axis beside the slices: auto, none, time, trigger_time, phase, b, te, echo, ti, fa, or a keyword",
         read=read_order,
+    )
+
+    split: tuple[Literal["time", "trigger_time", "phase", "b", "te", "echo", "ti", "fa"], ...] = key(
+        (), "axes of which each step becomes an array of its own; te: one an echo, as BIDS has them"
     )
 
     @property

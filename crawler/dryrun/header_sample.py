@@ -18,6 +18,7 @@ from crawler.dryrun.survey import Survey
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import NotDicom, PixelError
 from crawler.instance.header import read_instance
+from crawler.layout.derived import split_axes
 from crawler.layout.layouts import layouts
 from crawler.layout.scan import group_scans
 from crawler.model import File, Instance, Outcome
@@ -160,7 +161,7 @@ def _predict(seen: HeaderSample, instances: Sequence[Instance], volume: VolumeSe
     seen.folders += 1
     for scan in group_scans(instances, _folder(instances[0].file.key) if instances else ""):
         seen.scans += 1
-        plan = layouts(scan, volume.irregular, volume.order)
+        plan = split_axes(layouts(scan, volume.irregular, volume.order), volume.split)
         refused = [layout for layout in plan if layout.refused]
         seen.arrays += len(plan) - len(refused)
         if refused or len(plan) > 1:

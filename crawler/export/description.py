@@ -30,6 +30,8 @@ UPTAKE = ("PatientWeight", "PatientSize", "SeriesTime")
 PHASE_ROWS, PHASE_COLUMNS = "COL", "ROW"
 """*In-plane Phase Encoding Direction*: along a column of the image, or along a row."""
 
+SLOPE_0 = "a Rescale Slope of 0 is no transformation, and was ignored"
+
 Index = tuple[int, ...]
 T = TypeVar("T")
 
@@ -47,14 +49,14 @@ class Description:
     mappings
         The Real World Value Mapping of each frame, by its index; empty unless each has exactly one, all of one
         quantity.
-    mapped
-        Some frame has a mapping.
+    notes
+        What was passed over in the headers.
     """
 
     common: dict[str, Any] = field(default_factory=dict)
     by_frame: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     mappings: dict[Index, Mapping] = field(default_factory=dict)
-    mapped: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Describer:
@@ -81,13 +83,20 @@ class Describer:
         common, by_frame = self._elements(places)
         if common.get("Modality") not in ("PT", "NM"):
             common = {key: value for key, value in common.items() if key not in UPTAKE}
-        common.pop(RADIOPHARMACEUTICAL, None)
+        slopes = (common.pop("RescaleSlope", None), *by_frame.pop("RescaleSlope", ()))
+        notes = (SLOPE_0,) if any(slope == 0 for slope in slopes) else ()
         if self._has(places[0][0], RADIOPHARMACEUTICAL):
             common |= radiopharmaceutical(self._record(places[0][0]))
         common |= self._segments(places) | self._scale(places)
         mappings = self._each(places, self._mappings)
-        common |= _common_mappings(mappings)
-        return Description(common, by_frame, _single_mappings(layout, mappings), any(mappings))
+        fields = [real_world_fields(of_frame) for of_frame in mappings]
+        for name in dict.fromkeys(name for of_frame in fields for name in of_frame):
+            values = tuple(of_frame.get(name) for of_frame in fields)
+            if all(value == values[0] for value in values):
+                common[name] = values[0]
+            else:
+                by_frame[name] = values
+        return Description(common, by_frame, _single_mappings(layout, mappings), notes)
 
     def vendor(self, layout: Layout, members: Sequence[int]) -> dict[str, Any]:
         """What private elements say of the acquisition of the first frame, whose file is opened for it."""
@@ -188,14 +197,6 @@ class Describer:
         return self._last[number]
 
 
-def _common_mappings(mappings: Sequence[tuple[Mapping, ...]]) -> dict[str, Any]:
-    """What the mappings of all frames share; slopes that differ stand in the table of the frames."""
-    if not mappings or not any(mappings):
-        return {}
-    told = [real_world_fields(of_frame) for of_frame in mappings]
-    return {name: value for name, value in told[0].items() if all(fields.get(name) == value for fields in told)}
-
-
 def _single_mappings(layout: Layout, mappings: Sequence[tuple[Mapping, ...]]) -> dict[Index, Mapping]:
     """The mapping of each frame, where each has one and all lead to one quantity."""
     if not mappings or any(len(of_frame) != 1 for of_frame in mappings):
@@ -204,3 +205,21 @@ def _single_mappings(layout: Layout, mappings: Sequence[tuple[Mapping, ...]]) ->
     if not all(same_quantity(single[0], other) for other in single):
         return {}
     return {place.index: mapping for place, mapping in zip(layout.placement, single, strict=True)}
+
+
+def real_world_text(told: Description) -> str:
+    """The Real World Value Mapping of a layout in a line, such as "ADC: stored * 1e-06 + 0 mm2/s"."""
+    fields = {name.removeprefix("RealWorldValue"): value for name, value in told.common.items()}
+    names = ("Slope", "Intercept", "Unit", "Label", "LUTData")
+    if not any(f"RealWorldValue{name}" in (told.common | told.by_frame) for name in names):
+        return ""
+    if isinstance(fields.get("Slope", 0.0), list) or isinstance(fields.get("Unit", ""), list):
+        return "several mappings"
+    label, unit = fields.get("Label", ""), fields.get("Unit", "")
+    if "LUTData" in (name.removeprefix("RealWorldValue") for name in (told.common | told.by_frame)):
+        formula = "by table"
+    elif "Slope" in fields:
+        formula = f"stored * {fields['Slope']:g} + {fields.get('Intercept') or 0:g}"
+    else:
+        formula = "stored * slope + intercept of each frame"
+    return " ".join(filter(None, (f"{label}:" if label else "", formula, unit)))

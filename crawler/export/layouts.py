@@ -11,20 +11,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crawler.config.sections import VolumeSection
 from crawler.dicom.dictionary import key_for
 from crawler.error_boundary import ErrorBoundary
-from crawler.export.description import Describer
+from crawler.errors import PixelError
+from crawler.export.description import Describer, Description, real_world_text
 from crawler.export.foreign import EXISTS, foreign_outcome
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.media import MediaOutputs, OpenMedia, is_stack
 from crawler.export.result import Header, State, relative
 from crawler.export.setup import Setup
 from crawler.export.volumes import Identity, Volume, files_of, identity_of, photometric_of
-from crawler.model import Layout, Outcome, Product, Scan
+from crawler.layout.derived import has_palette
+from crawler.model import Instance, Layout, Outcome, Product, Scan
 from crawler.paths import portable
 from crawler.pixels.modality import value_type
 from crawler.sinks import LAYOUT_SINKS, LayoutSubject, Target
@@ -105,6 +108,7 @@ class LayoutOutputs:
         self.describer = Describer(headers, setup.keys)
         self.tables: dict[int, Lut | None] = {}
         self.volumes: Written = {}
+        self.notes: dict[Identity, tuple[str, list[str]]] = {}
         self.stacks: Written = {}
         self.previews: Written = {}
 
@@ -157,6 +161,7 @@ class LayoutOutputs:
     def finish(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
         """Tell each file of its volumes and stacks' videos, and delete those that a file's failure made obsolete."""
         valid = {identity_of(layout, members) for layout in plan}
+        self.notes = {identity: note for identity, note in self.notes.items() if identity in valid}
         for made in (self.volumes, self.stacks, self.previews):
             obsolete = [made.pop(identity) for identity in list(made) if identity not in valid]
             current = {product.path for some in made.values() for product in some}
@@ -176,19 +181,26 @@ class LayoutOutputs:
         section, root = self.setup.volume, self.setup.volume_dir
         placed = [part.instances[number] for number in sorted({place.instance for place in layout.placement})]
         planes = [part.instances[place.instance].plane(place.frame) for place in layout.placement]
+        told = self.describer.describe(layout, members)
         values = section.values if section else "stored"
+        if values == "real_world" and not told.mappings:
+            values = "modality"
         photometric = photometric_of(placed[0], values)
         identity = identity_of(layout, members)
         fail = partial(self._fail, files_of(identity))
-        volume = Volume(identity, np.dtype(np.float64), photometric == "RGB" and values == "modality", fail)
+        rgb = photometric == "RGB" and values != "stored"
+        volume = Volume(identity, np.dtype(np.float64), rgb, fail, mappings=told.mappings)
         with ErrorBoundary("pixels", fail) as boundary:
-            tables = self._tables(layout, members) if values == "modality" else ()
-            volume.dtype = dtype = value_type(placed, planes, values, tables)
+            tables = self._tables(layout, members) if values != "stored" else ()
+            dtype = np.dtype(np.uint8) if rgb and has_palette(placed) else value_type(placed, planes, values, tables)
+            volume.dtype = dtype
         if boundary.failed:
             return volume
-        told = self.describer.describe(layout, members)
         vendor = partial(self.describer.vendor, layout, members)
-        subject = LayoutSubject(part, layout, dtype, values, photometric, told.common, told.by_frame, vendor)
+        noted = told.common | (self._palette_table(placed) if photometric == "PALETTE COLOR" else {})
+        subject = LayoutSubject(part, layout, dtype, values, photometric, noted, told.by_frame, vendor)
+        self.notes[identity] = (real_world_text(told), [*told.notes, *_notes_of(section, told)])
+        volume.omitted = self.notes[identity][1]
         base = self._name(layout)
         for name in section.formats if section and root else ():
             sink = LAYOUT_SINKS[name]()
@@ -234,9 +246,51 @@ class LayoutOutputs:
 
                 with ErrorBoundary("pixels", self.states[number].exclude):
                     self.tables[number] = modality_lut(DisplayAttributes(header.instance))
-        return [table for number in numbers if (table := self.tables.get(number)) is not None]
+            elif number not in self.tables and has_palette([header.instance]):
+                with ErrorBoundary("pixels", self.states[number].exclude):
+                    self.tables[number] = _palette(header.instance)
+        return [
+            table
+            for number in numbers
+            if (table := self.tables.get(number)) is not None and not has_palette([self.headers[number].instance])
+        ]
+
+    def statements(self) -> dict[str, str | None]:
+        """What is said of the scan's volumes in its row of series.csv, where each says the same only once."""
+        mappings = dict.fromkeys(mapping for mapping, _ in self.notes.values() if mapping)
+        notes = dict.fromkeys(note for _, some in self.notes.values() for note in some)
+        return {"real_world_values": "; ".join(mappings) or None, "volume_notes": "; ".join(notes) or None}
+
+    def _palette_table(self, placed: Sequence[Instance]) -> dict[str, Any]:
+        """The colours that a volume's indices stand for, where its files share them."""
+        palettes: list[Lut] = []
+        for instance in placed:
+            with ErrorBoundary("pixels", lambda outcome: None):
+                palettes.append(_palette(instance))
+        same = all(one.first == palettes[0].first and np.array_equal(one.table, palettes[0].table) for one in palettes)
+        if len(palettes) != len(placed) or not same:
+            return {}
+        return {"PaletteFirstValue": palettes[0].first, "PaletteColors": palettes[0].table.tolist()}
 
     def _fail(self, numbers: Sequence[int], outcome: Outcome) -> None:
         """An output that cannot be written fails all of its files; their rows, media and other outputs stay."""
         for number in numbers:
             self.states[number].record(outcome)
+
+
+def _notes_of(section: VolumeSection | None, told: Description) -> list[str]:
+    """Why a volume does not hold the quantities that were asked for."""
+    if section is None or section.values != "real_world" or told.mappings:
+        return []
+    return ["modality values: no single Real World Value Mapping for all frames"]
+
+
+def _palette(instance: Instance) -> Lut:
+    """The palette of an image whose values are its indices."""
+    from crawler.display.attributes import DisplayAttributes  # pydicom: few runs need it
+    from crawler.display.palette import palette_of
+
+    palette = palette_of(DisplayAttributes(instance))
+    if palette is None:
+        raise PixelError("missing palette", "PALETTE COLOR without tables")
+    return palette

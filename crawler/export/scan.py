@@ -27,6 +27,7 @@ from crawler.export.series_columns import array_columns, as_printed, identificat
 from crawler.export.setup import Setup
 from crawler.export.volumes import sharing
 from crawler.instance.mosaic import tiles_of
+from crawler.layout.derived import split_axes, with_colours
 from crawler.layout.layouts import layouts, scan_verdict
 from crawler.model import Frame, Layout, Outcome, Product, Scan
 from crawler.naming import scan_digest
@@ -105,15 +106,14 @@ class ScanExport:
             self.heartbeat.note(self.items[0], "layout")
             members = [number for number, state in enumerate(self.states) if state.usable]
             part = replace(self.scan, instances=tuple(self.scan.instances[number] for number in members))
-            policy = (volume.irregular, volume.order) if (volume := self.setup.volume) else ("split", "auto")
-            plan = layouts(part, *policy, self.setup.keys)
+            plan = self._plan(part)
             if self._write(plan, members, part):
                 break
         self._write_companions()
         self.outputs.finish(plan, members)
         self._check_unplaced(plan, members)
         self.heartbeat.note(self.items[0], "layout")
-        arrays = array_columns(self.headers, plan)
+        arrays = {**self.outputs.statements(), **array_columns(self.headers, plan)}
         return self._result({**scan_verdict(plan, part), "n_files": len(self.headers), **arrays})
 
     def _result(self, verdict: dict[str, Any]) -> ScanResult:
@@ -123,6 +123,14 @@ class ScanExport:
         verdict = as_printed(identification(self.headers, self.setup.keys) | verdict | self.quality.finish())
         rows = write_rows(self.setup, self.scan.scan_id, self.headers, self.states)
         return ScanResult(self.scan.scan_id, self.scan.series_uid, digest, files, tuple(products), verdict, rows)
+
+    def _plan(self, part: Scan) -> list[Layout]:
+        """Layouts of what is left of the scan, with the axes that the configuration takes apart, and colours."""
+        volume = self.setup.volume
+        if volume is None:
+            return layouts(part, keys=self.setup.keys)
+        plan = split_axes(layouts(part, volume.irregular, volume.order, self.setup.keys), volume.split)
+        return plan if volume.values == "stored" else with_colours(plan, part.instances)
 
     def _apply_selection(self) -> None:
         """Mark what the section `select` leaves out: no pixel of it is read, and it has no media and no volume."""

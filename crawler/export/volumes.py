@@ -5,7 +5,7 @@ It knows nothing of files' outcomes; `scan.py` decides what a failure costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 
 from crawler.error_boundary import ErrorBoundary
+from crawler.errors import FormatLimit
+from crawler.instance.real_world import Mapping as RealWorldMapping
+from crawler.layout.derived import has_palette
 from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.pixels.modality import modality
 from crawler.sinks import LayoutSubject, Sink, Target
 
+Index = tuple[int, ...]
 Identity = tuple[Any, ...]
 """Name, shape, affine, and ((instance, frame, index), ...): two plans may share a layout."""
 
@@ -37,7 +41,8 @@ class Volume:
     """A layout being written. Its sinks may be none: then it swallows what it gets.
 
     Nothing is opened before the first frame is there: a file whose pixels cannot be had costs no array. A sink that
-    fails is dropped, `record` is told, and the others go on.
+    fails is dropped, `record` is told, and the others go on. A format that cannot hold the volume is left out, which
+    `omitted` says; if none can, that is the `limit`. `mappings` are those of frames that are to hold quantities.
     """
 
     identity: Identity
@@ -45,8 +50,11 @@ class Volume:
     rgb: bool
     record: Callable[[Outcome], None]
     values: str = "modality"
+    mappings: Mapping[Index, RealWorldMapping] = field(default_factory=dict)
     sinks: list[Sink] = field(default_factory=list)
     unopened: list[tuple[Sink, Target, LayoutSubject]] = field(default_factory=list)
+    omitted: list[str] = field(default_factory=list)
+    limit: Outcome | None = None
 
     @property
     def files(self) -> list[int]:
@@ -65,9 +73,11 @@ class Volume:
             return
         opening, self.unopened = self.unopened, []
         for sink, target, subject in opening:
-            self._attempt(sink, partial(sink.open, target, subject))
+            self._attempt(sink, partial(self._open, sink, target, subject))
+        if self.omitted and not self.sinks and self.limit is not None:
+            self.record(self.limit)
         with ErrorBoundary("write", self._fail) as boundary:
-            frame = self._as_held(frame)
+            frame = self._as_held(index, frame)
         if not boundary.failed:
             for sink in tuple(self.sinks):
                 self._attempt(sink, partial(sink.put, index, frame))
@@ -86,21 +96,36 @@ class Volume:
             sink.abort()
         self.sinks, self.unopened = [], []
 
-    def _as_held(self, frame: Frame) -> Frame:
+    def _as_held(self, index: Index, frame: Frame) -> Frame:
         if self.values == "stored":
             return replace(frame, values=frame.values.astype(self.dtype, copy=False))
+        if self.values == "real_world":
+            return replace(frame, values=self.mappings[index](frame.values).astype(self.dtype, copy=False))
+        if self.rgb and frame.photometric == "PALETTE COLOR":
+            assert frame.table is not None
+            return replace(frame, values=frame.table(frame.values), photometric="RGB", table=None)
         if self.rgb:
             from crawler.display.colour import to_rgb  # as in `media.py`
 
             return replace(frame, values=to_rgb(frame), photometric="RGB")
         return replace(frame, values=modality(frame, self.dtype, frame.table))
 
+    def _open(self, sink: Sink, target: Target, subject: LayoutSubject) -> None:
+        """Open a sink. A format that cannot hold the volume is left out; if none can, that is a failure."""
+        try:
+            sink.open(target, subject)
+        except FormatLimit as error:
+            self.sinks.remove(sink)
+            self.omitted.append(f"{sink.extension} omitted: {error.detail or error.reason}")
+            self.limit = self.limit or Outcome("failed", "write", error.reason, error.detail)
+
     def _attempt(self, sink: Sink, deed: Callable[[], None]) -> None:
         with ErrorBoundary("write", self.record) as boundary:
             deed()
         if boundary.failed:
             sink.abort()
-            self.sinks.remove(sink)
+            if sink in self.sinks:
+                self.sinks.remove(sink)
 
     def _fail(self, outcome: Outcome) -> None:
         """No sink can have the frame."""
@@ -113,7 +138,8 @@ def photometric_of(subject: Instance, values: str) -> str:
     pixels = subject.pixels
     if pixels is None:
         return ""
-    return "RGB" if pixels.samples == 3 and values == "modality" else pixels.photometric
+    coloured = pixels.samples == 3 or has_palette([subject])
+    return "RGB" if coloured and values != "stored" else pixels.photometric
 
 
 def sharing(plan: Iterable[Layout]) -> list[list[Layout]]:

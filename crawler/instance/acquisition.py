@@ -52,6 +52,7 @@ _MACROS: dict[str, tuple[tuple[str, str], ...]] = {
     "MRReceiveCoilSequence": (("ReceiveCoilName", "ReceiveCoilName"),),
     "MRTransmitCoilSequence": (("TransmitCoilName", "TransmitCoilName"),),
     "FrameContentSequence": (("FrameAcquisitionDuration", "ActualFrameDuration"),),
+    "PixelValueTransformationSequence": (("RescaleSlope", "RescaleSlope"), ("RescaleType", "RescaleType")),
     "CTXRayDetailsSequence": (("KVP", "KVP"),),
     "CTExposureSequence": (
         ("ExposureTimeInms", "ExposureTime"),

@@ -112,7 +112,17 @@ def _geometry_of_series(
 
 def _rescale(fields: Attributes) -> tuple[float, float]:
     slope = "DoseGridScaling" if fields.has_value("DoseGridScaling") else "RescaleSlope"
-    return _number_or(fields, slope, 1.0), _number_or(fields, "RescaleIntercept", 0.0)
+    return _transformation(fields, slope)
+
+
+def _transformation(fields: Attributes, keyword: str = "RescaleSlope") -> tuple[float, float]:
+    """Slope and intercept (PS3.3 C.11.1.1.2).
+
+    A slope of 0 would map every value to the intercept, and is no transformation: it is left out with its intercept, as
+    dcmtk does (`DiMonoModality`).
+    """
+    slope = _number_or(fields, keyword, 1.0)
+    return (slope, _number_or(fields, "RescaleIntercept", 0.0)) if slope else (1.0, 0.0)
 
 
 def _overlaid(plane: Plane, group: Attributes | None, context: _Context) -> Plane:
@@ -130,8 +140,7 @@ def _overlaid(plane: Plane, group: Attributes | None, context: _Context) -> Plan
     if (macro := group.item("PixelMeasuresSequence")) is not None:
         spacing, thickness = _spacing(macro), macro.number("SliceThickness")
     if (macro := group.item("PixelValueTransformationSequence")) is not None:
-        slope = _number_or(macro, "RescaleSlope", 1.0)
-        intercept = _number_or(macro, "RescaleIntercept", 0.0)
+        slope, intercept = _transformation(macro)
     if (macro := group.item("FrameContentSequence")) is not None:
         stack = macro.text("StackID") or stack
     frame_type = next((item for keyword in _FRAME_TYPES if (item := group.item(keyword)) is not None), None)

@@ -69,7 +69,7 @@ def is_grey(photometric: str) -> bool:
 def value_type(
     instances: Sequence[Instance],
     planes: Iterable[Plane],
-    values: Literal["modality", "stored"] | str,
+    values: Literal["modality", "stored", "real_world"] | str,
     tables: Sequence[Table] = (),
 ) -> np.dtype[Any]:
     """Type of a volume's voxels.
@@ -81,7 +81,7 @@ def value_type(
     planes
         Of those frames: their slopes and intercepts.
     values
-        "stored", or "modality" for rescaled values.
+        "stored", "modality" for rescaled values, or "real_world" for quantities by a Real World Value Mapping.
     tables
         The Modality LUTs of those instances that have one. A rescale applies to the others only.
 
@@ -91,7 +91,8 @@ def value_type(
         Stored values, and modality values with slope 1 and intercept 0, keep their type. Where all slopes and
         intercepts are whole numbers, modality values keep it too if it holds the whole stored range rescaled and all
         entries of tables, else they get the smallest integer type that does. Otherwise float32, or float64 for double
-        pixels and where whole numbers leave the range of every integer type.
+        pixels and where whole numbers leave the range of every integer type. Quantities are float32, or float64 where
+        stored values have more than 16 bits, or more than 32 as floats.
 
     Raises
     ------
@@ -103,6 +104,8 @@ def value_type(
         raise PixelError("no pixel data", "the objects describe no image")
     kinds = {stored_type(pixels) for pixels in described}
     stored: np.dtype[Any] = np.result_type(*kinds)
+    if values == "real_world":
+        return np.dtype("float64") if stored.itemsize > (2 if stored.kind in "iu" else 4) else np.dtype("float32")
     if values == "stored" or not all(is_grey(pixels.photometric) for pixels in described):
         return stored
     if stored.kind == "f":

@@ -14,11 +14,9 @@ from crawler.sinks.base import LayoutSubject
 from crawler.sinks.bids_fields import BY_VOLUME, FIELDS
 from crawler.sinks.bids_mr import mr_fields
 from crawler.sinks.bids_pet import pet_fields
-from crawler.sinks.provenance import is_number, leading_axes, placed_instances
+from crawler.sinks.provenance import is_number, leading_axes, meaning, placed_instances
 
 BY_MODALITY = {"MR": mr_fields, "PT": pet_fields}
-MEANING = ("RealWorldValue", "Segment")
-"""Beginnings of the names of attributes that say what the voxels mean; they have no name in BIDS, and keep theirs."""
 
 
 def sidecar(subject: LayoutSubject) -> dict[str, Any]:
@@ -55,8 +53,9 @@ def sidecar(subject: LayoutSubject) -> dict[str, Any]:
     orientations = {instance.plane(place.frame).orientation for instance, place in _frames(subject)}
     if len(orientations) == 1 and (orientation := orientations.pop()) is not None:
         found["ImageOrientationPatientDICOM"] = list(orientation)
-    meaning = {name: value for name, value in subject.attributes.items() if name.startswith(MEANING)}
-    return found | {name: value for name, value in meaning.items() if value is not None}
+    if subject.layout.affine is None:
+        found["ImageRowsReversed"] = True  # for want of a matrix (`nifti.py`)
+    return meaning(subject) | found
 
 
 def _frames(subject: LayoutSubject) -> Iterator[tuple[Instance, Place]]:

@@ -113,6 +113,7 @@ _PUBLIC = (
     "MagnetizationTransfer",
     "PartialFourier",
     "Spoiling",
+    "RescaleSlope",
     "RescaleType",
     "AcquisitionMatrix",
 )

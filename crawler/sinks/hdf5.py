@@ -283,6 +283,7 @@ def provenance(subject: LayoutSubject) -> npt.NDArray[np.void]:
         "position": ("<f8", (3,)),
         "slope": ("<f8",),
         "intercept": ("<f8",),
+        **{name: ("<f8",) for name in table if name.startswith("RealWorldValue")},
     }
     rows = np.zeros(len(table["source"]), dtype=[(name, *types.get(name, ("<i8",))) for name in table])
     for name, values in {**table, **texts}.items():

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from crawler.errors import SinkError
+from crawler.errors import FormatLimit
 from crawler.sinks.base import LayoutSubject
-from crawler.sinks.provenance import AFFINE_CONVENTION, axis_fields, columns, spacing
+from crawler.sinks.provenance import AFFINE_CONVENTION, axis_fields, columns, meaning, plain, spacing
 from crawler.sinks.volume_base import ArrayFormat, FinishedFile, VolumeFile, VolumeSink
 
 LARGEST = 2**31 - 2**10
@@ -35,7 +35,7 @@ class MatSink(VolumeSink):
     def _format(self, subject: LayoutSubject, shape: tuple[int, ...]) -> ArrayFormat:
         size = math.prod(shape) * subject.dtype.itemsize
         if size > LARGEST:
-            raise SinkError("too large for this format", f"{size:,} bytes, and a .mat holds 2 GB: use hdf5")
+            raise FormatLimit("too large for this format", f"{size:,} bytes, and a .mat holds 2 GB: use hdf5")
         return ArrayFormat(b"", subject.dtype.newbyteorder("<"))
 
     def _finish(self, subject: LayoutSubject, volume_file: VolumeFile) -> list[FinishedFile]:
@@ -50,6 +50,7 @@ class MatSink(VolumeSink):
                 name: values if isinstance(values, str) else _variable(values)
                 for name, values in axis_fields(subject).items()
             },
+            "meaning": {name: _variable_of(plain(value)) for name, value in meaning(subject).items()},
             "provenance": {name: _variable(values) for name, values in columns(subject).items()},
         }
         if subject.layout.affine is not None:
@@ -57,10 +58,18 @@ class MatSink(VolumeSink):
         path = self._scratch(self.extension)
         with open(path, "x+b") as file:
             # Not compressed: that would take two more copies in memory.
-            savemat(file, content, format="5", do_compression=False, oned_as="row")
+            # Names of up to 63 letters, as MATLAB has had them since 7.
+            savemat(file, content, format="5", do_compression=False, oned_as="row", long_field_names=True)
             file.seek(0)
             file.write(HEADER)
         return [FinishedFile(path, self.extension, "volume")]
+
+
+def _variable_of(value: npt.NDArray[Any]) -> Any:
+    """A field: a text, a cell array of texts, or a row of numbers."""
+    if value.dtype.kind == "U":
+        return str(value) if value.ndim == 0 else _cells([str(text) for text in value])
+    return value
 
 
 def _variable(values: list[Any]) -> npt.NDArray[Any]:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from crawler.errors import SinkError
+from crawler.errors import FormatLimit
 from crawler.geometry import Floats
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.deflate import LEVEL, ZLIB, CompressedFile, check_level
@@ -102,7 +102,7 @@ def _fields(subject: LayoutSubject, shape: tuple[int, ...]) -> dict[str, str]:
     """Fields of the header but the last, for an array of `shape`. SinkError: MetaImage does not know the type."""
     kind = TYPES.get(subject.dtype.str[1:])
     if kind is None:
-        raise SinkError("no type for these voxels", f"MetaImage has no {subject.dtype}")
+        raise FormatLimit("no type for these voxels", f"MetaImage has no {subject.dtype}")
     colour = subject.layout.axes[-1] == "sample"
     extents = shape[-2::-1] if colour else shape[::-1]
     return {

@@ -4,6 +4,9 @@ Diffusion images also have ``.bval`` and ``.bvec`` (`gradients.py`). The array (
 byte for byte, NIfTI's (column, row, slice, ...) in Fortran order, so no voxel is moved: the affine says where it lies.
 nibabel writes the header; the data are spooled, or, for ``.nii.gz``, compressed as they come. Layouts of more than
 32,767 along an axis become NIfTI-2, whose header can count further.
+
+An image without geometry has no matrix to say which way its rows run. Programs then take the second axis upwards
+(method 1 of nifti1.h), so its rows are written from the last to the first, as dcm2niix does; the sidecar says so.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from crawler.errors import SinkError
+from crawler.errors import FormatLimit
 from crawler.geometry import LINE_TOLERANCE, Floats, lps_to_ras
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.bids import sidecar
@@ -56,7 +60,7 @@ class NiftiSink(VolumeSink):
     def _format(self, subject: LayoutSubject, shape: tuple[int, ...]) -> ArrayFormat:
         colour = subject.layout.axes[-1] == "sample"
         if colour and (subject.dtype != np.uint8 or shape[-1] not in COLOURS):
-            raise SinkError(
+            raise FormatLimit(
                 "no type for these voxels", f"NIfTI has no {shape[-1]} samples of {subject.dtype}: use hdf5"
             )
         extents = shape[-2::-1] if colour else shape[::-1]
@@ -75,6 +79,10 @@ class NiftiSink(VolumeSink):
             *(self._text(text, extension) for extension, text in gradients.items() if text is not None),
             FinishedFile(origin, ".provenance.json", "sidecar"),
         ]
+
+    def _rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Without a matrix the second axis of NIfTI points up, so that the first row comes last."""
+        return values[::-1] if self._subject.layout.affine is None else values
 
     def _compressed_file(self) -> CompressedFile | None:
         """Open the gzip file.
@@ -126,7 +134,7 @@ def _header(subject: LayoutSubject, extents: Sequence[int], dtype: np.dtype[Any]
         header.set_data_dtype(dtype)
         header.set_data_shape(extents)
     except HeaderDataError as error:
-        raise SinkError("no type for these voxels", f"{error}: use hdf5") from error
+        raise FormatLimit("no type for these voxels", f"{error}: use hdf5") from error
     header["vox_offset"] = header.sizeof_hdr + 4  # four zero bytes: no extension follows
     header.set_slope_inter(1, 0)
     sizes = spacing(subject)[::-1]

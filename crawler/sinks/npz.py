@@ -20,7 +20,7 @@ import numpy.typing as npt
 from crawler.geometry import Floats
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.deflate import LEVEL, check_level
-from crawler.sinks.provenance import axis_fields, columns, leading_axes, spacing
+from crawler.sinks.provenance import axis_fields, columns, leading_axes, meaning, plain, spacing
 from crawler.sinks.volume_base import ArrayFormat, FinishedFile, VolumeFile, VolumeSink
 from crawler.sinks.zip_writer import ZipWriter
 
@@ -67,6 +67,9 @@ class NpzSink(VolumeSink):
             arrays = {"axes": np.array(axes), "spacing": np.linalg.norm(affine[:3, :3], axis=0), "affine": affine}
         told = axis_fields(subject) | columns(subject)
         arrays |= {name: _array(values) for name, values in told.items()}
+        arrays |= {"values": np.array(subject.values)} | {
+            name: plain(value) for name, value in meaning(subject).items()
+        }
         path = self._scratch(self.extension)
         with open(path, "xb") as target:
             archive = ZipWriter(target, self._options.level)

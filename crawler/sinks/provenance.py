@@ -18,6 +18,9 @@ from crawler.model import Coordinates, Instance
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.bids_fields import NOT_ATTRIBUTES
 
+MEANING = ("RealWorldValue", "Segment", "Units", "RescaleType", "PhilipsScale", "Palette")
+"""Beginnings of the names of attributes that say what the voxels mean."""
+
 AFFINE_CONVENTION = "index (slice,row,column) -> patient LPS, mm"
 
 
@@ -70,6 +73,21 @@ def attributes(subject: LayoutSubject) -> dict[str, Any]:
     }
 
 
+def meaning(subject: LayoutSubject) -> dict[str, Any]:
+    """What the voxels stand for, of the attributes: mapping to quantities, segments, units; for formats that take few.
+
+    Returns
+    -------
+    dict
+        Texts, numbers, and lists; see `instance/real_world.py` and `instance/segments.py` for the names.
+    """
+    return {
+        name: value
+        for name, value in subject.attributes.items()
+        if name.startswith(MEANING) and value not in (None, "", [])
+    }
+
+
 def axis_fields(subject: LayoutSubject) -> dict[str, Any]:
     """Where the steps of the axes beside slice, row and column lie.
 
@@ -116,7 +134,8 @@ def columns(subject: LayoutSubject) -> dict[str, list[Any]]:
         Equally long lists, one item a frame, in array order: ``index_<axis>`` for each leading axis;
         ``SOPInstanceUID``; ``source`` (`File.key`); ``frame_number``, from 1 as DICOM counts, and so are the tiles of a
         mosaic; ``position`` (3 floats), (0020,0032) *Image Position (Patient)* in mm, NaN where absent; ``slope`` and
-        ``intercept``, of the file, whether or not the values are rescaled.
+        ``intercept``, of the file, whether or not the values are rescaled; and numbers of the Real World Value Mapping
+        that differ between frames, such as ``RealWorldValueSlope``, NaN where a frame has none.
     """
     instances, places = subject.scan.instances, subject.layout.placement
     planes = [instances[place.instance].plane(place.frame) for place in places]
@@ -129,7 +148,23 @@ def columns(subject: LayoutSubject) -> dict[str, list[Any]]:
         "position": [plane.position or (math.nan,) * 3 for plane in planes],
         "slope": [plane.slope for plane in planes],
         "intercept": [plane.intercept for plane in planes],
+        **{
+            name: [math.nan if value is None else float(value) for value in values]
+            for name, values in subject.by_frame.items()
+            if name.startswith("RealWorldValue") and all(value is None or is_number(value) for value in values)
+        },
     }
+
+
+def plain(value: Any) -> np.ndarray[Any, Any]:
+    """A field of `meaning` as an array without objects: numbers, texts, or what is mixed as the text of its JSON."""
+    if isinstance(value, list) and not (all(map(is_number, value)) or all(isinstance(item, str) for item in value)):
+        value = _json(value)
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    if any(isinstance(text, str) for text in texts):  # NumPy holds code points, and no lone surrogates
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        return np.array(clean[0] if isinstance(value, str) else clean)
+    return np.array(value)
 
 
 def write_provenance(path: str, subject: LayoutSubject) -> None:

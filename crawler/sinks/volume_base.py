@@ -185,6 +185,10 @@ class VolumeSink(ABC):
     def _finish(self, subject: LayoutSubject, volume_file: VolumeFile) -> list[FinishedFile]:
         """Make the files of the complete array, the volume first. Raises SinkError and OSError."""
 
+    def _rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A frame as the format has it: its rows in their order, or from the last to the first."""
+        return values
+
     def _compressed_file(self) -> CompressedFile | None:
         """Open the file that head and voxels are compressed into as a whole, where the format has one."""
         return None
@@ -220,7 +224,7 @@ class VolumeSink(ABC):
         self._missing.take(index, frame)
         assert self._volume_file is not None
         with writing():
-            self._volume_file.put([index[axis] for axis in self._leading], frame.values)
+            self._volume_file.put([index[axis] for axis in self._leading], self._rows(frame.values))
 
     def close(self) -> list[Product]:
         """Make the files and put them in place, the volume first.
