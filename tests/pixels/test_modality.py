@@ -192,3 +192,131 @@ def test_wide_integers_never_wrap() -> None:
     dtype = value_type([instance], [rescale(-3, 7)], "modality")
     found = modality(Frame(0, ends, "MONOCHROME2", -3.0, 7.0), dtype)
     assert found.tolist() == [[7, 7 - 3 * (2**32 - 1)]]
+
+
+# Ends of types
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32"])
+@pytest.mark.parametrize("slope", [1, 2, -1, -2])
+def test_ends_of_the_type_are_reached_and_not_passed(dtype: str, slope: int) -> None:
+    """A result may be the type's least or greatest value; the next one beyond is refused, at either end."""
+    limits = np.iinfo(dtype)
+    stored = np.array([[3, 10]], "u1")
+    for end, value in ((limits.max, 10 if slope > 0 else 3), (limits.min, 3 if slope > 0 else 10)):
+        intercept = end - slope * value
+        if not all(limits.min <= slope * one + intercept <= limits.max for one in (3, 10)):
+            continue
+        found = modality(Frame(0, stored, "MONOCHROME2", float(slope), float(intercept)), np.dtype(dtype))
+        assert found.dtype == dtype
+        assert found.tolist() == [[3 * slope + intercept, 10 * slope + intercept]]
+        beyond = intercept + (1 if end == limits.max else -1)
+        with pytest.raises(PixelError, match="do not fit the volume"):
+            modality(Frame(0, stored, "MONOCHROME2", float(slope), float(beyond)), np.dtype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("bits", "signed", "slope", "intercept", "expected"),
+    [
+        (8, False, 1, 0, "uint8"),
+        (8, False, 1, 1, "uint16"),
+        (8, False, 2, 0, "uint16"),
+        (8, False, 1, -1, "int16"),
+        (8, True, 1, 0, "int8"),
+        (8, True, 1, 1, "int16"),
+        (8, True, 1, 128, "uint8"),
+        (8, True, -1, -1, "int8"),
+        (8, True, -1, 0, "int16"),
+        (16, False, 1, -32768, "int16"),
+        (16, False, 1, -32769, "int32"),
+        (16, True, 1, 32768, "uint16"),
+        (16, True, 2, 0, "int32"),
+        (32, False, 1, 0, "uint32"),
+        (32, False, 1, 1, "uint64"),
+        (32, False, 2**32, 0, "uint64"),
+        (32, True, 2**32, 0, "int64"),
+        (32, True, 2**32, -1, "float64"),
+        (32, False, 2**33, 0, "float64"),
+        (32, False, -(2**32), 0, "float64"),
+    ],
+)
+def test_smallest_type_that_holds_both_ends(bits: int, signed: bool, slope: int, intercept: int, expected: str) -> None:
+    instance = image(bits, signed=signed)
+    plane = rescale(slope, intercept)
+    dtype = value_type([instance], [plane], "modality")
+    assert dtype == np.dtype(expected)
+    assert instance.pixels is not None
+    ends = stored_range(instance.pixels)
+    stored = np.array([ends], f"{'ui'[signed]}{bits // 8}")
+    found = modality(Frame(0, stored, "MONOCHROME2", plane.slope, plane.intercept), dtype)
+    assert found.dtype == dtype
+    assert found.tolist() == [[end * slope + intercept for end in ends]] or expected == "float64"
+    np.testing.assert_array_equal(found[0], [float(end) * slope + intercept for end in ends])
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(2, 0), (1, 1), (2, 1), (-1, 0), (3, -7)])
+@pytest.mark.parametrize("within", [None, (0, 4095)])
+def test_small_slopes_and_intercepts(slope: int, intercept: int, within: tuple[int, int] | None) -> None:
+    stored = np.array([[0, 1], [2, 4095]], np.uint16)
+    frame = Frame(0, stored, "MONOCHROME2", float(slope), float(intercept), within=within)
+    for dtype in ("int16", "int32", "float32"):
+        found = modality(frame, np.dtype(dtype))
+        np.testing.assert_array_equal(found, stored.astype(int) * slope + intercept)
+        assert found.dtype == dtype
+    assert stored.tolist() == [[0, 1], [2, 4095]], "the frame is as it was"
+
+
+def test_what_is_known_of_the_values_spares_a_look_at_them() -> None:
+    """Every value that *Bits Stored* allows has to fit, so that no frame's outcome depends on its content."""
+    stored = np.array([[0, 1]], np.uint16)
+    with pytest.raises(PixelError, match="do not fit"):
+        modality(Frame(0, stored, "MONOCHROME2", 10.0, 0.0, within=(0, 4095)), np.dtype("int16"))
+    assert modality(Frame(0, stored, "MONOCHROME2", 10.0, 0.0), np.dtype("int16")).tolist() == [[0, 10]]
+
+
+def test_absurd_slopes_give_infinities() -> None:
+    frame = Frame(0, np.array([[0, 2]], np.uint16), "MONOCHROME2", 1e308, 0.0)
+    assert modality(frame, np.dtype("float64")).tolist() == [[0, 2e308]]
+    assert modality(frame, np.dtype("float32")).tolist() == [[0, float("inf")]]
+
+
+def test_stored_values_of_the_type_are_not_copied() -> None:
+    values = np.array([[0, 2]], np.uint16)
+    assert modality(Frame(0, values, "MONOCHROME2"), np.dtype("uint16")) is values
+    floats = values.astype(np.float32)
+    assert modality(Frame(0, floats, "MONOCHROME2"), np.dtype("float32")) is floats
+
+
+@pytest.mark.parametrize(
+    ("bits", "stored", "signed", "expected"),
+    [
+        (16, 12, False, (0, 4095)),
+        (16, 12, True, (-2048, 2047)),
+        (16, 0, False, (0, 65535)),
+        (8, 16, True, (-128, 127)),
+        (1, 1, True, (0, 1)),
+        (8, 2, True, (-2, 1)),
+        (8, 1, True, (0, 1)),
+    ],
+)
+def test_range_of_stored_values(bits: int, stored: int, signed: bool, expected: tuple[int, int]) -> None:
+    pixels = image(bits, stored, signed=signed).pixels
+    assert pixels is not None
+    assert stored_range(pixels) == expected
+
+
+def test_a_table_for_some_of_the_files() -> None:
+    """Without a table of its own a file is rescaled, so both kinds of results have to fit."""
+    files = [image(8), image(8)]
+    assert value_type(files, [rescale(1, -5)], "modality", [lut(0, 9)]) == np.int16
+    assert value_type(files, [rescale(1, -5)], "modality", [lut(0, 9), lut(1, 2)]) == np.uint8
+    assert value_type(files, [rescale(1, -5)], "modality", [lut(0, 9), lut(1, 2), lut(3, 4)]) == np.uint8
+
+
+def test_a_table_of_colours_or_floats_is_not_looked_at() -> None:
+    assert value_type([image(8, photometric="RGB")], [rescale(9, 9)], "modality") == np.uint8
+    mixed = [image(8), image(8, photometric="PALETTE COLOR")]
+    assert value_type(mixed, [rescale(300, 0)], "modality") == np.uint8
+    both = [image(32, keyword="FloatPixelData"), image(16)]
+    assert value_type(both, [rescale(1, 0)], "modality") == np.float32
+    assert value_type([image(64, keyword="DoubleFloatPixelData"), image(16)], [rescale(1, 0)], "modality") == np.float64

@@ -1,0 +1,194 @@
+"""A trial of the tests: small changes to the source, one at a time, and which of them no test notices.
+
+``python benchmarks/mutation_trial.py`` changes comparisons, arithmetic, "and" and "or", whole numbers and truth values
+of the modules in `TESTS`, and runs the tests named there for each change. A process that has loaded the libraries forks
+for each change, replaces the one module in memory, and runs pytest; no file is changed. It takes some seconds of a core
+for each, so it does not run in CI.
+
+A change that survives is a gap in the tests, or an equivalent one: it makes no difference that could be tested.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import copy
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import CodeType, ModuleType
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 240  # for the tests of one change, on a machine that is busy
+DISPLAY = ("tests/display",)
+TESTS: dict[str, Sequence[str]] = {
+    "crawler/display/attributes.py": DISPLAY,
+    "crawler/display/colour.py": DISPLAY,
+    "crawler/display/crop.py": ("tests/display", "tests/export/test_media.py"),
+    "crawler/display/display.py": DISPLAY,
+    "crawler/display/entries.py": ("tests/display/test_lookup_tables.py",),
+    "crawler/display/grey_range.py": DISPLAY,
+    "crawler/display/lut.py": ("tests/display/test_lookup_tables.py", "tests/display/test_display.py"),
+    "crawler/display/overlays.py": ("tests/display/test_overlays.py", "tests/display/test_display.py"),
+    "crawler/display/palette.py": ("tests/display/test_lookup_tables.py", "tests/display/test_display.py"),
+    "crawler/display/voi.py": ("tests/display/test_windows.py", "tests/display"),
+    "crawler/pixels/modality.py": ("tests/pixels/test_modality.py",),
+    "crawler/pixels/bits.py": ("tests/pixels/test_bits.py",),
+    "crawler/geometry.py": ("tests/test_geometry.py", "tests/layout/test_layout.py"),
+}
+# Tests that take most of the time and are not needed to notice a change.
+LEFT_OUT = ("test_to_rgb_of_every_colour_there_is", "test_every_file_that_decodes_is_shown")
+
+SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+    **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
+    **{ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And},
+    **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Div},
+    **{ast.Mod: ast.Add, ast.Pow: ast.Mult, ast.MatMult: ast.Mult},
+    **{ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd},
+}
+
+
+def sites(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int]]:
+    """Places that can be changed: node, field, position in a list of operators; annotations and messages left out."""
+
+    def walk(node: ast.AST) -> Iterator[tuple[ast.AST, str, int]]:
+        if isinstance(node, ast.JoinedStr | ast.Raise) or (isinstance(node, ast.Expr) and _is_note(node)):
+            return
+        match node:
+            case ast.Compare():
+                yield from ((node, "ops", place) for place in range(len(node.ops)))
+            case ast.BinOp() | ast.BoolOp() | ast.AugAssign():
+                yield node, "op", 0
+            case ast.Constant(value=bool() | int() | float()):
+                yield node, "value", 0
+        for name, value in ast.iter_fields(node):
+            if name in ("annotation", "returns", "type_params", "decorator_list"):
+                continue
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from walk(child)
+
+    for statement in tree.body:
+        if not isinstance(statement, ast.Import | ast.ImportFrom) and not _is_typing(statement):
+            yield from walk(statement)
+
+
+def _is_note(node: ast.Expr) -> bool:
+    """Whether an expression is a docstring, or makes a note for people."""
+    call = node.value
+    return isinstance(call, ast.Constant) or (
+        isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "note"
+    )
+
+
+def _is_typing(statement: ast.stmt) -> bool:
+    """Whether a statement is an alias of types, or guarded by TYPE_CHECKING."""
+    if isinstance(statement, ast.If):
+        return isinstance(statement.test, ast.Name)
+    value = statement.value if isinstance(statement, ast.Assign) else None
+    return isinstance(value, ast.Subscript) or (isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr))
+
+
+def changed(tree: ast.Module, number: int) -> tuple[ast.Module, str]:
+    """A copy of a module with its site of a number changed, and the change in words."""
+    mutant = copy.deepcopy(tree)
+    node, name, place = list(sites(mutant))[number]
+    before = ast.unparse(node)
+    if name == "value":
+        assert isinstance(node, ast.Constant)
+        node.value = not node.value if isinstance(node.value, bool) else node.value + 1  # type: ignore[operator]
+    elif name == "ops":
+        assert isinstance(node, ast.Compare)
+        node.ops[place] = SWAPS[type(node.ops[place])]()  # type: ignore[call-overload]
+    else:
+        assert isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign)
+        node.op = SWAPS[type(node.op)]()  # type: ignore[assignment]
+    return mutant, f"{getattr(node, 'lineno', 0)}: {before}  ->  {ast.unparse(node)}"
+
+
+class _Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads one module from changed code."""
+
+    def __init__(self, module: str, path: Path, code: CodeType) -> None:
+        self.module, self.path, self.code = module, path, code
+
+    def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        if name != self.module:
+            return None
+        return importlib.util.spec_from_file_location(name, self.path, loader=self)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self.code, module.__dict__)
+
+
+def tested(path: str, code: CodeType | None, tests: Sequence[str]) -> bool:
+    """Whether the tests pass with a module's code replaced, in a process of their own; False too when they hang."""
+    child = os.fork()
+    if child == 0:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        os.setsid()
+        if code is not None:
+            sys.meta_path.insert(0, _Replaced(path.removesuffix(".py").replace("/", "."), ROOT / path, code))
+        import pytest
+
+        skipped = " and ".join(f"not {name}" for name in LEFT_OUT)
+        flags = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", skipped, "--rootdir", str(ROOT)]
+        os._exit(int(pytest.main([*flags, *(str(ROOT / test) for test in tests)])))
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.02)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def main() -> int:
+    """Run the trial; prints every survivor and the share that was noticed, and returns 1 below the share asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("modules", nargs="*", help=f"of {', '.join(TESTS)}; all by default")
+    parser.add_argument("--share", type=float, default=1.0, help="of the changes to try, at random (seed 0)")
+    parser.add_argument("--least", type=float, default=0.95, help="share to be noticed")
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    for heavy in ("numpy", "pydicom", "pydicom.pixels", "imagecodecs", "hypothesis", "pytest", "h5py"):
+        importlib.import_module(heavy)  # once, for all children
+    rng, tried, survivors = random.Random(0), 0, 0
+    for path in options.modules or TESTS:
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        numbers = [number for number in range(len(list(sites(tree)))) if rng.random() < options.share]
+        if not tested(path, None, TESTS[path]):
+            print(f"{path}: its tests fail without a change", flush=True)
+            return 1
+        alive = 0
+        for number in numbers:
+            mutant, words = changed(tree, number)
+            if tested(path, compile(ast.fix_missing_locations(mutant), path, "exec"), TESTS[path]):
+                alive += 1
+                print(f"{path}:{words}", flush=True)
+        print(f"{path}: {len(numbers) - alive} of {len(numbers)} noticed", flush=True)
+        tried, survivors = tried + len(numbers), survivors + alive
+    noticed = 1 - survivors / max(tried, 1)
+    print(f"{tried - survivors} of {tried} noticed, {noticed:.1%}")
+    return int(noticed < options.least)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
