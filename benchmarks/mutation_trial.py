@@ -168,7 +168,7 @@ def main() -> int:
     options = parser.parse_args()
     os.chdir(ROOT)
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    for heavy in ("numpy", "pydicom", "pydicom.pixels", "imagecodecs", "hypothesis", "pytest", "h5py"):
+    for heavy in ("numpy", "pydicom", "pydicom.pixels", "imagecodecs", "pytest", "h5py"):
         importlib.import_module(heavy)  # once, for all children
     rng, tried, survivors = random.Random(0), 0, 0
     for path in options.modules or TESTS:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from pydicom.tag import BaseTag
 
 COLOURS = ("Red", "Green", "Blue")
+_VOI_LUT_SEQUENCE = 0x00283010
+_TABLES = ("ModalityLUTSequence", "VOILUTSequence")
 # The last two of the first group tell pydicom the VR of the others.
 _KEYWORDS = (
     *(f"{colour}PaletteColorLookupTableDescriptor" for colour in COLOURS),
     *(f"{colour}PaletteColorLookupTableData" for colour in COLOURS),
     *(f"Segmented{colour}PaletteColorLookupTableData" for colour in COLOURS),
-    *("ModalityLUTSequence", "VOILUTSequence"),
+    *_TABLES,
     *(f"{kind}PixelPadding{end}" for kind in ("", "Float", "DoubleFloat") for end in ("Value", "RangeLimit")),
     *("PixelRepresentation", "BitsAllocated"),
 )
@@ -89,12 +91,27 @@ class DisplayAttributes:
         try:
             with quiet_pydicom():
                 dataset = read_elements(self.instance, wanted)
-                for element in dataset:  # values are converted when looked at: here, inside the guard
-                    if element.keyword in ("ModalityLUTSequence", "VOILUTSequence"):
-                        list(dataset[element.tag].value[0].iterall() if element.value else ())
+                for tag in list(dataset.keys()):
+                    self._convert(dataset, tag)
                 return dataset
         except decoder_errors() as error:
             raise PixelError("damaged pixel data", "the lookup tables cannot be read") from error
+
+    def _convert(self, dataset: Dataset, tag: BaseTag) -> None:
+        """Have pydicom convert an element, which it does when one looks: here, inside the guard.
+
+        What of an overlay or a VOI LUT cannot be converted is left out: they are not needed to show the image.
+        """
+        try:
+            element = dataset[tag]
+            if element.keyword in _TABLES:
+                for item in element.value or ():
+                    list(item.iterall())
+        except decoder_errors():
+            if tag.group not in OVERLAY_GROUPS and tag != _VOI_LUT_SEQUENCE:
+                raise
+            del dataset[tag]
+            self.note(f"{tag} is not used: it cannot be read")
 
     @property
     def little(self) -> bool:

@@ -175,7 +175,8 @@ class MediaOutputs:
         if not sinks:
             return opened
         first = members[0].instance
-        subject = replace(first, frame_rate=first.frame_rate or STACK_RATE)
+        rate = first.frame_rate
+        subject = replace(first, frame_rate=STACK_RATE if rate is None or is_absurd(rate) else rate)
         with ErrorBoundary("pixels", record) as boundary:
             display = self.stack_display(numbers)
         if not boundary.failed:

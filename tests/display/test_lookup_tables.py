@@ -457,3 +457,20 @@ def test_a_segmented_palette_of_signed_indices(written: Callable[..., Instance])
 def test_nothing_is_noted_of_good_files(written: Callable[..., Instance]) -> None:
     assert display_for(written(RAMP, WindowCenter=9, WindowWidth=9)).notes == ()
     assert Display().notes == ()
+
+
+def test_a_voi_lut_that_cannot_be_converted_gives_way(tmp_path: Path) -> None:
+    """Six bytes that call themselves numbers of four."""
+
+    def instance_of(**keywords: Any) -> Instance:
+        path = save(quick_dataset(RAMP, WindowCenter=2000, WindowWidth=4000, **keywords), tmp_path / "image.dcm")
+        descriptor = b"\x28\0\x02\x30"
+        path.write_bytes(path.read_bytes().replace(descriptor + b"US", descriptor + b"FL"))
+        return read_instance(File(str(tmp_path), path.name, path.stat().st_size, 0))
+
+    plain = shown(instance_of())
+    instance = instance_of(**lut("VOILUTSequence", [2, 0, 16], words(0, 1)))
+    np.testing.assert_array_equal(shown(instance), plain)
+    assert display_for(instance).notes == ("(0028,3010) is not used: it cannot be read",)
+    with pytest.raises(PixelError, match="the lookup tables cannot be read"):
+        display_for(instance_of(**lut("ModalityLUTSequence", [2, 0, 16], words(0, 1))))

@@ -148,3 +148,26 @@ def test_place_of_a_plane(row: int, column: int, expected: int) -> None:
         places = np.argwhere(picture)
         assert places.min(axis=0).tolist() == [max(row, 0), max(column, 0)]
         assert set(picture[picture > 0].tolist()) == {65535}
+
+
+@pytest.mark.parametrize("number", [0x0010, 0x0050])
+def test_elements_that_cannot_be_converted(tmp_path: Path, number: int) -> None:
+    """A group of another meaning: two or four bytes that call themselves numbers of eight."""
+    dataset = quick_dataset(np.zeros((5, 7), np.uint8))
+    for element, value in WHOLE.items():
+        dataset.add_new((0x6000, element), VRS[element], value)
+    path = save(dataset, tmp_path / "image.dcm")
+    head = b"\0\x60" + number.to_bytes(2, "little")
+    whole = path.read_bytes()
+    assert whole.count(head + VRS[number].encode()) == 1
+    path.write_bytes(whole.replace(head + VRS[number].encode(), head + b"FD"))
+    instance = read_instance(File(str(tmp_path), path.name, path.stat().st_size, 0))
+    display = display_for(instance, overlays=True)
+    (frame,) = frames(instance)
+    drawn = number != 0x0010  # without a place the first pixel is meant
+    assert display.render(frame).any() == drawn
+    left_out = f"(6000,{number:04x}) is not used: it cannot be read"
+    assert display.notes == (
+        left_out,
+        *(() if drawn else ("the overlay of group 6000 is not drawn: it cannot be read",)),
+    )
