@@ -312,6 +312,20 @@ class Ledger(Products):
         """(start, stop) of every live range of the JSONL, in order."""
         return self.execute("SELECT start, stop FROM scans WHERE stop > start ORDER BY start").fetchall()
 
+    def live_rows(self) -> int:
+        """Bytes of all live ranges."""
+        return int(self.execute("SELECT coalesce(sum(stop - start), 0) FROM scans").fetchone()[0])
+
+    def sorted_spans(self) -> list[tuple[int, int, int]]:
+        """(scan, start, stop) of every live range of the JSONL, by the path of the scan's first file."""
+        first = "min(CASE path WHEN '' THEN name ELSE path || '/' || name END)"
+        sql = (
+            f"SELECT scans.id, start, stop FROM scans LEFT JOIN (SELECT scan, {first} AS first FROM files"
+            " JOIN folders ON folders.id = files.folder WHERE scan IS NOT NULL GROUP BY scan) ON scan = scans.id"
+            " WHERE stop > start ORDER BY coalesce(first, scan_id), scan_id"
+        )
+        return self.execute(sql).fetchall()
+
     def lose_rows(self, length: int) -> int:
         """The JSONL holds only `length` bytes: have the scans beyond it made again; return how many."""
         lost_scans = f"SELECT id FROM scans WHERE stop > {int(length)} AND stop > start"
@@ -319,13 +333,12 @@ class Ledger(Products):
         lost = self.execute("UPDATE scans SET digest = '', start = 0, stop = 0 WHERE stop > ?", (length,))
         return lost.rowcount
 
-    def plan_spans(self) -> None:
-        """Note where each range will lie once dead rows are gone."""
+    def plan_spans(self, spans: Iterable[tuple[int, int, int]]) -> None:
+        """Note where each range, as of `sorted_spans`, will lie once dead rows are gone."""
         place = 0
-        rows = self.execute("SELECT id, stop - start FROM scans WHERE stop > start ORDER BY start").fetchall()
-        for number, size in rows:
+        for number, start, stop in spans:
             self.execute("UPDATE scans SET new_start = ? WHERE id = ?", (place, number))
-            place += size
+            place += stop - start
 
     def move_spans(self) -> None:
         """The compacted JSONL is in place."""

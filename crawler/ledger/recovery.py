@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from itertools import pairwise
 
 from crawler.disk import sync_folder
 from crawler.errors import LedgerError
@@ -71,25 +72,36 @@ def require_unchanged(rows: Rows, ledger: Ledger) -> None:
 
 
 def compact(rows: Rows, ledger: Ledger) -> None:
-    """Free the JSONL of dead rows. A kill at any point leaves the old file or the new one, and either is known.
+    """Free the JSONL of dead rows, and bring the others in the order of paths, whatever order workers ended in.
+
+    A scan's rows stay together, at the place of its first file. A kill at any point leaves the old file or the new one,
+    and either is known.
 
     Raises
     ------
     OSError
         The disk is full, or the file cannot be written; the old one stays.
     """
-    spans = ledger.spans()
-    if sum(stop - start for start, stop in spans) == rows.length:
+    whole = ledger.live_rows() == rows.length
+    if whole and ledger.get("rows in order") == rows.length:
+        return
+    spans = ledger.sorted_spans()
+    if whole and all(before[2] <= after[1] for before, after in pairwise(spans)):
+        ledger.put("rows in order", rows.length)
+        ledger.commit()
         return
     path = compacted_path(rows.path)
     try:
-        length = rows.write_compacted(path, spans)
+        length = rows.write_compacted(path, ((start, stop) for _, start, stop in spans))
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(path)
+        if whole:  # nothing but the order is amiss
+            log.warning("%s: there is no room for a copy in the order of paths", portable(rows.path))
+            return
         raise
-    ledger.plan_spans()
-    ledger.put("compacting", (length, rows.length))
+    ledger.plan_spans(spans)
+    ledger.put("compacting", (length, rows.length, rows.number()))
     ledger.commit()
     rows.replace(path)
     _note_compacted(rows, ledger, length)
@@ -100,8 +112,9 @@ def _settle_compaction(rows: Rows, ledger: Ledger) -> None:
     pending = ledger.get("compacting")
     path = compacted_path(rows.path)
     if pending is not None:
-        length, before = pending if isinstance(pending, list) else (pending, ledger.get("rows", 0))
-        if os.path.exists(path) or (rows.length == before and rows.length != length):
+        length, before, number = pending
+        old = rows.length == before and (length != before or rows.number() == number)
+        if os.path.exists(path) or old:
             ledger.put("compacting", None)  # written, but never put in place; the ledger must know before it is gone
             ledger.commit()
         else:
@@ -115,5 +128,6 @@ def _note_compacted(rows: Rows, ledger: Ledger, length: int) -> None:
     ledger.move_spans()
     ledger.put("compacting", None)
     ledger.put("rows", length)
+    ledger.put("rows in order", length)
     ledger.put("rows modified", rows.modified() if rows.length == length else None)
     ledger.commit()

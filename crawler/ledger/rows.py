@@ -63,6 +63,10 @@ class Rows:
         self._file.flush()
         return os.fstat(self._file.fileno()).st_mtime_ns
 
+    def number(self) -> int:
+        """The file system's number (inode) of the file: another one after `replace`."""
+        return os.fstat(self._file.fileno()).st_ino
+
     def first_break(
         self, spans: Iterable[tuple[int, int]], tail: int | None = None, *, whole: bool = True
     ) -> int | None:

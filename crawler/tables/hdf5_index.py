@@ -23,7 +23,7 @@ def build(context: Context, target: str) -> None:
 
     root = output_root(context.config, "volume")
     base = os.path.relpath(root, os.path.dirname(target))
-    with h5py.File(target, "w", libver="latest") as index:
+    with h5py.File(target, "w", libver="earliest") as index:  # later groups hold the time of their making
         for scan_id, layout, file in context.ledger.volumes():
             name = os.fsdecode(file)
             if name.endswith(".h5"):
