@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
 from typing import BinaryIO, Literal, Protocol
 
 from crawler.dicom import uids
+from crawler.dicom.elements import Coding
 from crawler.dicom.files import size_of
 from crawler.dicom.sniff import dataset_start, guess_coding
 from crawler.dicom.walk import walk
@@ -139,25 +141,27 @@ def outgoing(name: str, open: Callable[[], BinaryIO]) -> Outgoing:
         if meta.sop_class == _DIRECTORY:
             raise NotDicom("a DICOMDIR is no instance")
         offset = start + meta.end - len(PREAMBLE)
-        if meta.sop_class and meta.sop_uid and meta.transfer_syntax:
-            whole = start == len(PREAMBLE)
-            return Outgoing(name, open, meta.sop_class, meta.sop_uid, meta.transfer_syntax, offset, size, whole)
         stream.seek(offset)
         coding = guess_coding(stream.read(6))
         syntax = meta.transfer_syntax or _SYNTAXES[coding.implicit, coding.little]
-        if syntax == uids.DeflatedExplicitVRLittleEndian:
-            raise NotDicom("not DICOM", "deflated, and its file meta information does not say what it is")
-        stream.seek(offset)
-        found = {}
-        try:
-            for element in walk(stream, coding, size, stop=lambda tag: tag > _SOP_INSTANCE):
-                if isinstance(element.value, bytes):
-                    found[element.tag] = element.value.decode("ascii", "replace").strip("\0 ")
-        except HeaderError as error:
-            raise NotDicom("not DICOM", error.reason) from error
-    if not found.get(_SOP_CLASS) or not found.get(_SOP_INSTANCE):
+        # The dataset's own UIDs, which a server compares with those that are announced; file meta information may lie.
+        own = {} if syntax == uids.DeflatedExplicitVRLittleEndian else _uids(stream, offset, coding, size)
+    sop_class, sop_uid = own.get(_SOP_CLASS) or meta.sop_class, own.get(_SOP_INSTANCE) or meta.sop_uid
+    if not sop_class or not sop_uid:
         raise NotDicom("not DICOM", "or without SOP Class UID and SOP Instance UID")
-    return Outgoing(name, open, found[_SOP_CLASS], found[_SOP_INSTANCE], syntax, offset, size, False)
+    whole = start == len(PREAMBLE) and meta.transfer_syntax != ""
+    return Outgoing(name, open, sop_class, sop_uid, syntax, offset, size, whole)
+
+
+def _uids(stream: BinaryIO, offset: int, coding: Coding, size: int) -> dict[int, str]:
+    """The elements up to SOP Instance UID, as text; those before a fault if there is one."""
+    found = {}
+    stream.seek(offset)
+    with suppress(HeaderError):
+        for element in walk(stream, coding, size, stop=lambda tag: tag > _SOP_INSTANCE):
+            if isinstance(element.value, bytes):
+                found[element.tag] = element.value.decode("ascii", "replace").strip("\0 ")
+    return found
 
 
 def send(

@@ -82,6 +82,7 @@ def orthanc(folder: Path, **settings: Any) -> Iterator[Server]:
         "UnknownSopClassAccepted": True,
         "SynchronousCMove": True,
         "StableAge": 1,
+        "DicomScpTimeout": 2,  # seconds that it ponders over a damaged dataset before it aborts
         "OverwriteInstances": False,
         "Plugins": [str(path) for path in plugins if path.exists()],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": True, "WadoRoot": "/wado"},
