@@ -165,6 +165,9 @@ def _read_dataset(stream: BinaryIO, header: _Header) -> None:
         header.data.extend(walk(stream, IMPLICIT_LITTLE, size, lambda tag: tag >> 16 != 0, header.notes))
     for element in walk(stream, header.coding, size, is_header_end, header.notes):
         header.data.append(element)
+        if element.coding.implicit != header.coding.implicit and element.tag == header.data[0].tag:
+            vr = "implicit" if element.coding.implicit else "explicit"
+            header.notes.add(f"{vr} VR from offset {position} on, which is not what the transfer syntax says")
     header.csa = read_csa(stream, header.data)
     last = header.data[-1] if header.data else None
     if last is not None and last.tag in PIXEL_TAGS and not last.error:
