@@ -15,8 +15,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import orjson
-
+from crawler.dicom.row_size import record_bytes
 from crawler.error_boundary import outcome_of
 from crawler.errors import NotDicom, StopError
 from crawler.export.heartbeat import Heartbeat
@@ -213,7 +212,7 @@ class Worker:
         heartbeat.note(item, "header")
         try:
             instance = read_instance(file, self.setup.keys, self.setup.volume.keyword if self.setup.volume else "")
-            row = orjson.dumps(instance.record) if self.setup.records else b""
+            row, cut = record_bytes(instance.record) if self.setup.records else (b"", ())
         except NotDicom as error:
             return Outcome("skipped", "", "not DICOM", error.reason)
         except StopError:
@@ -222,7 +221,7 @@ class Worker:
             return outcome_of(error, "header")
         noted = {*series_keys(self.setup.keys), *(noted_keys(self.setup.keys).values() if self.setup.volume else ())}
         record = {key: instance.record[key] for key in noted if key in instance.record}
-        headers.append(Header(replace(instance, record=record), row))
+        headers.append(Header(replace(instance, record=record, header_notes=instance.header_notes + cut[:20]), row))
         return None
 
     def _index(self, task: IndexTask, heartbeat: Heartbeat) -> IndexResult:

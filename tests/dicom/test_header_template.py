@@ -20,6 +20,7 @@ from support.siemens import csa2, mosaic_dataset
 from support.streams import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, explicit, head
 from test_fast_header import IMPLICIT, SOP_CLASS, SOP_CLASS_IMPLICIT, STYLES, differs, implicit, part10, quickly
 
+from crawler.archives.streams import BLOCK
 from crawler.dicom.attributes import Attributes
 from crawler.dicom.dictionary import KeyStyle
 from crawler.dicom.fast import reader
@@ -340,3 +341,23 @@ def test_long_headers_leave_no_template(walks: list[int]) -> None:
         assert differs(part10(data)) is False
     assert len(walks) == 3
     assert not reader._template_cache("keyword")._templates
+
+
+@pytest.mark.parametrize("vr", ["UT", "UN", "OB", "SQ"])
+def test_no_more_is_read_than_the_file_has(vr: str) -> None:
+    """Whatever length is claimed: a worker that knows the series must not allocate it, as one that does not."""
+
+    class Watched(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            assert 0 <= size <= max(BLOCK, len(self.getvalue()))
+            return super().read(size)
+
+    series = SOP_CLASS + SERIES
+    value = b"" if vr == "SQ" else b"long text "
+    for content in (part10(series + explicit(0x00204000, vr, value) + ROWS),) * 2:
+        assert reader.read_fast(Watched(content), len(content)) is not None
+    for claimed in (100, 20_000, 0x7FFFFFFE, 0xFFFFFFFE):
+        damaged = part10(series + explicit(0x00204000, vr, value, claimed) + ROWS)
+        assert reader.read_fast(Watched(damaged), len(damaged)) is None
+        assert differs(damaged) is None
