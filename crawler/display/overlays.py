@@ -37,8 +37,8 @@ class Overlay:
     """
 
     frames: tuple[Array, ...]
-    row: int = 0
-    column: int = 0
+    row: int
+    column: int
     first: int | None = None
 
     def draw(self, picture: Array, number: int, level: int) -> None:
@@ -75,10 +75,8 @@ def _overlay(attributes: DisplayAttributes, group: int) -> Overlay | None:
         row, column = (int(number) - 1 for number in origin) if origin else (0, 0)
         first = _value(dataset, group, 0x0051)
         first = None if first is None else int(first or 1) - 1
-        if rows < 1 or columns < 1 or not data:
-            raise ValueError
         if not attributes.little and dataset[group, 0x3000].VR == "OW":  # byte order applies to words (PS3.5 7.3)
-            data = np.frombuffer(data[: len(data) // 2 * 2], "u2").byteswap().tobytes()
+            data = np.frombuffer(data, "u2").byteswap().tobytes()
         bits = _packed(np.frombuffer(data, "u1"), int(_value(dataset, group, 0x0100) or 1), frames * rows * columns)
         planes = tuple(_planes(bits, frames, rows, columns))
     except decoder_errors():
@@ -101,7 +99,7 @@ def _packed(data: Array, allocated: int, count: int) -> Array:
 
 def _planes(data: Array, frames: int, rows: int, columns: int) -> Iterator[Array]:
     """Frames as far as there are bits for them; no more is allocated than the data ask for, whatever is claimed."""
-    size = rows * columns
+    size = rows * columns  # without any, `range` refuses
     for start in range(0, min(frames * size, 8 * data.size), size):
         held = data[start // 8 : -(-(start + size) // 8)]
         bits = np.unpackbits(held, bitorder="little")[start % 8 :][:size]  # first pixel lowest (PS3.5 8.1.2)

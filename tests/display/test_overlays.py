@@ -91,6 +91,29 @@ def test_an_empty_plane_is_none(drawn: Drawn) -> None:
     assert len(notes) == 1
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(1, 7), (5, 1), (1, 1)])
+def test_a_plane_of_one_row_or_column(drawn: Drawn, rows: int, columns: int) -> None:
+    (found,), notes = drawn(WHOLE | {0x0010: rows, 0x0011: columns, 0x3000: b"\xff\xff"})
+    assert np.argwhere(found).tolist() == [[row, column] for row in range(rows) for column in range(columns)]
+    assert notes == ()
+
+
+@pytest.mark.parametrize("absent", [None, 0x0100])
+def test_more_bits_than_are_needed_and_no_more(drawn: Drawn, absent: int | None) -> None:
+    elements = {number: value for number, value in WHOLE.items() if number != absent}
+    (found,), notes = drawn(elements | {0x3000: packed(PLANE) + bytes(90)})
+    np.testing.assert_array_equal(found, PLANE)
+    assert notes == ()
+    (found,), notes = drawn(elements | {0x0010: 4, 0x0011: 4, 0x3000: b"\xff\xff"})
+    assert np.count_nonzero(found) == 16
+    assert notes == ()
+
+
+def test_a_first_frame_of_zero_is_the_first(drawn: Drawn) -> None:
+    found, _ = drawn(WHOLE | {0x0015: 1, 0x0051: 0}, 2)
+    assert [one.any() for one in found] == [True, False]
+
+
 @pytest.mark.parametrize("padding", [0, 1])
 def test_a_byte_a_pixel(drawn: Drawn, padding: int) -> None:
     data = (PLANE * np.uint8(255)).tobytes() + bytes(padding)

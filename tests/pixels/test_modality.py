@@ -305,6 +305,14 @@ def test_range_of_stored_values(bits: int, stored: int, signed: bool, expected: 
     assert stored_range(pixels) == expected
 
 
+def test_widths_of_samples() -> None:
+    for bits in (8, 16, 32, 64):
+        assert value_type([image(bits)], [Plane()], "stored").itemsize == bits // 8
+    for bits in (0, 4, 12, 24, 65, 128):
+        with pytest.raises(PixelError, match="unsupported pixel format"):
+            value_type([image(bits)], [Plane()], "stored")
+
+
 def test_a_table_for_some_of_the_files() -> None:
     """Without a table of its own a file is rescaled, so both kinds of results have to fit."""
     files = [image(8), image(8)]
