@@ -90,10 +90,10 @@ def _overlay(attributes: DisplayAttributes, group: int) -> Overlay | None:
 
 def _packed(data: Array, allocated: int, count: int) -> Array:
     """Overlay data with a bit a pixel; those of a byte a pixel, which the standard does not have, become so."""
-    if allocated == 1 or 8 * data.size < count + 16:  # the bits of all pixels, and padding
-        return data
     if allocated == 8 and data.size in (count, count + count % 2):
         return np.packbits(data != 0, bitorder="little")
+    if allocated == 1 or data.size <= 2 * -(-count // 16):  # the bits of all pixels, padded to an even length
+        return data
     raise ValueError("no overlay")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
+from pydicom.config import IGNORE
 from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 from pydicom.uid import UID
 
@@ -244,8 +245,10 @@ def decode(source: bytes, syntax: str, options: dict[str, Any], rgb: bool = Fals
     # Described as they are coded, so that no decoder mends or cuts them by the header; `bits.py` does, for all.
     options = options | {"bits_stored": options["bits_allocated"]}
     if coded is not None:
+        if coded.precision > 32:  # no decoder here has more
+            raise PixelError("damaged pixel data", f"the codestream has samples of {coded.precision} bits")
         options |= {
-            "bits_allocated": next(width for width in (8, 16, 32, 64) if width >= coded.precision),
+            "bits_allocated": next(width for width in (8, 16, 32) if width >= coded.precision),
             "bits_stored": coded.precision,
             "pixel_representation": int(coded.signed),
         }
@@ -309,7 +312,7 @@ def require_decoder(syntax: str) -> None:
     """
     if syntax in NATIVE_FRAMES or (syntax in _JPEG_XL and imagecodecs.JPEGXL.available):
         return
-    known = UID(syntax)
+    known = UID(syntax, IGNORE)  # what is no UID has its own error here
     if known.type != "Transfer Syntax":
         raise PixelError("unknown transfer syntax", syntax or "the header names none")
     if syntax.startswith(_VIDEO):

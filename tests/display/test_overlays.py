@@ -126,6 +126,8 @@ def test_a_byte_a_pixel(drawn: Drawn, padding: int) -> None:
 def test_bits_that_are_called_otherwise(drawn: Drawn, allocated: int) -> None:
     (found,), _ = drawn(WHOLE | {0x0100: allocated})
     np.testing.assert_array_equal(found, PLANE)
+    (found,), _ = drawn(WHOLE | {0x0100: allocated, 0x3000: packed(PLANE) + bytes(2)})
+    assert not found.any(), "two bytes more than the bits need"
 
 
 @pytest.mark.parametrize("vr", ["OB", "OW"])

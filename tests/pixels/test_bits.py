@@ -263,3 +263,10 @@ def test_jpeg_2000_of_single_bits(decoded: Callable[..., np.ndarray], level: int
     source = imagecodecs.jpeg2k_encode(bits * np.uint8(level), codecformat="j2k", **precision)
     found = decoded(source, bits, J2K, BitsAllocated=1, BitsStored=1, HighBit=0)
     np.testing.assert_array_equal(found, bits)
+
+
+def test_a_precision_that_no_decoder_has(decoded: Callable[..., np.ndarray]) -> None:
+    source = bytearray(imagecodecs.jpeg2k_encode(np.zeros((8, 8), np.uint8), codecformat="j2k"))
+    source[42] = 0x7F  # Ssiz: 128 bits
+    with pytest.raises(PixelError, match="samples of 128 bits"):
+        decoded(bytes(source), np.zeros((8, 8), np.uint8), J2K)
