@@ -20,8 +20,8 @@ from crawler.pixels.modality import stored_range
 
 Array = npt.NDArray[Any]
 
-# Depths that palettes have in practice: those of displays, and 16 of the standard (C.7.6.3.1.5).
-_DEPTHS = (8, 10, 12, 16)
+# Depths beyond 8 that palettes have in practice: those of displays, and 16 of the standard (C.7.6.3.1.5).
+_DEPTHS = (10, 12, 16)
 
 
 def palette_of(attributes: DisplayAttributes) -> Lut | None:

@@ -149,6 +149,12 @@ def test_frames_of_an_overlay_begin_inside_of_bytes(drawn: Drawn, first: int | N
     assert notes == ()
 
 
+def test_many_frames_of_an_overlay(drawn: Drawn) -> None:
+    planes = np.random.default_rng(3).integers(0, 2, (5, 5, 7)).astype(bool)
+    found, _ = drawn(WHOLE | {0x0015: 5, 0x0051: 1, 0x3000: packed(planes)}, 5)
+    np.testing.assert_array_equal(np.stack(found), planes)
+
+
 def test_one_frame_lies_on_all_frames(drawn: Drawn) -> None:
     found, _ = drawn(WHOLE | {0x0015: 1}, 2)
     np.testing.assert_array_equal(np.stack(found), np.stack([PLANE, PLANE]))
