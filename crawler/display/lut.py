@@ -76,10 +76,8 @@ def modality_lut(attributes: DisplayAttributes) -> Lut | None:
     PixelError
         "damaged pixel data": descriptor and data do not fit each other.
     """
-    pixels = attributes.instance.pixels
-    inputs = stored_range(pixels) if pixels is not None else (0, 0)
     for item in _items(attributes.dataset, "ModalityLUTSequence"):
-        found = _read(item, attributes, inputs)
+        found = _read(item, attributes, stored_inputs(attributes.instance))
         return Lut(found.first, found.table.astype(np.float64), found.declared)
     return None
 
@@ -126,11 +124,16 @@ def voi_luts(attributes: DisplayAttributes, dataset: Dataset, inputs: tuple[floa
     return found
 
 
+def stored_inputs(instance: Instance) -> tuple[int, int]:
+    """Return the least and the greatest stored value that the header allows; zeros without an image."""
+    return stored_range(instance.pixels) if instance.pixels is not None else (0, 0)
+
+
 def modality_range(instance: Instance, table: Lut | None) -> tuple[float, float]:
     """Return the least and the greatest modality value that the header allows: over the table, else all rescales."""
     if table is not None:
         return float(table.table.min()), float(table.table.max())
-    ends = stored_range(instance.pixels) if instance.pixels is not None else (0, 0)
+    ends = stored_inputs(instance)
     rescales = {(plane.slope, plane.intercept) for plane in instance.planes}
     values = [end * slope + intercept for slope, intercept in rescales for end in ends]
     return (min(values), max(values)) if all(map(math.isfinite, values)) else (0.0, 0.0)

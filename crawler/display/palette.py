@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from crawler.display.attributes import COLOURS, DisplayAttributes
 from crawler.display.entries import first_mapped, read_entries
-from crawler.display.lut import Lut
+from crawler.display.lut import Lut, stored_inputs
 from crawler.errors import PixelError
 from crawler.pixels.decoder_errors import decoder_errors
-from crawler.pixels.modality import stored_range
 
 Array = npt.NDArray[Any]
 
@@ -32,8 +31,7 @@ def palette_of(attributes: DisplayAttributes) -> Lut | None:
     PixelError
         "damaged pixel data": a descriptor does not fit its data, or the colours differ in length.
     """
-    dataset, pixels = attributes.dataset, attributes.instance.pixels
-    inputs = stored_range(pixels) if pixels is not None else (0, 0)
+    dataset, inputs = attributes.dataset, stored_inputs(attributes.instance)
     descriptor = dataset.get("RedPaletteColorLookupTableDescriptor")
     if descriptor is None:
         return None

@@ -65,6 +65,7 @@ def window_voi(center: float, width: float, function: str = "LINEAR") -> Voi:
     center, width
         Modality units; the width is above zero.
     """
+    function = function.strip().upper()
     if function == "SIGMOID":
         return Sigmoid(center, width)
     # LINEAR is not defined for widths below 1; float images that name it mean the exact ramp.

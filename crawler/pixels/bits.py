@@ -69,7 +69,8 @@ def stored_values(decoded: Array, pixels: Pixels, coded: SampleFormat | None) ->
     kind = stored_type(pixels)
     if decoded.dtype.kind not in "ui" or pixels.keyword != "PixelData":
         raise PixelError("damaged pixel data", f"the codestream holds {decoded.dtype} samples")
-    if coded is not None and coded.lossy and coded.signed == pixels.signed:
+    surplus = coded is None or coded.precision > pixels.bits_stored
+    if surplus and coded is not None and coded.lossy and coded.signed == pixels.signed:
         least, most = stored_range(pixels)
         limits = np.iinfo(decoded.dtype)
         decoded = np.clip(decoded, max(least, limits.min), min(most, limits.max))
@@ -78,7 +79,7 @@ def stored_values(decoded: Array, pixels: Pixels, coded: SampleFormat | None) ->
         if decoded.min() < -(1 << allocated - 1) or decoded.max() >= 1 << allocated:
             raise PixelError("damaged pixel data", f"the codestream's samples need more than {allocated} bits")
     values = decoded.astype(kind) if decoded.dtype.itemsize != kind.itemsize else decoded.view(kind)
-    if coded is None or coded.precision > pixels.bits_stored or coded.signed != pixels.signed:
+    if coded is None or surplus or coded.signed != pixels.signed:
         if not values.flags.writeable:
             values = values.copy()
         drop_unused_bits(values, pixels, coded.precision if coded else None)

@@ -18,6 +18,7 @@ from crawler.display.attributes import DisplayAttributes
 from crawler.display.display import Display, display_for
 from crawler.display.entries import first_mapped, read_entries
 from crawler.display.lut import Lut, display_lut, modality_lut, modality_range
+from crawler.display.palette import palette_of
 from crawler.errors import PixelError
 from crawler.instance.header import read_instance
 from crawler.model import File, Instance, Pixels, Plane
@@ -474,3 +475,28 @@ def test_a_voi_lut_that_cannot_be_converted_gives_way(tmp_path: Path) -> None:
     assert display_for(instance).notes == ("(0028,3010) is not used: it cannot be read",)
     with pytest.raises(PixelError, match="the lookup tables cannot be read"):
         display_for(instance_of(**lut("ModalityLUTSequence", [2, 0, 16], words(0, 1))))
+
+
+def test_the_descriptor_of_red_counts(written: Callable[..., Instance]) -> None:
+    """All three are equal (C.7.6.3.1.5); where they are not, it is one table all the same."""
+    keywords = palette(PACKED["bytes"], (8, 8, 8))
+    keywords["GreenPaletteColorLookupTableDescriptor"] = [256, 7, 8]
+    np.testing.assert_array_equal(shown(written(BYTES, **keywords)), COLOURS[BYTES])
+    part = palette(lambda c: c[:200].astype("u1").tobytes(), (8, 8, 8), entries=200)
+    part["GreenPaletteColorLookupTableDescriptor"] = [256, 0, 8]
+    found = palette_of(DisplayAttributes(written(BYTES, **part)))
+    assert found is not None
+    assert (found.first, len(found.table), found.declared) == (0, 200, 200)
+
+
+@pytest.mark.parametrize("entries", [7, 0])
+def test_a_segmented_palette_has_the_entries_that_it_names(written: Callable[..., Instance], entries: int) -> None:
+    segments = words(0, 3, 0, 256, 512, 1, (entries or 65536) - 3 & 0xFFFF, 65280)
+    keywords: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        keywords[f"{colour}PaletteColorLookupTableDescriptor"] = [entries, 2, 16]
+        keywords[f"Segmented{colour}PaletteColorLookupTableData"] = segments
+    found = palette_of(DisplayAttributes(written(RAMP, **keywords)))
+    assert found is not None
+    assert (found.first, found.table.shape, found.table.dtype) == (2, (entries or 65536, 3), np.uint8)
+    assert found.table[[0, 1, 2, -1], 0].tolist() == [0, 1, 2, 255]

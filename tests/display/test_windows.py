@@ -80,7 +80,7 @@ def test_a_width_of_one_is_a_threshold() -> None:
 def test_a_sigmoid_far_from_its_center_has_ends() -> None:
     found = Sigmoid(0, 1e-3)(np.array([-1e9, 0, 1e9]))
     np.testing.assert_allclose(found, [0, 0.5, 1], atol=1e-300)
-    assert window_voi(1, 2, "SIGMOID") == Sigmoid(1, 2)
+    assert window_voi(1, 2, "SIGMOID") == window_voi(1, 2, "sigmoid ") == Sigmoid(1, 2)
 
 
 # -- of files and frames
