@@ -19,6 +19,7 @@ from crawler.error_boundary import ErrorBoundary
 from crawler.errors import NotDicom, PixelError
 from crawler.instance.header import read_instance
 from crawler.layout.derived import split_axes
+from crawler.layout.empty_slices import with_empty_slices
 from crawler.layout.layouts import layouts
 from crawler.layout.scan import group_scans
 from crawler.model import File, Instance, Outcome
@@ -161,7 +162,8 @@ def _predict(seen: HeaderSample, instances: Sequence[Instance], volume: VolumeSe
     seen.folders += 1
     for scan in group_scans(instances, _folder(instances[0].file.key) if instances else ""):
         seen.scans += 1
-        plan = split_axes(layouts(scan, volume.irregular, volume.order), volume.split)
+        plan = with_empty_slices(layouts(scan, volume.irregular, volume.order), scan.instances)
+        plan = split_axes(plan, volume.split)
         refused = [layout for layout in plan if layout.refused]
         seen.arrays += len(plan) - len(refused)
         if refused or len(plan) > 1:

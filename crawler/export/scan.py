@@ -28,6 +28,7 @@ from crawler.export.setup import Setup
 from crawler.export.volumes import sharing
 from crawler.instance.mosaic import tiles_of
 from crawler.layout.derived import split_axes, with_colours
+from crawler.layout.empty_slices import with_empty_slices
 from crawler.layout.layouts import layouts, scan_verdict
 from crawler.model import Frame, Layout, Outcome, Product, Scan
 from crawler.naming import scan_digest
@@ -128,8 +129,9 @@ class ScanExport:
         """Layouts of what is left of the scan, with the axes that the configuration takes apart, and colours."""
         volume = self.setup.volume
         if volume is None:
-            return layouts(part, keys=self.setup.keys)
-        plan = split_axes(layouts(part, volume.irregular, volume.order, self.setup.keys), volume.split)
+            return with_empty_slices(layouts(part, keys=self.setup.keys), part.instances)
+        plan = with_empty_slices(layouts(part, volume.irregular, volume.order, self.setup.keys), part.instances)
+        plan = split_axes(plan, volume.split)
         return plan if volume.values == "stored" else with_colours(plan, part.instances)
 
     def _apply_selection(self) -> None:

@@ -46,7 +46,8 @@ class Triplane:
         places = np.linspace(0, slices - 1, min(slices, 2 * self._edges[SLICE])).astype(int) if slices > 1 else ()
         self._lines = {(*step, int(place)): number for number, place in enumerate(np.unique(places))}
         self._main = (*step, self._middle[SLICE])
-        self.wanted = frozenset((*self._lines, self._main))
+        # A slice without a frame is empty, and stays black.
+        self.wanted = frozenset((*self._lines, self._main)) & {place.index for place in layout.placement}
         self._planes: dict[int, Array] = {}
 
     def put(self, index: tuple[int, ...], frame: Frame, render: Render) -> None:

@@ -1,0 +1,145 @@
+"""Layouts made of layouts: axes taken apart, colours of palettes, empty slices of segmentations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crawler.layout.derived import LABEL_MAP, split_axes, with_colours
+from crawler.layout.empty_slices import SEGMENTATIONS, with_empty_slices
+from crawler.layout.layouts import layouts
+from crawler.model import TRAITS, Coordinates, File, Instance, Layout, Pixels, Place, Plane, Scan
+
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+def array(name: str, shape: tuple[int, ...], axes: tuple[str, ...]) -> Layout:
+    leading = list(np.ndindex(shape[: axes.index("row")]))
+    places = tuple(Place(number, 0, index) for number, index in enumerate(leading))
+    coordinates = tuple(
+        Coordinates(axis, tuple(range(shape[axes.index(axis)]))) for axis in axes if axis in ("te", "b")
+    )
+    return Layout(name, shape, axes, places, coordinates=coordinates)
+
+
+def test_each_step_of_an_axis_becomes_an_array() -> None:
+    plan = [array("", (2, 3, 4, 5, 6), ("te", "b", "slice", "row", "column"))]
+    parts = split_axes(plan, ["te"])
+    assert [part.name for part in parts] == ["1", "2"]
+    for echo, part in enumerate(parts):
+        assert (part.shape, part.axes) == ((3, 4, 5, 6), ("b", "slice", "row", "column"))
+        assert [one.axis for one in part.coordinates] == ["b"]
+        assert [place.index for place in part.placement] == list(np.ndindex(3, 4))
+        assert [place.instance for place in part.placement] == list(range(12 * echo, 12 * echo + 12))
+
+
+def test_several_axes_and_layouts_without_them() -> None:
+    plan = [
+        array("1", (2, 3, 4, 5, 6), ("te", "b", "slice", "row", "column")),
+        array("2", (4, 5, 6), ("slice", "row", "column")),
+    ]
+    parts = split_axes(plan, ["b", "te"])
+    assert [part.name for part in parts] == [str(number) for number in range(1, 8)]
+    assert {part.axes for part in parts} == {("slice", "row", "column")}
+    assert [part.placement[0].instance for part in parts[:6]] == [0, 4, 8, 12, 16, 20]
+    assert split_axes(plan, []) == plan
+    assert split_axes(plan[1:], ["te"]) == plan[1:]
+
+
+def picture(photometric: str, sop_class: str = "") -> Instance:
+    return Instance(File("/in", "a", 1, 1), {}, sop_class=sop_class, pixels=Pixels(photometric=photometric))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "colours"),
+    [
+        ([("PALETTE COLOR", "")] * 2, True),
+        ([("PALETTE COLOR", ""), ("MONOCHROME2", "")], False),
+        ([("PALETTE COLOR", LABEL_MAP)] * 2, False),
+        ([("MONOCHROME2", "")] * 2, False),
+    ],
+)
+def test_palettes_have_an_axis_of_colours(kinds: list[tuple[str, str]], colours: bool) -> None:
+    plan = [array("", (2, 5, 6), ("slice", "row", "column"))]
+    (found,) = with_colours(plan, [picture(*kind) for kind in kinds])
+    assert (found.shape, found.axes[-1]) == (((2, 5, 6, 3), "sample") if colours else ((2, 5, 6), "column"))
+
+
+def segmentation(
+    segments: dict[int, list[float]], sop_class: str = SEGMENTATIONS[0], thickness: float = 2.0, **plane: Any
+) -> Scan:
+    """One object with a frame for each position (z, mm) of each segment."""
+    kinds = {keyword: None for keyword in TRAITS}
+    planes = tuple(
+        replace(
+            Plane(
+                (0.0, 0.0, z),
+                AXIAL,
+                (0.8, 0.6),
+                thickness,
+                traits=tuple((kinds | {"DimensionIndexValues": (number,)}).values()),
+            ),
+            **plane,
+        )
+        for number, positions in segments.items()
+        for z in positions
+    )
+    pixels = Pixels(
+        rows=4, columns=5, frames=len(planes), photometric="MONOCHROME2", bits_allocated=8, keyword="PixelData"
+    )
+    instance = Instance(
+        File("/in", "a", 1, 1), {}, sop_class=sop_class, frame_of_reference="1.2", pixels=pixels, planes=planes
+    )
+    return Scan("s1", "1.2.3", (instance,))
+
+
+def restored(scan: Scan, irregular: str = "split") -> list[Layout]:
+    return with_empty_slices(layouts(scan, irregular), scan.instances)
+
+
+@pytest.mark.parametrize("irregular", ["split", "keep", "refuse"])
+def test_empty_slices_of_a_segment_are_restored(irregular: str) -> None:
+    scan = segmentation({1: [4.0, 6.0, 8.0, 14.0], 2: [2.0, 4.0, 6.0, 8.0, 10.0]})
+    found = {layout.placement[0].frame: layout for layout in restored(scan, irregular)}
+    assert {first: layout.shape for first, layout in found.items()} == {0: (6, 4, 5), 4: (5, 4, 5)}
+    first = found[0]
+    assert [place.index for place in first.placement] == [(0,), (1,), (2,), (5,)]
+    assert [place.frame for place in first.placement] == [0, 1, 2, 3]
+    assert first.affine is not None
+    np.testing.assert_allclose(np.array(first.affine) @ (5, 0, 0, 1), (0, 0, 14, 1))
+    assert (first.verdict.regular_volume, first.verdict.spacing, first.verdict.missing_positions) == (True, 2.0, 0)
+    assert (first.verdict.reason, first.refused) == ("empty slices restored", "")
+
+
+def test_frames_in_any_order() -> None:
+    (layout,) = restored(segmentation({1: [14.0, 6.0, 4.0, 8.0]}))
+    assert (layout.name, layout.shape) == ("", (6, 4, 5))
+    assert [(place.frame, place.index) for place in layout.placement] == [(2, (0,)), (1, (1,)), (3, (2,)), (0, (5,))]
+
+
+def test_the_thickness_tells_the_step_where_no_two_frames_are_next_to_each_other() -> None:
+    (layout,) = restored(segmentation({1: [0.0, 4.0, 10.0]}, thickness=2.0))
+    assert [place.index for place in layout.placement] == [(0,), (2,), (5,)]
+
+
+@pytest.mark.parametrize(
+    "scan",
+    [
+        segmentation({1: [0.0, 2.0, 5.1]}),  # no even grid
+        segmentation({1: [0.0, 2.0, 8.0]}, sop_class="1.2.840.10008.5.1.4.1.1.2.1"),  # an image lacks slices
+        segmentation({1: [0.0, 1e-2, 1e4]}),  # a step that makes a million slices
+    ],
+)
+def test_what_is_no_grid_stays_apart(scan: Scan) -> None:
+    assert restored(scan) == layouts(scan)
+
+
+def test_a_segment_of_fewer_slices_than_another_lacks_none() -> None:
+    scan = segmentation({1: [0.0, 2.0, 4.0], 2: [2.0, 4.0]})
+    whole, part = restored(scan)
+    assert whole == layouts(scan)[0]
+    assert (part.shape, part.verdict.regular_volume, part.verdict.reason) == ((2, 4, 5), True, "")
+    assert (part.affine, part.placement) == (layouts(scan)[1].affine, layouts(scan)[1].placement)
