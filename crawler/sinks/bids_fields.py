@@ -72,8 +72,6 @@ FIELDS: dict[str, Field] = {
     "ReceiveCoilName": Field("ReceiveCoilName"),
     "TransmitCoilName": Field("TransmitCoilName"),
     "SAR": Field("SAR", 1.0, positive=True),
-    "PhilipsScaleSlope": Field("PhilipsScaleSlope", 1.0, positive=True),
-    "PhilipsScaleIntercept": Field("PhilipsScaleIntercept", 1.0),
     "KVP": Field("KVP", 1.0, positive=True),
     "ExposureTime": Field("ExposureTime", _MS, positive=True),
     "XRayTubeCurrent": Field("XRayTubeCurrent", 1.0, positive=True),
@@ -108,7 +106,7 @@ PET = (
 """Elements that `bids_pet.py` makes fields of."""
 
 _PUBLIC = (
-    *(entry.keyword for name, entry in FIELDS.items() if not name.startswith("Philips")),
+    *(entry.keyword for entry in FIELDS.values()),
     *PET,
     "MagnetizationTransfer",
     "PartialFourier",
