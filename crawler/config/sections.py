@@ -135,6 +135,12 @@ class DicomSection:
     group: Literal["folder", "tree"] = key(
         "folder", "folder: the files of a scan lie in one folder; tree: anywhere below the root, as in a PACS's storage"
     )
+    max_lost: float = key(
+        0.5,
+        "largest share of the files of an earlier run that may be gone; with more, the run stops before it removes any",
+        minimum=0,
+        shapes=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)

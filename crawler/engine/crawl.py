@@ -24,28 +24,26 @@ from crawler.engine.plan import (
     FolderPlan,
     LargeFolder,
     Planner,
-    archive_digest,
-    archives_of,
     size_of,
     split,
     with_culprit,
-    without_archives,
 )
 from crawler.engine.pool import Done, Inline, Limits, Lost, Pool, start_method
 from crawler.engine.preload import preload
 from crawler.engine.progress import Progress
 from crawler.engine.recorder import Recorder
+from crawler.engine.survey import Survey
 from crawler.engine.tree import Segment, TreeGrouping
 from crawler.errors import OutputError
 from crawler.export.result import ScanResult
 from crawler.export.setup import Setup
 from crawler.export.tasks import ArchiveTask, FolderResult, FolderTask, IndexResult, IndexTask, Task, Worker
-from crawler.ledger.database import FileRow, TodoRow
+from crawler.ledger.database import FileRow
 from crawler.ledger.store import Store, disk_error
 from crawler.model import File, Outcome
 from crawler.paths import TEMP
 from crawler.sources.archive import Expanded
-from crawler.sources.directory import Folder, Root, Visited, walk
+from crawler.sources.directory import Folder, Root
 
 log = logging.getLogger("dme")
 
@@ -80,7 +78,6 @@ class Engine:
         self._tickets: dict[int, Ticket] = {}
         self._ready: deque[Ticket] = deque()
         self._committed = time.monotonic()
-        self._vanished = False
         self._lost_some = False  # workers may have put files in place that nobody recorded
 
     @property
@@ -90,67 +87,21 @@ class Engine:
 
     def run(self) -> None:
         """Do all that is to be done, or stop early; raises StopError when it cannot go on."""
-        self._survey()
+        survey = Survey(self.store, self.roots, self.outputs, self.progress, self.stopped)
+        survey.run()
+        self.listed, self._archives = survey.listed, survey.archives
         if self.stopped():
             return
-        self._vanished = self._some_vanished()
-        if self.ledger.count("todo") or (self.tree and self._vanished):
+        if self.ledger.count("todo") or (self.tree and survey.vanished):
             self._crawl()
         if not self.stopped():
-            if self._vanished and self.ledger.forget_vanished():
+            if survey.vanished and self.ledger.forget_vanished():
                 self.ledger.touch()
             if self._lost_some:
                 self.store.take_published()
             self.store.commit()
             self.store.compact()
             self.store.empty_trash()
-
-    def _some_vanished(self) -> bool:
-        return self.ledger.count("seen") < self.ledger.count("folders")
-
-    # -- what is there ---------------------------------------------------------------------------------------------
-
-    def _survey(self) -> None:
-        """Walk the input and queue the folders and archives whose listing is new or changed."""
-        folders, size = 0, 0
-        todo: list[TodoRow] = []
-        archives: list[tuple[TodoRow, str]] = []  # of a tree: read again when anything changed
-        visited = Visited(self.roots)
-        for number, root in enumerate(self.roots):
-            if self.tree:
-                self.ledger.visit(Folder(root, "", ()).key)
-            for whole in walk(root, self.store.config.dicom.recursive, self.outputs, visited):
-                folder = without_archives(whole)
-                folders += 1
-                size += whole.size
-                path = os.fsencode(folder.path)
-                if folder.count:
-                    self.listed += folder.count
-                    if self.ledger.visit(folder.key) != folder.digest():
-                        todo.append((number, path, b"", folder.count, folder.size))
-                for file in archives_of(whole) if folder is not whole else ():
-                    row = (number, path, os.fsencode(os.path.basename(file.path)), 1, file.size)
-                    if self.ledger.visit_archive(file.key, archive_digest(file)):
-                        self.listed += self.ledger.files_in_archive(file.key)
-                        archives.append((row, file.key))
-                    else:
-                        todo.append(row)
-                        self._archives = True
-                if folders % 1000 == 0:
-                    self.ledger.add_todo(todo)
-                    todo = []
-                    self.progress.survey(folders, self.listed, size)
-                    if self.stopped():
-                        return
-        if visited.repeated[0]:
-            log.warning("%d folders that links lead to are read under another name, the first is %s", *visited.repeated)
-        self.ledger.add_todo(todo)
-        if self.tree and archives and (self.ledger.count("todo") or self._some_vanished()):
-            self.ledger.add_todo(row for row, _ in archives)
-            for _, key in archives:
-                self.listed -= self.ledger.files_in_archive(key)
-                self.ledger.forget_archive(key)
-        self.progress.survey(folders, self.listed, size)
 
     # -- what is to be done ----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from crawler.config.loader import Config
 from crawler.engine.crawl import Engine
 from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import Progress, Silent
+from crawler.engine.survey import require_files
 from crawler.ledger.store import Store, disk_error, open_store
 from crawler.ledger.summary import Summary, summarise
 from crawler.sources.directory import roots_of
@@ -61,6 +62,8 @@ def run(
         _make(config.pacs_dir)
     roots = roots_of(config.roots)
     registry.check(config)
+    if rebuild:
+        require_files(roots, config.dicom.max_lost)
     with open_store(config, rebuild) as store, interrupts() as stop:
         store.own.claim(_own_files(config), set_aside=rebuild)
         if retry_failed:

@@ -17,10 +17,9 @@ from typing import Any
 from crawler.errors import LedgerError, OutputError
 from crawler.ledger.products import Products
 from crawler.ledger.schema import MIGRATIONS, SCRATCH, TABLES, VERSION, statements
+from crawler.ledger.visits import Visits
 from crawler.model import Outcome
 from crawler.paths import portable
-
-_WITHIN = "(path = ? OR (path > ? AND path < ?))"  # an archive's own folder and those in it
 
 FileRow = tuple[str, str, int, int, Outcome]
 """Folder, name (both as in `File.key`), size, mtime in ns, outcome."""
@@ -43,7 +42,7 @@ class ScanRow:
     products: tuple[ProductRow, ...]
 
 
-class Ledger(Products):
+class Ledger(Products, Visits):
     """An open ledger, locked against a second run. Changes gather until `commit`.
 
     Parameters
@@ -143,31 +142,6 @@ class Ledger(Products):
         self.put("finished", False)
 
     # -- folders -------------------------------------------------------------------------------------------------
-
-    def visit(self, path: str) -> str:
-        """Note that a folder exists; return its digest, empty when it is unknown or unfinished."""
-        row = self.execute("SELECT id, digest FROM folders WHERE path = ?", (path,)).fetchone()
-        if row is None:
-            return ""
-        self.execute("INSERT OR IGNORE INTO seen VALUES (?)", (row[0],))
-        return str(row[1])
-
-    def visit_archive(self, path: str, digest: str) -> bool:
-        """Note that an archive exists; True when it is done and unchanged: then the folders in it exist too."""
-        unchanged = self.visit(path) == digest
-        if unchanged:
-            self.execute(f"INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE {_WITHIN}", _within(path))
-        return unchanged
-
-    def forget_archive(self, path: str) -> None:
-        """Have an archive read again; the folders in it must be found again."""
-        self.execute(f"UPDATE folders SET digest = '' WHERE {_WITHIN}", _within(path))
-        self.execute(f"DELETE FROM seen WHERE id IN (SELECT id FROM folders WHERE {_WITHIN})", _within(path))
-
-    def files_in_archive(self, path: str) -> int:
-        """Files of an archive and the folders in it, itself included."""
-        sql = f"SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE {_WITHIN}"
-        return int(self.execute(sql, _within(path)).fetchone()[0])
 
     def set_digest(self, path: str, digest: str) -> None:
         """An archive, or a folder of a tree, is done."""
@@ -366,11 +340,6 @@ def _found(text: str) -> tuple[str, list[str]]:
     """What `open_folder` noted; a ledger of version 1 held the names alone."""
     noted = json.loads(text)
     return (noted[0], noted[1]) if len(noted) == 2 and isinstance(noted[1], list) else ("", noted)
-
-
-def _within(path: str) -> tuple[str, str, str]:
-    """What `_WITHIN` compares with: "0" follows "/"."""
-    return path, path + "/", path + "0"
 
 
 def ledger_path(rows_path: str) -> str:

@@ -1,0 +1,90 @@
+"""What the walk of a run asks the ledger: is a folder known and unchanged, what of it is kept, what is gone."""
+
+from __future__ import annotations
+
+import os
+
+from crawler.ledger.queries import Accounts
+from crawler.paths import portable
+
+_WITHIN = "(path = ? OR (path > ? AND path < ?))"  # an archive's own folder and those in it
+
+
+class Visits(Accounts):
+    """What `Ledger` knows and notes of folders that a walk comes to."""
+
+    def visit(self, path: str) -> str:
+        """Note that a folder exists; return its digest, empty when it is unknown or unfinished."""
+        row = self.execute("SELECT id, digest FROM folders WHERE path = ?", (path,)).fetchone()
+        if row is None:
+            return ""
+        self.execute("INSERT OR IGNORE INTO seen VALUES (?)", (row[0],))
+        return str(row[1])
+
+    def was_read(self, path: str, name: str) -> bool:
+        """Whether a file of a folder is known, and not as one that cannot be read."""
+        sql = "SELECT 1 FROM files JOIN folders ON folder = folders.id WHERE path = ? AND name = ? AND stage <> 'find'"
+        return self.execute(sql, (path, name)).fetchone() is not None
+
+    def keep_folder(self, path: str, below: bool) -> int:
+        """Keep all that is known of a folder that cannot be read, and have it looked at again by the next run.
+
+        With `below`, the folders in it are kept, too, as they are. Returns how many files are known.
+        """
+        where, values = _below(path) if below else ("path = ?", (path,))
+        sql = f"SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE {where} AND files.name <> ''"
+        count = int(self.execute(sql, values).fetchone()[0])
+        if count:
+            self.execute(
+                "INSERT INTO folders (path, digest) VALUES (?, '') ON CONFLICT (path) DO UPDATE SET digest = ''",
+                (path,),
+            )
+            self.execute(f"INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE {where}", values)
+        return count
+
+    def count_below(self, path: str) -> int:
+        """Files known in a folder and all below it."""
+        where, values = _below(path)
+        sql = f"SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE {where}"
+        return int(self.execute(sql, values).fetchone()[0])
+
+    def count_lost(self, path: str, root: int) -> int:
+        """Files known below a root's folder that are gone: of folders not seen, and of queued ones that hold fewer."""
+        where, values = _below(path)
+        known = "SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE"
+        sql = f"{known} folders.id NOT IN (SELECT id FROM seen) AND {where}"
+        lost = int(self.execute(sql, values).fetchone()[0])
+        prefix = path + "/" if path else ""
+        queued = self.execute("SELECT path, count FROM todo WHERE root = ? AND archive = x''", (root,)).fetchall()
+        for native, count in queued:
+            inside = portable(os.fsdecode(native))
+            key = prefix + inside if inside else path
+            lost += max(0, int(self.execute(f"{known} folders.path = ?", (key,)).fetchone()[0]) - count)
+        return lost
+
+    def visit_archive(self, path: str, digest: str) -> bool:
+        """Note that an archive exists; True when it is done and unchanged: then the folders in it exist too."""
+        unchanged = self.visit(path) == digest
+        if unchanged:
+            self.execute(f"INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE {_WITHIN}", _within(path))
+        return unchanged
+
+    def forget_archive(self, path: str) -> None:
+        """Have an archive read again; the folders in it must be found again."""
+        self.execute(f"UPDATE folders SET digest = '' WHERE {_WITHIN}", _within(path))
+        self.execute(f"DELETE FROM seen WHERE id IN (SELECT id FROM folders WHERE {_WITHIN})", _within(path))
+
+    def files_in_archive(self, path: str) -> int:
+        """Files of an archive and the folders in it, itself included."""
+        sql = f"SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE {_WITHIN}"
+        return int(self.execute(sql, _within(path)).fetchone()[0])
+
+
+def _below(path: str) -> tuple[str, tuple[str, ...]]:
+    """A condition for a folder and all below it, with its values; the only root has no name."""
+    return (_WITHIN, _within(path)) if path else ("1", ())
+
+
+def _within(path: str) -> tuple[str, str, str]:
+    """What `_WITHIN` compares with: "0" follows "/"."""
+    return path, path + "/", path + "0"

@@ -1,0 +1,137 @@
+"""An input that cannot be read, or is suddenly empty, takes nothing of what was made of it along."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from support.factories import ct_series, quick_dataset, save
+from support.runs import ALL, content, export, rows
+
+from crawler.errors import SourceError
+
+
+@pytest.fixture
+def exported(tmp_path):
+    ct_series(tmp_path / "in" / "a" / "deep", n=3, uid="1.2.3.1")
+    ct_series(tmp_path / "in" / "a", n=2, uid="1.2.3.2")
+    ct_series(tmp_path / "in" / "b", n=6, uid="1.2.3.3")
+    (tmp_path / "in" / "a" / "notes.txt").write_text("no DICOM")
+    export(tmp_path / "in", tmp_path / "out")
+    return tmp_path
+
+
+def files_of(out):
+    """Everything that a run made, but for accounts."""
+    return {name: value for name, value in content(out).items() if name.startswith(("media/", "volumes/", "metadata"))}
+
+
+@pytest.fixture
+def barred(monkeypatch):
+    """Have folders and files of these endings answer EACCES, whoever asks (root may read everything)."""
+    names: list[str] = []
+    original = os.scandir
+
+    class Entry:
+        def __init__(self, entry):
+            self._entry = entry
+            self.name, self.path = entry.name, entry.path
+
+        def __getattr__(self, name):
+            if self.path.endswith(tuple(names)) and self.path.endswith(".dcm"):
+                raise PermissionError(13, "Permission denied")
+            return getattr(self._entry, name)
+
+    class Found:
+        def __init__(self, entries):
+            self._entries = entries
+
+        def __enter__(self):
+            return map(Entry, self._entries.__enter__())
+
+        def __exit__(self, *error):
+            return self._entries.__exit__(*error)
+
+    def scandir(path="."):
+        if names and str(path).endswith(tuple(names)):
+            raise PermissionError(13, "Permission denied")
+        return Found(original(path)) if names else original(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return names
+
+
+@pytest.mark.parametrize("name", ["in/a", "in/a/deep", "in", "in/a/deep/0001.dcm"])
+def test_what_cannot_be_read_once_keeps_its_rows_and_outputs(exported, barred, name):
+    before = files_of(exported / "out")
+    barred.append(name)
+    for _ in range(2):
+        summary = export(exported / "in", exported / "out")
+        assert files_of(exported / "out") == before
+        assert summary.failed == {"find: folder cannot be read": 1}
+        assert summary.found == 13
+        assert len(rows(exported / "out")) == 11
+    barred.clear()
+    export(exported / "in", exported / "out")
+    export(exported / "in", exported / "fresh")
+    assert content(exported / "out") == content(exported / "fresh")
+
+
+def test_a_folder_that_cannot_be_read_from_the_start_is_a_failure(exported, barred):
+    barred.append("in/a")
+    summary = export(exported / "in", exported / "other")
+    assert summary.failed == {"find: folder cannot be read": 1}
+    assert summary.found == 7
+
+
+def test_a_tree_with_such_a_folder_changes_nothing(exported, barred):
+    export(exported / "in", exported / "tree", dicom={"group": "tree"}, **ALL)
+    before = content(exported / "tree")
+    barred.append("in/a")
+    save(quick_dataset(SOPInstanceUID="1.2.9"), exported / "in" / "b" / "new.dcm")
+    with pytest.raises(SourceError, match="cannot be read now"):
+        export(exported / "in", exported / "tree", dicom={"group": "tree"}, **ALL)
+    assert content(exported / "tree") == before
+
+
+@pytest.mark.parametrize("group", ["folder", "tree"])
+@pytest.mark.parametrize("left", ["nothing", "little"])
+@pytest.mark.parametrize("flags", [{}, {"rebuild": True}])
+def test_an_input_that_is_suddenly_empty_stops_the_run(exported, group, left, flags):
+    options = {"dicom": {"group": group}, **ALL}
+    export(exported / "in", exported / group, **options)
+    before = {path: path.read_bytes() for path in (exported / group).rglob("*") if path.is_file()}
+    shutil.move(exported / "in", exported / "unmounted")
+    (exported / "in").mkdir()
+    if left == "little":
+        if flags:  # whoever makes all anew of what is there gets that
+            return
+        shutil.copytree(exported / "unmounted" / "a" / "deep", exported / "in" / "a" / "deep")
+    with pytest.raises(SourceError, match=r"(?s)nothing was removed.*dicom\.max_lost: 1"):
+        export(exported / "in", exported / group, **flags, **options)
+    after = {path: path.read_bytes() for path in (exported / group).rglob("*") if path.is_file()}
+    ledger = exported / group / "metadata.jsonl.ledger"
+    assert {**after, ledger: b""} == {**before, ledger: b""}
+    options["dicom"] = {"group": group, "max_lost": 1}
+    summary = export(exported / "in", exported / group, **flags, **options)
+    assert summary.found == (0 if left == "nothing" else 3)
+    assert len(rows(exported / group)) == summary.found
+
+
+def test_one_of_two_roots_that_is_empty(exported):
+    roots = [exported / "in" / "a", exported / "in" / "b"]
+    export(roots, exported / "two")
+    shutil.rmtree(exported / "in" / "b")
+    (exported / "in" / "b").mkdir()
+    with pytest.raises(SourceError, match=r"in/b: 6 of 6 files are gone"):
+        export(roots, exported / "two")
+
+
+def test_the_files_of_one_folder_count_as_those_of_many(tmp_path):
+    paths = ct_series(tmp_path / "in", n=5)
+    export(tmp_path / "in", tmp_path / "out")
+    for path in paths[:3]:
+        path.unlink()
+    with pytest.raises(SourceError, match="3 of 5 files are gone"):
+        export(tmp_path / "in", tmp_path / "out")
