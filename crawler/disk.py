@@ -35,6 +35,21 @@ def fingerprint(path: str) -> tuple[int, str]:
         return source.tell(), checksum.hexdigest()
 
 
+def is_there(path: str) -> bool:
+    """Whether something lies at a path, links not followed.
+
+    Raises
+    ------
+    OSError
+        It cannot be told: `os.path.exists` would say that nothing is there.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def is_as_recorded(path: str, size: int | None, checksum: str | None) -> bool:
     """Whether a regular file (no link) has the size and the checksum that were recorded of it.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -144,10 +143,7 @@ def crawl(request: Request, progress: Progress) -> CrawlResult:
         with interrupts() as stop:
             engine = Engine(store, _roots(store, folders, named), progress, stop.is_set)
             engine.outputs = Outputs(files=[name + end for name in request.targets for end in ("", ".building")])
-            try:
-                engine.run()
-            except sqlite3.Error as error:
-                raise store.ledger.translate(error) from None
+            engine.run()
             seconds = time.monotonic() - began
             summary = summarise(
                 store.ledger,

@@ -25,7 +25,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from crawler.engine.worker import serve
-from crawler.error_boundary import describe
+from crawler.error_boundary import describe, stop_of
 from crawler.errors import StopError
 from crawler.export.heartbeat import SLOT, Heartbeat, Work
 
@@ -92,6 +92,9 @@ class Inline:
         except StopError:
             raise
         except Exception as error:  # the boundary between workers and parent
+            stop = stop_of(error)
+            if stop is not None:
+                raise stop from error
             item, stage, _ = heartbeat.where()
             return [Lost(ticket, item, stage, *describe(error))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from crawler.engine.progress import Progress
@@ -26,7 +27,8 @@ class Recorder:
         except OSError as error:
             raise disk_error(error, self.store.config.metadata_path or "") from None
         if isinstance(result.rows, str):
-            os.unlink(result.rows)
+            with contextlib.suppress(OSError):  # it goes with its folder
+                os.unlink(result.rows)
         files = tuple((_folder(file), file.name, file.size, file.mtime_ns, out) for file, out in result.files)
         products = tuple(self._product(product) for product in result.products)
         first = result.files[0][0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -72,10 +71,7 @@ def run(
         progress = progress or Silent()
         retrieved = _retrieve(store, progress, stop.is_set) if config.pacs is not None and retrieve else None
         engine = Engine(store, roots, progress, stop.is_set)
-        try:
-            engine.run()
-        except sqlite3.Error as error:
-            raise store.ledger.translate(error) from None
+        engine.run()
         summary = summarise(
             store.ledger,
             handled=engine.handled,

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from crawler.error_boundary import describe
+from crawler.error_boundary import describe, stop_of
 from crawler.errors import StopError
 from crawler.export.heartbeat import Heartbeat, Work
 
@@ -51,7 +51,8 @@ def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) ->
             reply = ForkingPickler.dumps(("stop", error))
         except Exception as error:  # the boundary between workers and parent
             item, stage, _ = heartbeat.where()
-            reply = ForkingPickler.dumps(("error", (item, stage, *describe(error))))
+            stop = stop_of(error)
+            reply = ForkingPickler.dumps(("stop", stop) if stop else ("error", (item, stage, *describe(error))))
         heartbeat.clear()
         try:
             conn.send_bytes(reply)

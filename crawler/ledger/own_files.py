@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 
-from crawler.disk import fingerprint, is_as_recorded, is_below
+from crawler.disk import fingerprint, is_as_recorded, is_below, is_there
 from crawler.errors import OutputError
 from crawler.ledger.database import Ledger
 from crawler.paths import portable
@@ -46,7 +46,7 @@ class OwnFiles:
             if name in known:
                 continue
             state = UNKNOWN if unknown else ABSENT
-            if os.path.lexists(path) and not unknown:
+            if is_there(path) and not unknown:
                 if not set_aside:
                     raise OutputError(
                         f"{portable(path)} exists, and no run of this output made it: it is not touched; move it away,"
@@ -62,7 +62,13 @@ class OwnFiles:
             self._ledger.commit()
 
     def begin(self, paths: Sequence[str]) -> None:
-        """Files are about to be written: what lies there now is ours as recorded, or is set aside."""
+        """Files are about to be written: what lies there now is ours as recorded, or is set aside.
+
+        Raises
+        ------
+        OSError
+            One of them cannot be read.
+        """
         for path in paths:
             sql = "SELECT size, checksum FROM own_files WHERE path = ?"
             state = self._ledger.execute(sql, (self._name(path),)).fetchone()
@@ -74,7 +80,7 @@ class OwnFiles:
 
     def finish(self, path: str) -> None:
         """A file is written, or is not to be there."""
-        self._record(path, *(fingerprint(path) if os.path.exists(path) else ABSENT))
+        self._record(path, *(fingerprint(path) if is_there(path) else ABSENT))
 
     def _record(self, path: str, size: int | None, checksum: str | None) -> None:
         self._ledger.execute("INSERT OR REPLACE INTO own_files VALUES (?, ?, ?)", (self._name(path), size, checksum))
@@ -94,7 +100,7 @@ def put_aside(path: str) -> str:
         It cannot be renamed.
     """
     number = 1
-    while os.path.lexists(aside := f"{path}.set-aside-{number}"):
+    while is_there(aside := f"{path}.set-aside-{number}"):
         number += 1
     try:
         os.rename(path, aside)
@@ -125,7 +131,7 @@ def delete_product(root: str, path: str, size: int | None, checksum: str | None)
     target = os.path.join(root, path)
     parent = os.path.dirname(target)
     try:
-        if not os.path.lexists(target):
+        if not is_there(target):
             pass
         elif not is_below(parent, root) or not (size is None or is_as_recorded(target, size, checksum)):
             log.warning("%s was changed since it was made: it is left where it is", portable(target))
@@ -146,10 +152,8 @@ def delete_product(root: str, path: str, size: int | None, checksum: str | None)
 
 
 def _agrees(path: str, state: tuple[int | None, str | None]) -> bool:
-    """Whether a path is as it was recorded; what cannot be read is not."""
-    if not os.path.lexists(path):
-        return True
+    """Whether a path is as it was recorded, or nothing is there."""
     try:
-        return state != ABSENT and is_as_recorded(path, *state)
-    except OSError:
-        return False
+        return is_as_recorded(path, *state)
+    except FileNotFoundError:
+        return True

@@ -10,7 +10,7 @@ import logging
 import os
 from itertools import pairwise
 
-from crawler.disk import sync_folder
+from crawler.disk import is_there, sync_folder
 from crawler.errors import LedgerError
 from crawler.ledger.database import Ledger
 from crawler.ledger.rows import Rows
@@ -112,14 +112,15 @@ def _settle_compaction(rows: Rows, ledger: Ledger) -> None:
     pending = ledger.get("compacting")
     path = compacted_path(rows.path)
     if pending is not None:
-        length, before, number = pending
+        # A ledger of version 1 noted the new length alone.
+        length, before, number = pending if isinstance(pending, list) else (pending, ledger.get("rows", 0), None)
         old = rows.length == before and (length != before or rows.number() == number)
-        if os.path.exists(path) or old:
+        if is_there(path) or old:
             ledger.put("compacting", None)  # written, but never put in place; the ledger must know before it is gone
             ledger.commit()
         else:
             _note_compacted(rows, ledger, length)  # put in place, but never noted
-    if os.path.exists(path):
+    if is_there(path):
         os.unlink(path)
 
 

@@ -7,13 +7,14 @@ out. Nothing that is not ours is cut, deleted or written over.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
 
 from crawler.config.loader import Config
-from crawler.disk import is_as_recorded, is_below
+from crawler.disk import is_as_recorded, is_below, is_there
+from crawler.error_boundary import stop_of
 from crawler.errors import ConfigError, LedgerError, OutputError
 from crawler.ledger import temporary
 from crawler.ledger.database import Ledger, ledger_path
@@ -121,6 +122,8 @@ class Store:
 def open_store(config: Config, rebuild: bool = False) -> Iterator[Store]:
     """Open the state of an output, recovered and checked.
 
+    An error of the system or of SQLite that nobody inside made an outcome of ends the run with one line.
+
     Raises
     ------
     LedgerError
@@ -130,6 +133,22 @@ def open_store(config: Config, rebuild: bool = False) -> Iterator[Store]:
     OutputError
         The output cannot be written.
     """
+    try:
+        with _opened(config, rebuild) as store:
+            try:
+                yield store
+            except sqlite3.Error as error:
+                raise store.ledger.translate(error) from None
+    except BrokenPipeError:  # the reader of the terminal's lines left
+        raise
+    except OSError as error:
+        path = error.filename if isinstance(error.filename, str) else config.output_dir
+        text = f"{portable(path)}: {error.strerror}; all that was committed is kept: run again when that is mended"
+        raise stop_of(error) or OutputError(text) from error
+
+
+@contextlib.contextmanager
+def _opened(config: Config, rebuild: bool) -> Iterator[Store]:
     rows_path, path = config.metadata_path, ledger_of(config)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -180,9 +199,7 @@ def output_roots(config: Config) -> list[str]:
 
 def disk_error(error: OSError, path: str) -> OutputError:
     """What a failed write means to the user."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError("the disk is full; all that was committed is kept: free space and run again")
-    return OutputError(f"{portable(path)} cannot be written: {error.strerror}")
+    return stop_of(error) or OutputError(f"{portable(path)} cannot be written: {error.strerror}")
 
 
 def _check_config(config: Config, ledger: Ledger) -> None:
@@ -207,16 +224,16 @@ def _check_config(config: Config, ledger: Ledger) -> None:
 
 def _open_ledger(path: str, rows_path: str | None, rebuild: bool) -> Ledger:
     """Open or make the ledger; with `rebuild`, one that cannot be used is set aside with its JSONL."""
-    if os.path.exists(path) and os.path.getsize(path):
+    if is_there(path) and os.path.getsize(path):
         try:
             return Ledger(path)
         except LedgerError as error:
             if not rebuild or "in use" in str(error):
                 raise
         for old in (f"{path}-journal", path, rows_path):  # a journal without its ledger is of no use to anybody
-            if old and os.path.lexists(old):
+            if old and is_there(old):
                 put_aside(old)
-    if rows_path and os.path.lexists(rows_path) and (os.path.isdir(rows_path) or os.path.getsize(rows_path)):
+    if rows_path and is_there(rows_path) and (os.path.isdir(rows_path) or os.path.getsize(rows_path)):
         if not rebuild:
             raise LedgerError(
                 f"{portable(rows_path)} exists, but no ledger of ours names it: it is not touched; move it away,"
@@ -231,7 +248,7 @@ def _begin_anew(config: Config, ledger: Ledger, rows_path: str | None) -> None:
 
     Only what lies under the output folders of this configuration as recorded is deleted then.
     """
-    if rows_path and os.path.lexists(rows_path):
+    if rows_path and is_there(rows_path):
         if not os.path.isfile(rows_path):
             put_aside(rows_path)
         else:

@@ -77,13 +77,13 @@ def replacing(path: str) -> Iterator[str]:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         yield scratch
-        if os.path.exists(scratch):
+        try:
             os.replace(scratch, path)
-        else:
+        except FileNotFoundError:  # nothing was written
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
     except OSError as error:
         raise disk_error(error, path) from None
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # the next one writes over it
             os.unlink(scratch)

@@ -1,0 +1,188 @@
+"""An error or a kill at every call on files, one at a time: nothing is lost, and the next run makes up for it.
+
+In `make test` a share of the calls, spread over each run; all of them with ``DME_FAULTS=all`` (.ci/run).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.factories import ct_series, multiframe, quick_dataset, save
+from support.faults import Ended, Faults, in_child, kill, raising
+from support.runs import content, export, rows
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, and kills by POSIX signals")
+ALL_CALLS = os.environ.get("DME_FAULTS") == "all"
+SHARE = 12  # calls of each run that are struck in `make test`
+SECTIONS = {
+    "metadata": {"tables": ["csv"]},
+    "image": {"bits": 8},
+    "video": {"extension": "frames"},
+    "volume": {"formats": ["hdf5", "npz"]},
+    "preview": {"size": 64},
+    "config": {"file": "copy.yml"},
+}
+MINE = {"media/mine.png": b"a picture of the user's", "notes.txt": b"notes of the user's"}
+
+
+class Scene:
+    """A tree, the output of an earlier state of it, and what an undisturbed run makes of it now."""
+
+    def __init__(self, folder: Path, group: str) -> None:
+        self.tree, self.out, self.before, self.group = folder / "in", folder / "out", folder / "before", group
+        ct_series(self.tree / "a", n=3, uid="1.2.3.1")
+        ct_series(self.tree / "gone", n=2, uid="1.2.3.2")
+        multiframe(self.tree / "cine.dcm", 2, 8, 8)
+        (self.tree / "a" / "notes.txt").write_text("no DICOM")
+        for name, data in MINE.items():
+            (self.out / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.out / name).write_bytes(data)
+        save(quick_dataset(SOPInstanceUID="1.2.7"), self.tree / "mine.dcm")
+        self.empty = folder / "empty"
+        shutil.copytree(self.out, self.empty)
+        self.run()
+        self.first = content(self.out)
+        shutil.copytree(self.out, self.before)
+        shutil.rmtree(self.tree / "gone")
+        ct_series(self.tree / "a", n=4, uid="1.2.3.1")
+        save(quick_dataset(SOPInstanceUID="1.2.9"), self.tree / "new" / "one.dcm")
+        self.start(self.empty)
+        self.run()
+        self.whole = content(self.out)
+
+    def run(self, **flags: bool) -> int:
+        """One run; its exit code."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return export(self.tree, self.out, dicom={"group": self.group}, **flags, **SECTIONS).exit_code
+
+    def start(self, state: Path) -> None:
+        """Put an output in place."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        shutil.copytree(state, self.out)
+
+    def check(self) -> None:
+        """What lies there is what an undisturbed run makes, and nothing else."""
+        assert content(self.out) == self.whole
+        left = [path for ending in (".building", ".compacted", "-journal") for path in self.out.rglob(f"*{ending}")]
+        assert left == []
+        for name, data in MINE.items():
+            assert (self.out / name).read_bytes() == data
+
+
+@pytest.fixture(scope="module", params=["folder", "tree"])
+def scene(tmp_path_factory, request) -> Scene:
+    return Scene(tmp_path_factory.mktemp(f"faults-{request.param}"), request.param)
+
+
+RUNS: dict[str, tuple[str, dict[str, bool]]] = {
+    "fresh": ("empty", {}),
+    "changed": ("before", {}),  # with compaction, deletion of products, and views
+    "rebuild": ("before", {"rebuild": True}),
+}
+
+
+def struck(count: int, share: int = SHARE) -> list[int]:
+    """The calls to strike: all, or some that are spread over the run."""
+    if ALL_CALLS or count <= share:
+        return list(range(count))
+    return sorted({int(number * count / share) for number in range(share)})
+
+
+def calls_of(scene: Scene, deed: Callable[[], int], state: Path, reads: bool = False) -> list[str]:
+    """The calls that an undisturbed run makes."""
+    scene.start(state)
+    ended = in_child(deed, Faults(-1, kill, scene.out, reads))
+    assert ended.code == 0, ended.text
+    return ended.calls
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_killed_at_every_call_that_changes_a_file(scene, name):
+    which, flags = RUNS[name]
+    state, deed = getattr(scene, which), lambda: scene.run(**flags)
+    calls = calls_of(scene, deed, state)
+    assert len(calls) > 50
+    for at in struck(len(calls)):
+        scene.start(state)
+        ended = in_child(deed, Faults(at, kill, scene.out))
+        assert ended.code == -9, (at, ended.text)
+        again = in_child(scene.run)
+        assert again.code == 0, (at, calls[at], again.text)
+        scene.check()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_killed_in_recovery_and_in_recovery_of_recovery(scene, name):
+    """Kills at some calls, each followed by a kill at every call of the next run's start, and one more."""
+    which, flags = RUNS[name]
+    state, deed = getattr(scene, which), lambda: scene.run(**flags)
+    calls = calls_of(scene, deed, state)
+    late = [at for at, call in enumerate(calls) if call in ("replace", "COMMIT", "unlink")]
+    for first in late[:: max(1, len(late) // (12 if ALL_CALLS else 3))]:
+        scene.start(state)
+        in_child(deed, Faults(first, kill, scene.out))
+        killed = scene.out.parent / "killed"
+        shutil.rmtree(killed, ignore_errors=True)
+        shutil.copytree(scene.out, killed)
+        recovery = Faults(-1, kill, scene.out)
+        assert in_child(scene.run, recovery).code == 0
+        scene.check()
+        scene.start(killed)
+        count = len(in_child(scene.run, Faults(-1, kill, scene.out)).calls)
+        for second in struck(count, 4)[: 60 if ALL_CALLS else None]:
+            scene.start(killed)
+            in_child(scene.run, Faults(second, kill, scene.out))
+            in_child(scene.run, Faults(second // 2, kill, scene.out))
+            again = in_child(scene.run)
+            assert again.code == 0, (first, second, again.text)
+            scene.check()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("name", RUNS)
+def test_an_error_at_every_call_on_files(scene, name, number):
+    """The accounts hold or one line says why not, and the next run without the error equals a fresh one."""
+    which, flags = RUNS[name]
+    state, deed = getattr(scene, which), lambda: scene.run(**flags)
+    calls = calls_of(scene, deed, state, reads=True)
+    # The share is that of one kind of error; the three see different calls.
+    kinds = (errno.EIO, errno.ENOSPC, errno.EACCES)
+    for at in struck(len(calls), SHARE // 2):
+        at = min(len(calls) - 1, at + (0 if ALL_CALLS else kinds.index(number)))
+        scene.start(state)
+        ended = in_child(deed, Faults(at, raising(number), scene.out, reads=True))
+        what = (at, calls[at], ended.text)
+        assert well_ended(ended), what
+        again = in_child(lambda: scene.run(retry_failed=True))
+        assert again.code == 0, (*what, again.text)
+        scene.check()
+
+
+def well_ended(ended: Ended) -> bool:
+    """All well, failed files, or one line that says why the run stopped; no traceback, no internal error."""
+    if ended.code in (0, 3):
+        return True
+    return ended.code == 1 and "Traceback" not in ended.text and ended.text.startswith(("OutputError", "LedgerError"))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_error_leaves_accounts_that_hold(scene, name):
+    """A run that ends with failed files has counted every one, and none as an internal error."""
+    which, flags = RUNS[name]
+    state, deed = getattr(scene, which), lambda: scene.run(**flags)
+    calls = calls_of(scene, deed, state, reads=True)
+    for at in struck(len(calls), SHARE // 2):
+        scene.start(state)
+        ended = in_child(deed, Faults(at, raising(errno.EIO), scene.out, reads=True))
+        if ended.code in (0, 3):
+            table = (scene.out / "unreadable_files.csv").read_text()
+            assert "internal error" not in table, (at, calls[at], table)
+            assert len(rows(scene.out)) == len({path for path in scene.tree.rglob("*.dcm")}), (at, calls[at])

@@ -1,0 +1,198 @@
+"""Faults at the system's calls: the n-th call on files raises an error, or the process is killed just before it.
+
+`Faults` replaces the doors that Python code has to the file system (`os`, `open` and what it returns, SQLite's COMMIT)
+in the process that installs it: a forked child, so that nothing leaks into the test. The calls are counted in order;
+with no worker processes a run makes the same ones each time.
+"""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import functools
+import io
+import os
+import signal
+import sqlite3
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+CHANGING = ("mkdir", "rename", "replace", "unlink", "remove", "rmdir", "link", "symlink", "truncate", "write", "fsync")
+READING = ("stat", "lstat", "listdir", "scandir", "fstat")
+METHODS = ("write", "writelines", "flush", "truncate", "close")
+
+
+class Faults:
+    """Counts calls, and strikes at one of them.
+
+    Parameters
+    ----------
+    at
+        Number of the call, from 0; none is struck when there are fewer.
+    strike
+        Raises, or does not return. Called with what the call would have done, and its name.
+    reads
+        Whether calls that only read count, too.
+    below
+        Calls on paths elsewhere do not count (libraries, /proc, the interpreter's own files).
+    """
+
+    def __init__(self, at: int, strike: Callable[[str], None], below: Path, reads: bool = False) -> None:
+        self.at, self.strike, self.below, self.reads = at, strike, str(below), reads
+        self.calls: list[str] = []
+        self.struck = ""
+
+    def meet(self, name: str, path: Any) -> None:
+        """One call."""
+        if isinstance(path, str | bytes | os.PathLike) and not self._counts(path):
+            return
+        self.calls.append(name)
+        if len(self.calls) - 1 == self.at:
+            self.struck = name
+            self.strike(name)
+
+    def _counts(self, path: str | bytes | os.PathLike[str]) -> bool:
+        return os.path.abspath(os.fsdecode(path)).startswith(self.below)
+
+    def install(self) -> None:
+        """Replace the doors; for good, in this process."""
+        for name in CHANGING + (READING if self.reads else ()):
+            setattr(os, name, self._wrapped(name, getattr(os, name)))
+        os.open = self._opening("os.open", os.open)  # type: ignore[assignment]
+        builtins.open = io.open = self._opening("open", builtins.open)  # type: ignore[assignment]
+        connect = sqlite3.connect
+        faults = self
+
+        class Connection(sqlite3.Connection):
+            def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+                if sql == "COMMIT" and faults.below in faults.databases.get(id(self), ""):
+                    faults.meet("COMMIT", None)
+                return super().execute(sql, *arguments)
+
+        self.databases: dict[int, str] = {}
+
+        def connected(path: str, *arguments: Any, **options: Any) -> sqlite3.Connection:
+            connection: sqlite3.Connection = connect(path, *arguments, **{"factory": Connection, **options})
+            self.databases[id(connection)] = str(path)
+            return connection
+
+        sqlite3.connect = connected  # type: ignore[assignment]
+
+    def _wrapped(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def call(*arguments: Any, **options: Any) -> Any:
+            if not isinstance(arguments[0] if arguments else ".", int):
+                self.meet(name, arguments[0] if arguments else ".")
+            elif name in ("fsync", "truncate"):
+                self.meet(name, None)
+            return original(*arguments, **options)
+
+        return call
+
+    def _opening(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def call(file: Any, mode: Any = "r", *arguments: Any, **options: Any) -> Any:
+            if isinstance(file, int):
+                return original(file, mode, *arguments, **options)
+            if isinstance(mode, int):
+                writes = bool(mode & (os.O_WRONLY | os.O_RDWR))
+            else:
+                writes = any(letter in mode for letter in "wax+")
+            if writes or self.reads:
+                self.meet(f"{name} to {'write' if writes else 'read'}", file)
+            opened = original(file, mode, *arguments, **options)
+            return _File(opened, self) if writes and name == "open" and self._counts(file) else opened
+
+        return call
+
+
+class _File:
+    """An open file whose calls count."""
+
+    def __init__(self, file: Any, faults: Faults) -> None:
+        self._file, self._faults = file, faults
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._file, name)
+        if name not in METHODS:
+            return found
+
+        def call(*arguments: Any) -> Any:
+            self._faults.meet(f"file.{name}", None)
+            return found(*arguments)
+
+        return call
+
+    def __enter__(self) -> _File:
+        self._file.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> Any:
+        self._faults.meet("file.close", None)
+        return self._file.__exit__(*error)
+
+    def __iter__(self) -> Any:
+        return iter(self._file)
+
+
+def kill(name: str) -> None:
+    """End the process as SIGKILL does: no buffer is written, nothing is tidied up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def raising(number: int) -> Callable[[str], None]:
+    """Raise what the system would."""
+
+    def strike(name: str) -> None:
+        if name == "COMMIT":
+            raise sqlite3.OperationalError("disk I/O error" if number == errno.EIO else "database or disk is full")
+        raise OSError(number, os.strerror(number))
+
+    return strike
+
+
+class Ended:
+    """How a child ended.
+
+    Attributes
+    ----------
+    code
+        What its deed returned; minus the signal that ended it.
+    text
+        What it raised: one line of a `StopError`, else a traceback.
+    calls
+        The calls that it made, when it lived to tell.
+    """
+
+    def __init__(self, code: int, text: str, calls: list[str]) -> None:
+        self.code, self.text, self.calls = code, text, calls
+
+
+def in_child(deed: Callable[[], int], faults: Faults | None = None) -> Ended:
+    """Do something in a forked child with faults installed."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ours)
+        code, text = 1, ""
+        try:
+            if faults is not None:
+                faults.install()
+            code = deed()
+        except BaseException as error:
+            text = str(error) if type(error).__mro__[1].__name__ == "StopError" else traceback.format_exc()
+            text = f"{type(error).__name__}: {text}"
+        finally:
+            report = "\0".join([text, *(faults.calls if faults else ())]).encode("utf-8", "replace")
+            with io.FileIO(theirs, "wb") as pipe:
+                while report:
+                    report = report[pipe.write(report) :]
+            os._exit(code)
+    os.close(theirs)
+    with io.FileIO(ours, "rb") as pipe:
+        report = pipe.readall()
+    _, status = os.waitpid(child, 0)
+    text, *calls = (report or b"").decode("utf-8").split("\0")
+    return Ended(os.waitstatus_to_exitcode(status), text, calls)
