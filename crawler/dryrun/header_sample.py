@@ -1,23 +1,22 @@
 """What the headers of a sample say: kinds of objects, decoders that lack, scans that will be split or refused.
 
-Reads headers and no pixel, and writes nothing. Counts are of the sample; how far they hold for the whole input is for
-the reader to judge.
+Counts headers, which workers read, and no pixel, and writes nothing. Counts are of the sample; how far they hold for
+the whole input is for the reader to judge.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pydicom.uid import UID
 
 from crawler.config.loader import Config
 from crawler.config.sections import VolumeSection
+from crawler.dryrun.contained import ContainedReader
 from crawler.dryrun.survey import Survey
-from crawler.error_boundary import ErrorBoundary
-from crawler.errors import NotDicom, PixelError
-from crawler.instance.header import read_instance
+from crawler.errors import PixelError
 from crawler.layout.derived import split_axes
 from crawler.layout.empty_slices import with_empty_slices
 from crawler.layout.layouts import layouts
@@ -77,16 +76,16 @@ class HeaderSample:
     scattered: list[list[str]] = field(default_factory=list)
 
 
-def sample_headers(config: Config, survey: Survey) -> HeaderSample:
+def sample_headers(config: Config, survey: Survey, workers: ContainedReader) -> HeaderSample:
     """Read the headers of a survey's sample, and of some folders whole when volumes are wanted.
 
     With `group: tree` a scan lies anywhere: no folder tells how it will be placed, and no series is scattered.
     """
     register()
-    reader = _Reader(config.volume.keyword if config.volume else "")
+    reader = _Reader(workers)
     seen = HeaderSample()
-    for file in survey.sample:
-        _count(seen, reader.read(file))
+    for answer in reader.read(survey.sample):
+        _count(seen, answer)
     if config.dicom.group == "tree":
         return seen
     if config.volume is not None:
@@ -101,38 +100,27 @@ def sample_headers(config: Config, survey: Survey) -> HeaderSample:
 class _Reader:
     """Reads each header once, and notes which folders each series lies in."""
 
-    def __init__(self, custom: str) -> None:
-        self.custom = custom
+    def __init__(self, workers: ContainedReader) -> None:
+        self._workers = workers
         self.read_before: dict[str, Instance | Outcome] = {}
         self.series: dict[str, set[str]] = {}
 
-    def read(self, file: File) -> Instance | Outcome:
-        """The header without its record, or what will become of the file."""
-        key = file.key
-        if key not in self.read_before:
-            self.read_before[key] = answer = _read(file, self.custom)
+    def read(self, files: Sequence[File]) -> list[Instance | Outcome]:
+        """The headers without their records, or what will become of the files."""
+        new = list({file.key: file for file in files if file.key not in self.read_before}.values())
+        for file, answer in zip(new, self._workers.headers(new), strict=True):
+            self.read_before[file.key] = answer
             if isinstance(answer, Instance) and answer.series_uid:
-                self.series.setdefault(answer.series_uid, set()).add(_folder(key))
-        return self.read_before[key]
+                self.series.setdefault(answer.series_uid, set()).add(_folder(file.key))
+        return [self.read_before[file.key] for file in files]
 
     def instances(self, files: Sequence[File]) -> list[Instance]:
         """Those that can be read, without indexes."""
-        answers = [self.read(file) for file in files]
-        return [answer for answer in answers if isinstance(answer, Instance) and not answer.is_index]
+        return [answer for answer in self.read(files) if isinstance(answer, Instance) and not answer.is_index]
 
 
 def _folder(key: str) -> str:
     return key.rpartition("/")[0]
-
-
-def _read(file: File, custom: str) -> Instance | Outcome:
-    outcomes: list[Outcome] = []
-    with ErrorBoundary("header", outcomes.append):
-        try:
-            return replace(read_instance(file, custom=custom), record={})
-        except NotDicom:
-            return Outcome("skipped", "", "not DICOM")
-    return outcomes[0]
 
 
 def _count(seen: HeaderSample, answer: Instance | Outcome) -> None:

@@ -13,9 +13,12 @@ import tempfile
 from dataclasses import dataclass
 
 from crawler.config.loader import Config
+from crawler.dryrun.contained import ContainedReader
 from crawler.dryrun.header_sample import HeaderSample, sample_headers
-from crawler.dryrun.survey import Survey, survey
+from crawler.dryrun.survey import SPOOLED, Survey, survey
 from crawler.dryrun.trial import Trial, trial
+from crawler.errors import OutputError
+from crawler.paths import portable
 from crawler.sources.directory import roots_of
 
 Span = tuple[float, float]
@@ -75,10 +78,18 @@ def preflight(config: Config) -> Preflight:
         What would stop the run before its work: no input, a package that is missing.
     """
     roots = roots_of(config.roots)
-    with tempfile.TemporaryDirectory(prefix="dme-dry-run-") as spool:
-        seen = survey(config, roots, spool)
-        told = sample_headers(config, seen)
-        tried = trial(config, seen)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="dme-dry-run-", ignore_cleanup_errors=True) as spool,
+            ContainedReader(config, SPOOLED) as reader,
+        ):
+            seen = survey(config, roots, spool, reader)
+            told = sample_headers(config, seen, reader)
+            tried = trial(config, seen, reader)
+    except (OSError, OutputError) as error:
+        text = error.strerror if isinstance(error, OSError) else str(error).partition(";")[0]
+        place = portable(tempfile.gettempdir())
+        raise OutputError(f"the folder for temporary files, {place}: {text}; set TMPDIR to another folder") from error
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = max(1, min(config.num_workers, processors))
     return Preflight(seen, told, tried, workers, _free(config.output_dir))

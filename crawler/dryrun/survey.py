@@ -11,14 +11,14 @@ import posixpath
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-from crawler.archives.quota import Quota
 from crawler.config.loader import Config
+from crawler.dryrun.contained import ContainedReader
 from crawler.engine.own_outputs import own_outputs
 from crawler.model import File
-from crawler.sources.archive import expand, is_archive
+from crawler.sources.archive import is_archive
 from crawler.sources.directory import Entry, Folder, Outputs, Root, Visited, listing, walk
 
 T = TypeVar("T")
@@ -138,14 +138,14 @@ class Survey:
         for number in _spread_order(len(places)):
             yield self.neighbours(places[number])
 
-    def open_archive(self, file: File, spool: str) -> Sequence[File]:
+    def open_archive(self, file: File, spool: str, workers: ContainedReader) -> Sequence[File]:
         """Look into an archive when there is room for one more; return its members."""
         known = self.archives
         known.count += 1
         known.size += file.size
         if known.opened == OPENED or known.opened_size + file.size > OPENED_BYTES:
             return ()
-        expanded = expand(file, spool, Quota(spooled=SPOOLED))
+        expanded = workers.expand(file, spool)
         known.opened += 1
         known.opened_size += file.size
         known.members += len(expanded.members)
@@ -158,14 +158,17 @@ class Survey:
         return expanded.members
 
 
-def survey(config: Config, roots: Sequence[Root], spool: str) -> Survey:
+def survey(config: Config, roots: Sequence[Root], spool: str, workers: ContainedReader | None = None) -> Survey:
     """Walk the input as a run would, and list what is there.
 
     Parameters
     ----------
     spool
         An existing temporary folder, where members of some archives are copied; they are read from there later.
+    workers
+        Those that open archives; without any, they are opened here.
     """
+    workers = workers or ContainedReader(replace(config, num_workers=0), SPOOLED)
     began = time.monotonic()
     seen = Survey(roots, own_outputs(config))
     sample: EvenSample[File | tuple[Root, str, Entry]] = EvenSample(SAMPLE)  # no File for those passed over
@@ -180,7 +183,7 @@ def survey(config: Config, roots: Sequence[Root], spool: str) -> Survey:
                 if not is_archive(entry[0]):
                     sample.add((root, folder.path, entry))
                     continue
-                for member in seen.open_archive(_file(root, folder.path, entry), spool):
+                for member in seen.open_archive(_file(root, folder.path, entry), spool, workers):
                     sample.add(member)
     seen.sample = [item if isinstance(item, File) else _file(*item) for item in sample.items]
     seen.seconds = time.monotonic() - began

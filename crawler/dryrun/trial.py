@@ -7,7 +7,6 @@ lies in the system's folder for temporary files, and is gone when it returns.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,11 +14,12 @@ from dataclasses import dataclass, field, replace
 
 from crawler.config.loader import Config
 from crawler.config.sections import DicomSection, OutputSection
-from crawler.dicom.files import open_file
+from crawler.dryrun.contained import ContainedReader
 from crawler.dryrun.survey import Survey
 from crawler.engine.progress import Silent
 from crawler.engine.run import run
 from crawler.model import File
+from crawler.sinks.base import discard
 
 FILES = 128
 BYTES = 32 * 10**6  # together these take some seconds, and no temporary folder is too small for what comes out
@@ -37,7 +37,7 @@ class Trial:
     failed: dict[str, int] = field(default_factory=dict)
 
 
-def trial(config: Config, survey: Survey) -> Trial | None:
+def trial(config: Config, survey: Survey, workers: ContainedReader) -> Trial | None:
     """Run on a few files; None when there are none that are small enough.
 
     Raises
@@ -53,7 +53,9 @@ def trial(config: Config, survey: Survey) -> Trial | None:
     # Not in the input or the output, where it might stay behind.
     with tempfile.TemporaryDirectory(prefix="dme-dry-run-", ignore_cleanup_errors=True) as folder:
         source, target = os.path.join(folder, "in"), os.path.join(folder, "out")
-        _gather(files, source)
+        files = _gather(files, source, workers)
+        if not files:
+            return None
         clock = _Clock()
         summary = run(_small(config, source, target), progress=clock)
         if summary.interrupted:
@@ -81,9 +83,14 @@ def _some_files(survey: Survey) -> list[File]:
     return list(taken.values())
 
 
-def _gather(files: Sequence[File], source: str) -> None:
-    """Lay the files out in folders as they lie in the input: as links, or as copies where there are none."""
+def _gather(files: Sequence[File], source: str, workers: ContainedReader) -> list[File]:
+    """Lay the files out in folders as they lie in the input: as links, or as copies where there are none.
+
+    Returns those that could be had: a member may be damaged.
+    """
     folders: dict[str, str] = {}
+    laid: list[File] = []
+    copies: list[tuple[File, str]] = []
     for file in files:
         above, name = os.path.split(file.mirror)
         folder = folders.setdefault(above, os.path.join(source, str(len(folders))))
@@ -92,11 +99,21 @@ def _gather(files: Sequence[File], source: str) -> None:
         if file.member is None:
             try:
                 os.symlink(file.native, target)
+                laid.append(file)
                 continue
             except OSError:  # Windows lets few users make links
                 pass
-        with open_file(file) as stream, open(target, "wb") as copy:
-            shutil.copyfileobj(stream, copy)
+        copies.append((file, target))
+    for (file, target), outcome in zip(copies, workers.copy(*_columns(copies)), strict=True):
+        if outcome is None:
+            laid.append(file)
+        else:
+            discard(target)
+    return laid
+
+
+def _columns(copies: Sequence[tuple[File, str]]) -> tuple[list[File], list[str]]:
+    return [file for file, _ in copies], [target for _, target in copies]
 
 
 def _small(config: Config, source: str, target: str) -> Config:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,10 +23,15 @@ from crawler.cli.main import main
 from crawler.cli.terminal import preflight_table, size_text, time_text
 from crawler.dryrun import survey as survey_module
 from crawler.dryrun import trial as trial_module
+from crawler.dryrun.contained import ContainedReader
 from crawler.dryrun.header_sample import Prediction
 from crawler.dryrun.preflight import Preflight, preflight
 from crawler.dryrun.survey import EvenSample, survey
-from crawler.sources.directory import roots_of
+from crawler.engine.pool import start_method
+from crawler.errors import OutputError
+from crawler.instance.header import read_instance
+from crawler.model import File, Outcome
+from crawler.sources.directory import Folder, Root, roots_of
 
 ROOT = Path(__file__).parents[2]
 HEVC, JPIP = "1.2.840.10008.1.2.4.107", "1.2.840.10008.1.2.4.94"  # video, and pixels that lie elsewhere
@@ -276,3 +284,60 @@ def test_numbers_as_a_person_reads_them() -> None:
         "2 h",
         "10 days",
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or start_method() != "fork", reason="plants the fault in forked workers")
+@pytest.mark.parametrize("deed", ["crash", "hang"])
+def test_a_poison_file_is_one_failure_of_the_sample(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, deed: str
+) -> None:
+    """The headers are read by workers that may die, as in a run."""
+    paths = ct_series(tmp_path / "in", 6)
+
+    def with_culprit(file: File, *arguments: object, **options: object) -> object:
+        if file.name == paths[2].name:
+            if deed == "hang":
+                sys._getframe(1).f_back.f_locals["heartbeat"]._slots[2] -= 3600  # type: ignore[union-attr]
+                time.sleep(3600)
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return read_instance(file, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("crawler.dryrun.contained.read_instance", with_culprit)
+    monkeypatch.setattr("crawler.export.tasks.read_instance", with_culprit)
+    settings = config(tmp_path / "in", tmp_path / "out", 2, metadata={}, limits={"seconds": 600})
+    found = preflight(settings) if deed == "crash" else None
+    if found is not None:
+        assert found.headers.failed == {"worker died": 1}
+        assert found.headers.dicom == 5
+        assert found.trial is not None
+        assert found.trial.failed == {"header: worker died": 1}
+        return
+    with ContainedReader(settings, 10**6) as reader:
+        answers = reader.headers([Folder(Root(str(tmp_path / "in")), "", ((p.name, 1, 1),)).files()[0] for p in paths])
+    assert [answer.reason for answer in answers if isinstance(answer, Outcome)] == ["time limit"]
+
+
+def test_a_damaged_member_and_archive_are_failures_of_the_sample(tmp_path: Path, scratch: Path) -> None:
+    """They are copied for the trial, or listed: neither ends the dry run."""
+    (path,) = ct_series(tmp_path / "one", 1)
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in" / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path, "good.dcm")
+        archive.write(path, "damaged.dcm")
+    data = bytearray((tmp_path / "in" / "a.zip").read_bytes())
+    place = data.rindex(b"damaged.dcm", 0, data.index(b"PK\x01\x02")) + 100
+    data[place : place + 200] = bytes(200)
+    (tmp_path / "in" / "a.zip").write_bytes(data)
+    (tmp_path / "in" / "b.zip").write_bytes(b"PK\x03\x04" + bytes(100))
+    found = look(tmp_path / "in", tmp_path / "out")
+    assert sum(found.headers.failed.values()) + found.headers.dicom == found.headers.files == 2
+    assert sum(found.survey.archives.refused.values()) == 1
+    assert found.trial is not None
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_folder_for_temporary_files_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ct_series(tmp_path / "in", 2)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(OutputError, match=r"folder for temporary files.*TMPDIR"):
+        look(tmp_path / "in", tmp_path / "out")
