@@ -145,7 +145,7 @@ class Engine:
 
     def _crawl_tree(self) -> None:
         """Three rounds: read what changed, read what shares a scan with that, export the scans."""
-        self.grouping = TreeGrouping(self.ledger, self.roots, self.planner.reserved)
+        self.grouping = TreeGrouping(self.ledger, self.roots, self.planner)
         self._loop(self._prepare(bundle) for bundle in self.planner.bundles())
         self.grouping.open_roots()
         if not self.stopped():

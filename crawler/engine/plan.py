@@ -237,11 +237,11 @@ class Planner:
         """Note that a folder is in work."""
         ledger, key = self._store.ledger, folder.key
         known = ledger.known_scans(key) if self._store.config.dicom.group == "folder" else {}
-        found = ledger.open_folder(key, self._found(folder), self._boot)
+        found = ledger.open_folder(key, self.foreign(folder), self._boot)
         listed = tuple(folder.files() if files is None else files)
         return FolderPlan(folder, listed, found, known, archive, self.reserved.of(folder))
 
-    def _found(self, folder: Folder) -> set[str]:
+    def foreign(self, folder: Folder) -> set[str]:
         """What lies in the folder's output folders and is not ours, and those of these that nothing can be put in."""
         config = self._store.config
         found: set[str] = set()

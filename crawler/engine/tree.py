@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from crawler.engine.plan import INDEX_FILES, FolderPlan, ReservedNames, bundled
+from crawler.engine.plan import INDEX_FILES, FolderPlan, Planner, bundled
 from crawler.export.tasks import IndexResult, IndexTask, ScanJob, ScanTask
 from crawler.layout.scan import SeriesKey
 from crawler.ledger.database import FileRow, Ledger
@@ -34,18 +34,30 @@ class Segment:
 class TreeGrouping:
     """The state of one run over trees."""
 
-    def __init__(self, ledger: Ledger, roots: list[Root], reserved: ReservedNames) -> None:
+    def __init__(self, ledger: Ledger, roots: list[Root], planner: Planner) -> None:
         self._ledger = ledger
         self._roots = roots
-        self._reserved = reserved
+        self._planner, self._reserved = planner, planner.reserved
         self._index = SeriesIndex(ledger, [(_base(root), root.prefix) for root in roots])
         self._numbers = {(_base(root), root.prefix): number for number, root in enumerate(roots)}
-        self._found: dict[str, frozenset[str]] = {}  # of the few folders that have foreign outputs
+        # Of folders that were planned, those that have foreign outputs; and of all others that scans reach into.
+        self._found: dict[str, frozenset[str]] = {}
 
     def open_roots(self) -> None:
         """Scans belong to their root's folder, whether files lie directly in it or not."""
         for root in self._roots:
-            self._ledger.open_folder(Folder(root, "", ()).key, ())
+            folder = Folder(root, "", ())
+            found = self._foreign_in(folder)
+            self._ledger.open_folder(folder.key, found)
+
+    def _foreign_in(self, folder: Folder) -> frozenset[str]:
+        """What lies in a folder's output folders and is not ours, as it was before a scan was written there."""
+        key = folder.key
+        if key not in self._found:
+            if self._ledger.is_done_later(key):  # planned in this run, and nothing was found
+                return frozenset()
+            self._found[key] = frozenset(self._planner.foreign(folder))
+        return self._found[key]
 
     def index(self, plans: list[FolderPlan]) -> Iterator[tuple[IndexTask, list[Segment]]]:
         """Tasks that read the files of changed folders."""
@@ -117,8 +129,11 @@ class TreeGrouping:
             if self._ledger.scan_digest(scan_id) == scan_digest(files, stems):
                 continue
             root = Folder(self._roots[number], "", ())
-            keys = {root.key, *(file.key.rpartition("/")[0] for file in files)} if self._found else set()
-            found = frozenset().union(*(self._found.get(key, frozenset()) for key in keys))
+            places = {root.key: root}
+            for file in files:
+                folder = Folder(self._roots[number], _folder_of(file), ())
+                places.setdefault(folder.key, folder)
+            found = frozenset().union(*map(self._foreign_in, places.values()))
             yield ScanJob(scan_id, root.mirror, files, stems, tuple(member.spooled for member in members), found)
 
     def _locate(self, key: str) -> tuple[Root, str]:
@@ -130,6 +145,13 @@ class TreeGrouping:
             if path == root.prefix or path.startswith(root.prefix + os.sep):
                 return root, path[len(root.prefix) + 1 :]
         raise KeyError("a folder of no root")
+
+
+def _folder_of(file: File) -> str:
+    """Native path of a file's folder below its root; that of a member goes through its archive."""
+    if file.member is None:
+        return os.path.dirname(file.path)
+    return os.path.dirname(os.path.join(file.path, *file.member.split("/")))
 
 
 def _base(root: Root) -> str:

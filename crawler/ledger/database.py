@@ -151,6 +151,10 @@ class Ledger(Products, Visits):
         """A folder of a tree is done when the whole tree is."""
         self.execute("INSERT INTO later VALUES (?, ?)", (path, digest))
 
+    def is_done_later(self, path: str) -> bool:
+        """Whether a folder of a tree was taken in work by this run."""
+        return self.execute("SELECT 1 FROM later WHERE path = ?", (path,)).fetchone() is not None
+
     def set_digests(self) -> None:
         """The whole tree is done."""
         self.execute(
