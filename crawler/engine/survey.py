@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from crawler.engine.plan import archive_digest, archives_of, without_archives
 from crawler.engine.progress import Progress
+from crawler.engine.tree import NO_FILES
 from crawler.errors import SourceError
 from crawler.ledger.database import TodoRow
 from crawler.ledger.store import Store
@@ -64,8 +65,6 @@ class Survey:
         visited = Visited(self._roots)
         for number, root in enumerate(self._roots):
             before = self.listed
-            if self._tree:
-                self._ledger.visit(Folder(root, "", ()).key)
             for folder in walk(root, self._store.config.dicom.recursive, self._outputs, visited):
                 self._visit(number, folder)
                 if self._folders % 1000 == 0:
@@ -96,9 +95,11 @@ class Survey:
         path = os.fsencode(folder.path)
         if folder.faults and self._keep_unreadable(folder):
             return
-        if folder.count:
+        is_root = self._tree and not folder.path  # known, whether it holds files or not
+        if folder.count or is_root:
             self.listed += folder.count
-            if self._ledger.visit(folder.key) != folder.digest():
+            known = self._ledger.visit(folder.key)
+            if known != folder.digest() and (folder.count or known not in ("", NO_FILES)):
                 self._todo.append((number, path, b"", folder.count, folder.size))
         for file in archives_of(whole) if folder is not whole else ():
             row = (number, path, os.fsencode(os.path.basename(file.path)), 1, file.size)

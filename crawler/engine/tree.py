@@ -21,6 +21,8 @@ from crawler.naming import media_stems, scan_digest
 from crawler.paths import native
 from crawler.sources.directory import Folder, Root, listing
 
+NO_FILES = "a root without files"  # in place of the digest of a listing
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -47,8 +49,8 @@ class TreeGrouping:
         """Scans belong to their root's folder, whether files lie directly in it or not."""
         for root in self._roots:
             folder = Folder(root, "", ())
-            found = self._foreign_in(folder)
-            self._ledger.open_folder(folder.key, found)
+            self._foreign_in(folder)  # before anything is written there
+            self._ledger.add_folder(folder.key)
 
     def _foreign_in(self, folder: Folder) -> frozenset[str]:
         """What lies in a folder's output folders and is not ours, as it was before a scan was written there."""
@@ -119,7 +121,7 @@ class TreeGrouping:
         """Everything is exported: drop what is gone, and note that the folders are done."""
         self._index.drop_rest()
         for root in self._roots:
-            self._ledger.set_digest(Folder(root, "", ()).key, "a root without files")
+            self._ledger.set_root_digest(Folder(root, "", ()).key, NO_FILES)
         self._ledger.set_digests()
 
     def _jobs(self) -> Iterator[ScanJob]:

@@ -147,6 +147,15 @@ class Ledger(Products, Visits):
         """An archive, or a folder of a tree, is done."""
         self.execute("UPDATE folders SET digest = ?, found = NULL WHERE path = ?", (digest, path))
 
+    def add_folder(self, path: str) -> None:
+        """Have a folder known, and change nothing of one that is."""
+        self.execute("INSERT OR IGNORE INTO folders (path, digest) VALUES (?, '')", (path,))
+        self.execute("INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE path = ?", (path,))
+
+    def set_root_digest(self, path: str, digest: str) -> None:
+        """A root of a tree is done, when it was not before."""
+        self.execute("UPDATE folders SET digest = ? WHERE path = ? AND digest = ''", (digest, path))
+
     def set_digest_later(self, path: str, digest: str) -> None:
         """A folder of a tree is done when the whole tree is."""
         self.execute("INSERT INTO later VALUES (?, ?)", (path, digest))

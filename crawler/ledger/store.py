@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 
 from crawler.config.loader import Config
@@ -233,7 +234,7 @@ def _open_ledger(path: str, rows_path: str | None, rebuild: bool) -> Ledger:
         for old in (f"{path}-journal", path, rows_path):  # a journal without its ledger is of no use to anybody
             if old and is_there(old):
                 put_aside(old)
-    if rows_path and is_there(rows_path) and (os.path.isdir(rows_path) or os.path.getsize(rows_path)):
+    if rows_path and is_there(rows_path) and (os.path.isdir(rows_path) or os.lstat(rows_path).st_size):
         if not rebuild:
             raise LedgerError(
                 f"{portable(rows_path)} exists, but no ledger of ours names it: it is not touched; move it away,"
@@ -249,7 +250,7 @@ def _begin_anew(config: Config, ledger: Ledger, rows_path: str | None) -> None:
     Only what lies under the output folders of this configuration as recorded is deleted then.
     """
     if rows_path and is_there(rows_path):
-        if not os.path.isfile(rows_path):
+        if not stat.S_ISREG(os.lstat(rows_path).st_mode):
             put_aside(rows_path)
         else:
             rows = Rows(rows_path)

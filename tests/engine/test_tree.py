@@ -137,3 +137,37 @@ def test_killed_anywhere_and_run_again(mixed, tmp_path):
     )
     export(tmp_path / "in", tmp_path / "whole", **TREE)
     survives_kills(settings, tmp_path / "out", tmp_path / "whole", "tree")
+
+
+@pytest.mark.parametrize("change", ["add", "remove"])
+def test_files_of_the_root_itself_stay_when_another_folder_changes(tmp_path, change):
+    """They share a series with files below, or have one of their own."""
+    tree = tmp_path / "in"
+    paths = ct_series(tree, n=3, uid="1.2.3.1")
+    ct_series(tree / "sub", n=3, uid="1.2.3.2")
+    save(quick_dataset(SOPInstanceUID="1.2.8", SeriesInstanceUID="1.2.3.1"), tree / "sub" / "shared.dcm")
+    options = {"dicom": {"group": "tree"}, **ALL}
+    export(tree, tmp_path / "out", **options)
+    if change == "add":
+        save(quick_dataset(SOPInstanceUID="1.2.9", SeriesInstanceUID="1.2.3.1"), tree / "sub" / "new.dcm")
+    else:
+        for path in paths:
+            path.unlink()
+    export(tree, tmp_path / "out", **options)
+    export(tree, tmp_path / "fresh", **options)
+    assert content(tmp_path / "out") == content(tmp_path / "fresh")
+    assert export(tree, tmp_path / "out", **options).handled == 0
+
+
+def test_files_of_others_stay_in_folders_that_did_not_change(tmp_path):
+    """A scan that a new file elsewhere touches is exported again, into folders that are not in work themselves."""
+    tree, out = tmp_path / "in", tmp_path / "out"
+    save(quick_dataset(SOPInstanceUID="1.2.8", SeriesInstanceUID="1.2.3.1"), tree / "a" / "one.dcm")
+    (out / "media" / "a").mkdir(parents=True)
+    (out / "media" / "a" / "one.png").write_bytes(b"mine")
+    options = {"dicom": {"group": "tree"}, **ALL}
+    export(tree, out, **options)
+    save(quick_dataset(SOPInstanceUID="1.2.9", SeriesInstanceUID="1.2.3.1"), tree / "b" / "two.dcm")
+    summary = export(tree, out, **options)
+    assert (out / "media" / "a" / "one.png").read_bytes() == b"mine"
+    assert summary.skipped == {"exists": 1}
