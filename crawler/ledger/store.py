@@ -234,7 +234,7 @@ def _open_ledger(path: str, rows_path: str | None, rebuild: bool) -> Ledger:
         for old in (f"{path}-journal", path, rows_path):  # a journal without its ledger is of no use to anybody
             if old and is_there(old):
                 put_aside(old)
-    if rows_path and is_there(rows_path) and (os.path.isdir(rows_path) or os.lstat(rows_path).st_size):
+    if rows_path and is_there(rows_path) and (os.path.isdir(rows_path) or os.path.getsize(rows_path)):
         if not rebuild:
             raise LedgerError(
                 f"{portable(rows_path)} exists, but no ledger of ours names it: it is not touched; move it away,"
