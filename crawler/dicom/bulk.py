@@ -7,7 +7,7 @@ of their own (`pixels.py`).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -24,7 +24,7 @@ from crawler.dicom.elements import (
 from crawler.dicom.files import not_meta, open_dataset, size_of
 from crawler.dicom.sniff import dataset_start
 from crawler.dicom.uids import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
-from crawler.dicom.walk import read_items, walk
+from crawler.dicom.walk import is_header_end, read_items, walk
 from crawler.errors import HeaderError, PixelError
 from crawler.model import Instance
 
@@ -88,6 +88,27 @@ class DataSet:
         """
         try:
             yield from walk(self.stream, self.coding, self.end, stop=lambda tag: tag > last)
+        except HeaderError as error:
+            raise PixelError("truncated value", error.detail) from error
+
+    def select(self, tags: Container[int], nested: Container[int]) -> list[Element]:
+        """Elements with these tags in front of the pixel data, as the header's reader finds them.
+
+        Of their items only the elements with the tags `nested` are sure to be there. Long binary values are not among
+        them: `value` reads those.
+
+        Raises
+        ------
+        PixelError
+            The header ends early.
+        """
+
+        def wanted(tag: int, depth: int) -> bool:
+            return tag in (nested if depth else tags)
+
+        try:
+            found = walk(self.stream, self.coding, self.end, is_header_end, wanted=wanted)
+            return [element for element in found if element.tag in tags]
         except HeaderError as error:
             raise PixelError("truncated value", error.detail) from error
 

@@ -54,7 +54,12 @@ def is_header_end(tag: int) -> bool:
 
 
 def walk(
-    stream: BinaryIO, coding: Coding, end: int, stop: Callable[[int], bool] = _never, notes: Notes | None = None
+    stream: BinaryIO,
+    coding: Coding,
+    end: int,
+    stop: Callable[[int], bool] = _never,
+    notes: Notes | None = None,
+    wanted: Callable[[int, int], bool] | None = None,
 ) -> Iterator[Element]:
     """Yield the data elements from the stream's position on.
 
@@ -71,13 +76,16 @@ def walk(
         without its value.
     notes
         Takes what was passed over.
+    wanted
+        Called with each tag and the number of sequences around it; elements of defined length for which it is False are
+        passed over.
 
     Raises
     ------
     HeaderError
         "truncated header" or "damaged header", after every element before the fault was yielded.
     """
-    yield from _Walk(notes).elements(DataSetBytes(stream, coding, end, whole=True), 0, stop=stop)
+    yield from _Walk(notes, wanted).elements(DataSetBytes(stream, coding, end, whole=True), 0, stop=stop)
 
 
 def read_items(
@@ -121,10 +129,10 @@ def items_of(element: Element, depth: int, notes: Notes | None = None) -> list[l
 
 
 class _Walk:
-    """One walk; `notes` takes what was passed over."""
+    """One walk; parameters as of `walk`."""
 
-    def __init__(self, notes: Notes | None) -> None:
-        self._notes = Notes() if notes is None else notes
+    def __init__(self, notes: Notes | None, wanted: Callable[[int, int], bool] | None = None) -> None:
+        self._notes, self._wanted = Notes() if notes is None else notes, wanted
 
     def elements(
         self, where: DataSetBytes, depth: int, delimited: bool = False, stop: Callable[[int], bool] = _never
@@ -133,7 +141,7 @@ class _Walk:
         stream, end = where.stream, where.end
         position = stream.tell()
         where = _actual_coding(where, position, nested=depth > 0)
-        last, odd = -1, False
+        last, odd, wanted = -1, False, self._wanted
         while end - position >= SHORTEST:
             raw = stream.read(8)
             if len(raw) < SHORTEST:
@@ -165,14 +173,17 @@ class _Walk:
                 stream.seek(position)
                 return
             head = read_head(where, raw, position, last, self._notes)
+            last = tag
             if head.length == UNDEFINED:
                 yield from self._undefined(where, head, depth)
                 position = stream.tell()
-            else:
+                continue
+            if wanted is None or wanted(tag, depth) or head.length > end - head.offset:
                 yield from self._defined(where, head, position, depth)
-                position = head.offset + head.length
-                odd = bool(head.length & 1)  # an even length may be meant
-            last = tag
+            else:
+                stream.seek(head.offset + head.length)
+            position = head.offset + head.length
+            odd = bool(head.length & 1)  # an even length may be meant
         self._ending(where, position, depth, delimited)
 
     def _item_or_delimiter(self, where: DataSetBytes, raw: bytes, position: int, delimited: bool) -> int:

@@ -1,19 +1,22 @@
 """What a file's header holds for its display beside the fields of `Instance`: lookup tables, padding, overlays.
 
-They are needed by few files and can be large, so they are not part of `Instance`: the header is read a second time,
-these elements only, when something first asks for them. What the elements mean the other modules of this folder say.
+They are needed by few files and can be large, so they are not part of `Instance`: the header is read a second time, by
+the same reader, when something first asks for them. pydicom converts these elements and is not asked where they lie, so
+that a header which is read for its row is read for its display. What they mean the other modules of this folder say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from crawler.dicom.elements import quiet_pydicom
-from crawler.dicom.files import open_dataset
-from crawler.dicom.uids import DeflatedExplicitVRLittleEndian
-from crawler.errors import PixelError
+from crawler.dicom.bulk import DataSet, open_bulk
+from crawler.dicom.dictionary import VRS, tag_for
+from crawler.dicom.elements import Element, quiet_pydicom
+from crawler.dicom.record import vr_of
+from crawler.dicom.walk import items_of
+from crawler.errors import HeaderError, PixelError
 from crawler.model import Instance
 from crawler.pixels.decoder_errors import decoder_errors
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 COLOURS = ("Red", "Green", "Blue")
 _VOI_LUT_SEQUENCE = 0x00283010
 _TABLES = ("ModalityLUTSequence", "VOILUTSequence")
-# The last two of the first group tell pydicom the VR of the others.
+# The last two tell pydicom how to expand a segmented palette.
 _KEYWORDS = (
     *(f"{colour}PaletteColorLookupTableDescriptor" for colour in COLOURS),
     *(f"{colour}PaletteColorLookupTableData" for colour in COLOURS),
@@ -34,19 +37,65 @@ _KEYWORDS = (
     *("PixelRepresentation", "BitsAllocated"),
 )
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+# What is asked for in the items of sequences.
+_NESTED = (
+    *("LUTDescriptor", "LUTData", "FrameVOILUTSequence", "VOILUTSequence"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction"),
+)
 OVERLAY_GROUPS = range(0x6000, 0x6020, 2)  # sixteen planes: PS3.5 7.6
 # Rows, columns, frames, origin, first frame, bits allocated, data: PS3.3 C.9.2, C.9.3.
 _OVERLAY_ELEMENTS = (0x0010, 0x0011, 0x0015, 0x0050, 0x0051, 0x0100, 0x3000)
 
 
-def read_elements(instance: Instance, wanted: list[BaseTag]) -> Dataset:
-    """Some elements of a file, by pydicom, their values not yet converted. Raises what pydicom raises."""
-    from pydicom import dcmread  # slow to load, and few files have such elements
+def tags_of(*keywords: str) -> set[int]:
+    """Tags of elements by their keywords."""
+    return {tag for tag in map(tag_for, keywords) if tag is not None}
 
-    # pydicom would inflate a deflated data set whatever its size.
-    deflated = instance.transfer_syntax == DeflatedExplicitVRLittleEndian
-    with open_dataset(instance.file, deflated) as stream:
-        return dcmread(stream, stop_before_pixels=True, force=True, specific_tags=wanted)
+
+def read_elements(instance: Instance, wanted: Container[int], nested: Container[int]) -> Dataset:
+    """Some elements of a file as pydicom's, their values not yet converted; of their items the elements `nested`.
+
+    Raises
+    ------
+    PixelError
+        The file cannot be read any more.
+    """
+    with open_bulk(instance) as data:
+        elements = data.select(wanted, nested)
+        return _dataset(elements, nested, data, instance.pixels is not None and instance.pixels.signed)
+
+
+def _dataset(elements: Iterable[Element], nested: Container[int], data: DataSet, signed: bool) -> Dataset:
+    """Elements, sequences included, as pydicom's; of those that come twice the first."""
+    from pydicom.dataelem import DataElement, RawDataElement  # slow to load, and few files have such elements
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+    from pydicom.tag import Tag
+
+    found = Dataset()
+    found.set_original_encoding(data.coding.implicit, data.coding.little, None)
+    for element in elements:
+        tag = Tag(element.tag)
+        vr = vr_of(element, "", signed)
+        if tag in found or element.error:
+            continue
+        if vr == "SQ":
+            try:
+                items = [
+                    _dataset([one for one in item if one.tag in nested], nested, data, signed)
+                    for item in items_of(element, 1)
+                ]
+            except HeaderError as error:
+                raise PixelError("damaged pixel data", "a sequence of the display cannot be read") from error
+            found[tag] = DataElement(tag, vr, Sequence(items))
+            continue
+        value = element.value if isinstance(element.value, bytes) and not element.digest else None
+        if value is None and element.length is not None:
+            value = data.value(element)
+        if value is not None:
+            known = vr if vr in VRS else "UN"
+            found[tag] = RawDataElement(tag, known, len(value), value, 0, False, element.coding.little)
+    return found
 
 
 class DisplayAttributes:
@@ -81,16 +130,14 @@ class DisplayAttributes:
         PixelError
             "damaged pixel data": they cannot be read.
         """
-        from pydicom.tag import Tag  # slow to load, see above
-
-        wanted: list[BaseTag] = [Tag(keyword) for keyword in _KEYWORDS]
+        wanted = tags_of(*_KEYWORDS)
         if len(self.instance.planes) > 1:
-            wanted += [Tag(keyword) for keyword in _GROUPS]
+            wanted |= tags_of(*_GROUPS)
         if self._overlays:
-            wanted += [Tag(group, element) for group in OVERLAY_GROUPS for element in _OVERLAY_ELEMENTS]
+            wanted |= {group << 16 | element for group in OVERLAY_GROUPS for element in _OVERLAY_ELEMENTS}
         try:
             with quiet_pydicom():
-                dataset = read_elements(self.instance, wanted)
+                dataset = read_elements(self.instance, wanted, tags_of(*_NESTED))
                 for tag in list(dataset.keys()):
                     self._convert(dataset, tag)
                 return dataset

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.dicom.elements import quiet_pydicom
-from crawler.display.attributes import read_elements
+from crawler.display.attributes import read_elements, tags_of
 from crawler.display.renderer import Renderer
 from crawler.errors import PixelError
 from crawler.model import Frame, Instance
 from crawler.pixels.decoder_errors import decoder_errors
 
 REGIONS = "SequenceOfUltrasoundRegions"
+_LOCATION = ("RegionLocationMinY0", "RegionLocationMaxY1", "RegionLocationMinX0", "RegionLocationMaxX1")
 
 
 class Box(NamedTuple):
@@ -63,15 +64,10 @@ def us_region(instance: Instance) -> Box | None:
     pixels = instance.pixels
     if pixels is None:
         return None
-    from pydicom.tag import Tag  # pydicom is slow to load, and few files have such elements
-
     try:
         with quiet_pydicom():
-            dataset = read_elements(instance, [Tag(REGIONS)])
-            regions = [
-                [int(region[f"RegionLocation{side}"].value) for side in ("MinY0", "MaxY1", "MinX0", "MaxX1")]
-                for region in dataset.get(REGIONS) or ()
-            ]
+            dataset = read_elements(instance, tags_of(REGIONS), tags_of(*_LOCATION))
+            regions = [[int(region[keyword].value) for keyword in _LOCATION] for region in dataset.get(REGIONS) or ()]
     except decoder_errors() as error:
         raise PixelError("unusable ultrasound regions", "they cannot be read") from error
     if not regions:
