@@ -54,11 +54,11 @@ def plant(monkeypatch, stage, deeds):
     }
     original = {"header": read_instance, "pixels": frames}[stage]
 
-    def with_culprit(subject, *arguments):
+    def with_culprit(subject, *arguments, **options):
         file = subject if stage == "header" else subject.file
         if file.name in deeds:
             deeds[file.name]()
-        return original(subject, *arguments)
+        return original(subject, *arguments, **options)
 
     for door in doors[stage]:
         monkeypatch.setattr(door, with_culprit)
@@ -101,11 +101,11 @@ def test_a_worker_that_dies_outside_any_file_does_not_stop_the_run(tmp_path, mon
         save(quick_dataset(SOPInstanceUID=f"1.2.3.{number}"), tmp_path / "in" / f"f{number}" / "a.dcm")
     original = crawler.export.tasks.scan_members
 
-    def with_culprit(folder, *arguments):
+    def with_culprit(folder, *arguments, **options):
         if folder == "f3":
             heartbeat_cleared()
             crash()
-        return original(folder, *arguments)
+        return original(folder, *arguments, **options)
 
     def heartbeat_cleared():
         frame = sys._getframe(2)
@@ -146,8 +146,8 @@ def test_a_long_cine_is_no_hang(tmp_path, monkeypatch):
     """The limit is for one step: a file that makes progress may take longer in all."""
     multiframe(tmp_path / "in" / "cine.dcm", 8, 8, 8)
 
-    def slow(*arguments):
-        for frame in frames(*arguments):
+    def slow(*arguments, **options):
+        for frame in frames(*arguments, **options):
             sys._getframe(1).f_locals["self"].heartbeat._slots[2] -= 700  # two such steps pass the limit
             yield frame
 

@@ -115,7 +115,7 @@ def test_one_that_is_damaged_fails_alone(source: Path, tmp_path: Path) -> None:
     summary = export(source, tmp_path / "out", **MEDIA)
     assert (summary.exported, sum(summary.failed.values())) == (2, 1)
     row = failures(tmp_path / "out")["a/report.dcm"]
-    assert (row["stage"], row["reason"]) == ("pixels", "truncated value")
+    assert (row["stage"], row["reason"]) == ("header", "truncated header")
 
 
 def test_keys_are_checked() -> None:

@@ -131,9 +131,9 @@ def test_the_ledger_knows_how_many_were_missing(tree: Path, tmp_path: Path) -> N
 def test_no_pixel_of_it_is_read(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: set[str] = set()
 
-    def watched(instance: Any, *arguments: Any) -> Any:
+    def watched(instance: Any, *arguments: Any, **options: Any) -> Any:
         decoded.add(instance.file.key.split("/")[0])
-        return real(instance, *arguments)
+        return real(instance, *arguments, **options)
 
     real = exporting.frames
     for module in (exporting, media):
