@@ -10,28 +10,72 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers, which do not follow `__getattr__`
-    from crawler.api import find
+    from crawler.api import find, iter_series, load_volume
     from crawler.config.loader import load_config
     from crawler.engine.run import run
+    from crawler.errors import (
+        ConfigError,
+        CrawlerError,
+        FileError,
+        HeaderError,
+        LayoutError,
+        LedgerError,
+        NotDicom,
+        OutputError,
+        PixelError,
+        SinkError,
+        SourceError,
+        StopError,
+    )
     from crawler.instance.header import read_instance
     from crawler.layout.layouts import layouts
     from crawler.layout.scan import group_scans
     from crawler.pixels.frames import frames
+    from crawler.tables.reading import read_metadata, read_series
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "find", "frames", "group_scans", "layouts", "load_config", "read_instance", "run"]
-
+__all__ = [
+    "ConfigError",
+    "CrawlerError",
+    "FileError",
+    "HeaderError",
+    "LayoutError",
+    "LedgerError",
+    "NotDicom",
+    "OutputError",
+    "PixelError",
+    "SinkError",
+    "SourceError",
+    "StopError",
+    "__version__",
+    "find",
+    "frames",
+    "group_scans",
+    "iter_series",
+    "layouts",
+    "load_config",
+    "load_volume",
+    "read_instance",
+    "read_metadata",
+    "read_series",
+    "run",
+]
 
 _HOMES = {
     "find": "crawler.api",
     "frames": "crawler.pixels.frames",
     "group_scans": "crawler.layout.scan",
+    "iter_series": "crawler.api",
     "layouts": "crawler.layout.layouts",
     "load_config": "crawler.config.loader",
+    "load_volume": "crawler.api",
     "read_instance": "crawler.instance.header",
+    "read_metadata": "crawler.tables.reading",
+    "read_series": "crawler.tables.reading",
     "run": "crawler.engine.run",
 }
+_HOMES |= {name: "crawler.errors" for name in __all__ if name[0].isupper()}
 
 
 def __getattr__(name: str) -> object:

@@ -1,6 +1,6 @@
 """A start by hand from Python: what the package offers beside the command.
 
-`find` is made here, since a run has no use for it: it walks folder by folder, to keep account of each.
+A run has no use for what is made here: it walks folder by folder, to keep account of each, and writes what these load.
 """
 
 from __future__ import annotations
@@ -9,10 +9,17 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
 
+from crawler.errors import SourceError
 from crawler.model import File
+from crawler.paths import readable
 from crawler.sources.archive import expand, is_archive
 from crawler.sources.directory import Visited, roots_of, walk
+
+if TYPE_CHECKING:
+    from crawler.sinks.reading import LoadedVolume
 
 log = logging.getLogger("dme")
 
@@ -48,6 +55,80 @@ def find(*paths: str | os.PathLike[str], recursive: bool = True) -> Iterator[Fil
                     yield from _members(file)
                 else:
                     yield file
+
+
+def load_volume(path: str | os.PathLike[str]) -> LoadedVolume:
+    """Load one volume: a file that a run wrote, in any of its formats, or a folder of DICOM files of one volume.
+
+    Parameters
+    ----------
+    path
+        ``.h5``, ``.nii.gz``, ``.nii``, ``.npz``, ``.mha``, ``.mhd``, ``.mat``; or a folder, an archive or a file of
+        DICOM, whose volume is made as a run with a section `volume` makes it.
+
+    Returns
+    -------
+    LoadedVolume
+        array, axes, affine (index -> patient LPS, mm) and metadata.
+
+    Raises
+    ------
+    SourceError
+        The path does not exist, is damaged, or holds no volume or more than one: `iter_series` yields them all.
+    """
+    from crawler.sinks.reading import READERS, read_volume  # loads NumPy, which `find` does without
+
+    native = os.fsdecode(path)
+    if native.lower().endswith(tuple(READERS)):
+        return read_volume(native)
+    volumes = list(islice(iter_series(native), 2))
+    if len(volumes) != 1:
+        many = "more than one volume: load them with crawler.iter_series" if volumes else "no volume"
+        raise SourceError(f"{readable(native)} holds {many}")
+    return volumes[0]
+
+
+def iter_series(*paths: str | os.PathLike[str]) -> Iterator[LoadedVolume]:
+    """Load the volumes of folders of DICOM files, one after the other, by series.
+
+    Parameters
+    ----------
+    *paths
+        Folders, archives or files of DICOM; the current folder when none is given. The files of a series may lie
+        anywhere below one of them.
+
+    Yields
+    ------
+    LoadedVolume
+        `metadata` names ``SeriesInstanceUID``, ``scan_id`` and ``layout``, of which a series that forms no single array
+        has several. Volumes are made on disk, in a temporary folder, before the first is loaded.
+
+    Raises
+    ------
+    SourceError
+        A path does not exist.
+    """
+    from crawler.config.loader import Config  # a run, which `find` does without
+    from crawler.engine.run import run
+    from crawler.sinks.reading import read_volume
+
+    roots = [os.path.abspath(os.fsdecode(path)) for path in paths or (".",)]
+    roots_of(roots)
+    with tempfile.TemporaryDirectory(prefix="dme-") as folder:
+        config = Config.from_mapping(
+            {
+                "num_workers": 0,
+                "output": {"dir": folder, "report": False},
+                "dicom": {"dir": roots, "group": "tree"},
+                "volume": {},
+            }
+        )
+        summary = run(config)
+        if summary.failed:
+            log.warning("%d files could not be read: %s", sum(summary.failed.values()), ", ".join(summary.failed))
+        for place, _, names in sorted(os.walk(os.path.join(folder, "volumes"))):
+            for name in sorted(names):
+                yield read_volume(os.path.join(place, name))
 
 
 def _members(archive: File) -> Iterator[File]:

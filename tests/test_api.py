@@ -52,7 +52,8 @@ def from_python() -> str:
 
 def test_readme_shows_every_function() -> None:
     shown = from_python()
-    assert [name for name in NAMES if not re.search(rf"\b{name}\(", shown)] == []
+    functions = [name for name in NAMES if name.islower()]  # the others are exceptions: `crawler/errors.py`
+    assert [name for name in functions if not re.search(rf"\b{name}\(", shown)] == []
 
 
 def test_readme_session_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

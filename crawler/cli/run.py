@@ -100,12 +100,22 @@ def closing_table(summary: Summary, config: Config, config_name: str) -> str:
     elif summary.listed != summary.found:
         lines.append(f"The input changed during the run: {program()} {config_name} brings the outputs up to date")
     elif summary.failed:
-        lines.append(f"Next: see {out}/unreadable_files.csv; mend the files, then run the same command again")
+        lines.append(f"Next: {out}/unreadable_files.csv says why, file by file. {_advice(summary)}")
     elif not summary.found:
         lines.append("Nothing was found: check dicom.dir and dicom.recursive")
     elif config.metadata is not None and config.metadata_path:
-        lines.append(f"Next: pandas.read_json({shown(config.metadata_path)!r}, lines=True), or {out}/series.csv")
+        lines.append(f"Next: crawler.read_metadata({shown(config.metadata_path)!r}) in Python, or {out}/series.csv")
     return "\n".join(lines)
+
+
+def _advice(summary: Summary) -> str:
+    """What to do about failures, by the stages that they are of."""
+    stages = {reason.partition(":")[0] for reason in summary.failed}
+    if stages == {"write"}:
+        return "The files are read, but some outputs cannot be written: mend the cause, then run with --retry-failed"
+    if stages == {"layout"}:
+        return "volume.irregular refuses them: 'split' or 'keep' makes volumes of them, with --rebuild"
+    return "Files that are mended are read by the next run; --retry-failed tries the others again, too"
 
 
 def _dry_run(config: Config, config_name: str) -> int:

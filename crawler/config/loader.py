@@ -187,11 +187,13 @@ class Config:
         return values
 
 
-def load_config(path: str | os.PathLike[str], *, retrieves: bool = True) -> Config:
+def load_config(path: str | os.PathLike[str] | Mapping[str, Any], *, retrieves: bool = True) -> Config:
     """Read and check a YAML configuration.
 
     Parameters
     ----------
+    path
+        The file, or a mapping of what it would hold.
     retrieves
         Whether a section `pacs` has to say what to retrieve, and from where; not for those who receive, or only ask.
 
@@ -201,6 +203,8 @@ def load_config(path: str | os.PathLike[str], *, retrieves: bool = True) -> Conf
         The file cannot be read, is not YAML, or says what cannot be: one line a problem, as
         ``file:line: key = value: what is expected``.
     """
+    if isinstance(path, Mapping):
+        return Config.from_mapping(path, retrieves=retrieves)
     native = os.fsdecode(path)
     name = readable(native)
     try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from crawler.config.loader import Config
+from crawler.config.loader import Config, load_config
 from crawler.engine.crawl import Engine
 from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import Progress, Silent
@@ -26,7 +26,7 @@ log = logging.getLogger("dme")
 
 
 def run(
-    config: Config,
+    config: Config | str | os.PathLike[str] | Mapping[str, Any],
     *,
     rebuild: bool = False,
     retry_failed: bool = False,
@@ -37,6 +37,8 @@ def run(
 
     Parameters
     ----------
+    config
+        As `load_config` gives it, or what it takes: the path of a YAML file, or a mapping of what that would hold.
     rebuild
         Forget all that was done, delete its products, and make everything anew.
     retry_failed
@@ -57,6 +59,8 @@ def run(
         The run cannot start or cannot go on; what was committed is kept.
     """
     began = time.monotonic()
+    if not isinstance(config, Config):
+        config = load_config(config)
     if config.pacs_dir is not None:
         _make(config.pacs_dir)
     roots = roots_of(config.roots)
