@@ -387,6 +387,10 @@ def test_a_dark_palette_stays_dark(written: Callable[..., Instance]) -> None:
     np.testing.assert_array_equal(found, COLOURS[BYTES] // 4)
     found = shown(written(BYTES, **palette(lambda c: (c * 80 + 1).astype("<u2").tobytes())))
     np.testing.assert_array_equal(found, COLOURS[BYTES] * 80 + 1 >> 8)
+    # So dark that twelve bits would hold it; but no low byte, or one that repeats the high one, tells of sixteen.
+    for scale in (256, 257):
+        found = shown(written(BYTES, **palette(lambda c, scale=scale: (c // 16 * scale).astype("<u2").tobytes())))
+        np.testing.assert_array_equal(found, COLOURS[BYTES] // 16)
 
 
 def test_colours_that_name_several_depths(written: Callable[..., Instance]) -> None:
