@@ -18,7 +18,7 @@ from crawler.display.attributes import DisplayAttributes
 from crawler.display.display import Display, display_for
 from crawler.display.entries import first_mapped, read_entries
 from crawler.display.lut import Lut, display_lut, modality_lut, modality_range
-from crawler.display.palette import palette_of
+from crawler.display.palette import _eight_bits, palette_of
 from crawler.errors import PixelError
 from crawler.instance.header import read_instance
 from crawler.model import File, Instance, Pixels, Plane
@@ -504,3 +504,29 @@ def test_a_segmented_palette_has_the_entries_that_it_names(written: Callable[...
     assert found is not None
     assert (found.first, found.table.shape, found.table.dtype) == (2, (entries or 65536, 3), np.uint8)
     assert found.table[[0, 1, 2, -1], 0].tolist() == [0, 1, 2, 255]
+
+
+@pytest.mark.parametrize(
+    ("greatest", "bits", "depth"),
+    [
+        *((255, bits, 8) for bits in (1, 8, 9, 12, 16)),
+        *((300, 8, 10), (300, 10, 10), (300, 16, 10), (300, 17, 10)),
+        *((511, 9, 9), (512, 9, 10), (1023, 10, 10), (1023, 8, 10), (1025, 8, 12), (1025, 10, 12)),
+        *((1023, 14, 14), (2047, 11, 11), (4095, 12, 12), (4095, 16, 12), (4097, 12, 16), (4097, 16, 16)),
+        *((4097, 15, 15), (32769, 15, 16), (65535, 8, 16)),
+    ],
+)
+def test_depth_of_a_palette(greatest: int, bits: int, depth: int) -> None:
+    """The second entry has a low byte that is not the high one, which would tell of sixteen bits."""
+    found = _eight_bits(np.array([[greatest, 3, 0]], np.uint16), bits)
+    assert found.dtype == np.uint8
+    assert found.tolist() == [[greatest >> depth - 8, 3 >> depth - 8, 0]]
+
+
+@pytest.mark.parametrize(
+    ("top", "depths"), [(256, (10, 9, 10)), (512, (10, 10, 10)), (1024, (12, 11, 12)), (4096, (16, 13, 16))]
+)
+def test_depth_of_a_power_of_two(top: int, depths: tuple[int, int, int]) -> None:
+    named = (top.bit_length() - 1, top.bit_length(), 16)  # one bit too few, just enough, and what everyone says
+    for bits, depth in zip(named, depths, strict=True):
+        assert _eight_bits(np.array([[top, 3]], np.uint16), bits)[0, 0] == top >> depth - 8

@@ -211,3 +211,48 @@ def test_the_users_window_is_linear(written: Callable[..., Instance], window: tu
     instance = written(WindowCenter=9, WindowWidth=9, VOILUTFunction="SIGMOID")
     expected = levels("LINEAR" if window[1] >= 1 else "LINEAR_EXACT", *window)
     np.testing.assert_allclose(shown(instance, window)[0], expected, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("width", [1, 0.5])
+def test_narrow_windows_of_frames(written: Callable[..., Instance], width: float) -> None:
+    item = {"WindowCenter": 2000, "WindowWidth": width}
+    instance = written(np.stack([RAMP, RAMP]), PerFrameFunctionalGroupsSequence=groups(item, item))
+    for found in shown(instance):
+        expected = levels("LINEAR" if width == 1 else "LINEAR_EXACT", 2000, width)
+        np.testing.assert_allclose(found, expected, atol=ROUNDING)
+
+
+def table(*entries: int) -> Sequence:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(entries), 0, 8])
+    item.add_new("LUTData", "OW", np.array(entries, "<u2").tobytes())
+    return Sequence([item])
+
+
+def test_a_table_of_all_frames_goes_before_their_windows(written: Callable[..., Instance]) -> None:
+    item = {"WindowCenter": 2000, "WindowWidth": 1000}
+    instance = written(
+        np.stack([RAMP, RAMP]),
+        VOILUTSequence=table(255, 0),
+        PerFrameFunctionalGroupsSequence=groups(item, item),
+    )
+    for found in shown(instance):
+        assert (found[0], set(found[1:].tolist())) == (65535, {0})
+
+
+def test_a_table_in_the_shared_groups(written: Callable[..., Instance]) -> None:
+    shared = groups({"VOILUTSequence": table(255, 0)})
+    instance = written(
+        np.stack([RAMP, RAMP]),
+        VOILUTSequence=Sequence([]),
+        SharedFunctionalGroupsSequence=shared,
+        PerFrameFunctionalGroupsSequence=bare(2),
+    )
+    for found in shown(instance):
+        assert (found[0], set(found[1:].tolist())) == (65535, {0})
+
+
+def test_tables_of_single_frames(written: Callable[..., Instance]) -> None:
+    per_frame = groups({"VOILUTSequence": table(255, 0)}, {"VOILUTSequence": table(0, 255)})
+    first, second = shown(written(np.stack([RAMP, RAMP]), PerFrameFunctionalGroupsSequence=per_frame))
+    assert (first[0], first[1], second[0], second[1]) == (65535, 0, 0, 65535)
