@@ -335,10 +335,10 @@ def test_entries_that_cannot_be_read(descriptor: Any, data: bytes) -> None:
         read_entries(element("LUTDescriptor", "US", descriptor), element("LUTData", "OW", data), True, (0, 9))
 
 
-@pytest.mark.parametrize("bits", [0, 17])
-def test_bits_that_no_entry_has(bits: int) -> None:
+@pytest.mark.parametrize(("bits", "expected"), [(0, 16), (17, 16), (1, 1), (2, 2), (15, 15), (16, 16)])
+def test_bits_that_an_entry_has(bits: int, expected: int) -> None:
     descriptor = element("LUTDescriptor", "US", [2, 0, bits])
-    assert read_entries(descriptor, element("LUTData", "OW", words(1, 2)), True, (0, 9)).bits == 16
+    assert read_entries(descriptor, element("LUTData", "OW", words(1, 2)), True, (0, 9)).bits == expected
 
 
 # -- palettes

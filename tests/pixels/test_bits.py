@@ -190,11 +190,24 @@ def test_all_bits_and_no_bits_stored_change_nothing() -> None:
     assert values.tolist() == [[0, 65535]]
 
 
-@pytest.mark.parametrize("signed", [False, True])
-def test_least_value_alone_is_seen(signed: bool) -> None:
-    values = np.array([[-2049 if signed else 4096, 0]], np.int16 if signed else np.uint16)
+@pytest.mark.parametrize(
+    ("signed", "value", "expected"),
+    [
+        *((True, -2048, -2048), (True, -2049, 2047), (True, -2050, 2046)),
+        *((True, 2047, 2047), (True, 2048, -2048), (True, 2049, -2047), (True, 4096, 0)),
+        *((False, 4095, 4095), (False, 4096, 0), (False, 4097, 1), (False, 8192, 0)),
+    ],
+)
+def test_a_value_alone_beyond_the_stored_bits_is_seen(signed: bool, value: int, expected: int) -> None:
+    values = np.array([[value, 0]], np.int16 if signed else np.uint16)
     drop_unused_bits(values, Pixels(bits_allocated=16, bits_stored=12, high_bit=11, signed=signed))
-    assert values.tolist() == [[2047 if signed else 0, 0]]
+    assert values.tolist() == [[expected, 0]]
+
+
+def test_no_values_have_no_bits() -> None:
+    values = np.zeros((0, 4), np.uint16)
+    drop_unused_bits(values, Pixels(bits_allocated=16, bits_stored=12, high_bit=11))
+    assert stored_values(values.astype(np.uint32), Pixels(bits_allocated=16, keyword="PixelData"), None).size == 0
 
 
 # -- what a codestream says
