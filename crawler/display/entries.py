@@ -99,8 +99,6 @@ def _three(descriptor: Any, little: bool) -> tuple[int, int, int]:
 def _table(data: DataElement, count: int, bits: int, little: bool) -> Array:
     """Entries of 8 or 16 bits, as many as there are, `count` at most."""
     value = data.value
-    if value is None or value == "":
-        return np.zeros(0, np.uint16)
     if not isinstance(value, bytes):  # numbers, by pydicom; entries are unsigned whatever their VR (C.11.1.1)
         little, value = True, (np.atleast_1d(np.asarray(value, np.int64)) & 0xFFFF).astype("<u2").tobytes()
     words = np.frombuffer(value[: len(value) // 2 * 2], "<u2" if little else ">u2")

@@ -287,6 +287,7 @@ def element(keyword: str, vr: str, value: Any) -> DataElement:
         (3, 8, "OW", b"\1\2\3\0", [1, 2, 3]),  # padded
         (4, 16, "OW", b"\1\2\3\4", [1, 2, 3, 4]),
         (4, 12, "OW", b"\1\2\3\4", [0x201, 0x403]),  # 12 bits have no room in a byte
+        (4, 8, "OW", b"\1\2\3\4\5\6", [1, 2, 3, 4]),  # bytes, and more than are needed
         (4, 8, "US", [0x201, 0x403], [1, 2, 3, 4]),
         (4, 8, "US", [1, 2, 3, 4], [1, 2, 3, 4]),
         (1, 16, "US", 7, [7]),
@@ -328,7 +329,15 @@ def test_a_descriptor_that_was_read_as_unknown(little: bool) -> None:
 
 @pytest.mark.parametrize(
     ("descriptor", "data"),
-    [([2, 0], b"\1\2"), ([2, 0, 16, 1], b"\1\2"), (5, b"\1\2"), ([2, 0, 16], b""), ([2, 0, 8], b"\1")],
+    [
+        ([2, 0, 16], None),
+        ([2, 0, 16], ""),
+        ([2, 0], b"\1\2"),
+        ([2, 0, 16, 1], b"\1\2"),
+        (5, b"\1\2"),
+        ([2, 0, 16], b""),
+        ([2, 0, 8], b"\1"),
+    ],
 )
 def test_entries_that_cannot_be_read(descriptor: Any, data: bytes) -> None:
     with pytest.raises(PixelError, match="the descriptor of LUTData does not fit it"):
