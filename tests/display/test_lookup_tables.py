@@ -285,6 +285,9 @@ def element(keyword: str, vr: str, value: Any) -> DataElement:
         (3, 16, "OW", words(1, 2, 3, 9), [1, 2, 3]),  # more than is needed
         (4, 8, "OW", b"\1\2\3\4", [1, 2, 3, 4]),
         (3, 8, "OW", b"\1\2\3\0", [1, 2, 3]),  # padded
+        (3, 16, "OW", b"\1\2\3\0", [1, 2, 3]),
+        (3, 16, "OW", b"\1\2\3", [1, 2, 3]),
+        (3, 16, "OW", b"\1\2\3\4\5", [0x201, 0x403]),
         (4, 16, "OW", b"\1\2\3\4", [1, 2, 3, 4]),
         (4, 12, "OW", b"\1\2\3\4", [0x201, 0x403]),  # 12 bits have no room in a byte
         (4, 8, "OW", b"\1\2\3\4\5\6", [1, 2, 3, 4]),  # bytes, and more than are needed
@@ -331,7 +334,6 @@ def test_a_descriptor_that_was_read_as_unknown(little: bool) -> None:
     ("descriptor", "data"),
     [
         ([2, 0, 16], None),
-        ([2, 0, 16], ""),
         ([2, 0], b"\1\2"),
         ([2, 0, 16, 1], b"\1\2"),
         (5, b"\1\2"),
