@@ -198,7 +198,13 @@ def probe(program: str, path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def packet_times(program: str, path: str) -> list[int]:
-    """When each packet of a file's video is shown, in ticks of its own clock, in the order in which they are stored."""
+    """When each packet of a file's video is shown, in ticks of its own clock, in the order in which they are stored.
+
+    Raises
+    ------
+    SinkError
+        ffmpeg cannot read the file.
+    """
     with writing():
         done = subprocess.run(
             [program, *QUIET, "-i", local(path), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "pipe:1"],
@@ -207,5 +213,7 @@ def packet_times(program: str, path: str) -> list[int]:
             check=False,
             start_new_session=True,
         )
+    if done.returncode != 0:
+        raise failure(done.stderr, done.returncode, [local(path), path])
     lines = [line.split(b",") for line in done.stdout.splitlines() if not line.startswith(b"#")]
     return [int(line[2]) for line in lines]  # stream, decoded, shown, duration, size, checksum

@@ -19,6 +19,7 @@ from crawler.instance.header import read_instance
 from crawler.pixels.picture_order import UnknownOrderError
 from crawler.pixels.video import SYNTAXES, copy_stream, is_video
 from crawler.sinks import remux
+from crawler.sinks.ffmpeg import packet_times
 from crawler.sources.directory import roots_of, walk
 
 # Name of the clip, its encoder, transfer syntax, fragments, codec that the MP4 has.
@@ -186,6 +187,13 @@ def test_a_stream_that_does_not_tell_its_order_is_not_guessed_at(tmp_path, monke
         detail = failures(tmp_path / "out")["v.dcm"]["detail"]
         assert detail == "the stream does not tell when its pictures are shown"
     assert not list((tmp_path / "out" / "media").rglob("*.mpg"))
+
+
+def test_times_of_a_file_that_is_no_video_are_refused(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    with pytest.raises(SinkError) as caught:
+        packet_times(FFMPEG, str(tmp_path / "a.mp4"))
+    assert str(tmp_path) not in str(caught.value)
 
 
 @pytest.mark.parametrize("times", [[], [5], [0, 4, 2, 6], [1, 3.15, 5]])
