@@ -197,6 +197,12 @@ class Wire:
 
     def _lost(self, error: OSError) -> PacsError | RequestError:
         """A connection that broke; a TLS alert is the other side's view of our certificate."""
+        if isinstance(self._sock, ssl.SSLSocket) and "ALERT" not in (getattr(error, "reason", None) or ""):
+            # In TLS 1.3 the server judges our certificate after the handshake, and what we send meanwhile fails first.
+            try:
+                self._sock.recv(1)
+            except OSError as alert:
+                error = alert
         if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
             return PacsError(f"pacs.tls: the server refuses our certificate ({error.reason})")
         return RequestError(f"the connection was lost ({words(error)})", "dropped")

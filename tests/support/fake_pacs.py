@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -39,6 +40,7 @@ def fake_pacs(
     calling_port: int = 0,
     title: str = "FAKE",
     syntaxes: Sequence[str] = tuple(ALL_TRANSFER_SYNTAXES),
+    tls: ssl.SSLContext | None = None,
     **options: Any,
 ) -> Iterator[Server]:
     """pynetdicom's server over some instances; `options` are those of its AE."""
@@ -91,7 +93,7 @@ def fake_pacs(
     for dataset in datasets:
         ae.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
     handlers = [(evt.EVT_C_FIND, on_find), (evt.EVT_C_GET, on_get), (evt.EVT_C_MOVE, on_move)]
-    listener = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    listener = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=tls)
     try:
         port = listener.socket.getsockname()[1]
         yield Server("127.0.0.1", port, title, "DME", calling_port, timeouts=LONG)
