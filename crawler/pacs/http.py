@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from crawler.errors import PacsError, RequestError
 from crawler.pacs.model import OutcomeOfRequest, Server, Tls
-from crawler.pacs.wire import SLICE, client_context, words
+from crawler.pacs.wire import SLICE, client_context, refused_certificate, words
 
 # Bytes of an answer that is no instance: a page of matches, or what a server says of an error.
 _MOST = 64 << 20
@@ -156,8 +156,9 @@ class WebClient:
                 response = self._send(exchange, method, path, {**self._headers, **(headers or {})}, body)
                 yield response
             except (OSError, http.client.HTTPException, RequestError) as error:
+                known = exchange.ended or self._words(error, exchange)
                 _close(exchange)
-                raise exchange.ended or self._words(error) from error
+                raise known from error
             except BaseException:
                 _close(exchange)
                 raise
@@ -210,14 +211,17 @@ class WebClient:
         connection.sock.settimeout(self._timeouts.idle)
         return connection
 
-    def _words(self, error: Exception) -> RequestError | PacsError:
+    def _words(self, error: Exception, exchange: _Exchange) -> RequestError | PacsError:
         """What went wrong, as an error of ours."""
         if isinstance(error, RequestError):
             return error
         if isinstance(error, TimeoutError):
             return RequestError(f"nothing came for {self._timeouts.idle:g} s (timeouts.idle)", "silent")
-        if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
-            return PacsError(f"pacs.tls: the server refuses our certificate ({error.reason})")
+        connection = exchange.connection
+        if isinstance(error, OSError) and connection is not None:
+            refused = refused_certificate(connection.sock, error)
+            if refused is not None:
+                return refused
         if isinstance(error, http.client.RemoteDisconnected | http.client.IncompleteRead):
             return RequestError("the server closed the connection in the middle of an answer", "dropped")
         if isinstance(error, OSError):

@@ -65,6 +65,7 @@ def connect(server: Server, *, nagle: bool = False) -> socket.socket:
     RequestError
         It is refused, or not answered in time: "dropped".
     """
+    context = client_context(server.tls) if server.tls else None
     try:
         sock: socket.socket = socket.create_connection((server.host, server.port), server.timeouts.connect)
     except socket.gaierror as error:
@@ -73,10 +74,10 @@ def connect(server: Server, *, nagle: bool = False) -> socket.socket:
         raise RequestError(f"no connection to the server ({words(error)})", "dropped") from error
     # Without it each small message waits 40 ms for the acknowledgement of the last one.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not nagle)
-    if server.tls is None:
+    if context is None or server.tls is None:
         return sock
     try:
-        return client_context(server.tls).wrap_socket(sock, server_hostname=server.tls.hostname or server.host)
+        return context.wrap_socket(sock, server_hostname=server.tls.hostname or server.host)
     except ssl.SSLCertVerificationError as error:
         sock.close()
         raise PacsError(f"pacs.tls: the server's certificate is not trusted ({error.verify_message})") from error
@@ -93,6 +94,22 @@ def words(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
     return (getattr(error, "reason", None) or error.strerror or type(error).__name__).lower()
+
+
+def refused_certificate(sock: socket.socket | None, error: Exception) -> PacsError | None:
+    """Return the error of a server that does not take our certificate, if that is why a connection broke.
+
+    In TLS 1.3 it judges after the handshake, and what we send meanwhile fails before its alert is read.
+    """
+    if not isinstance(sock, ssl.SSLSocket):
+        return None
+    if "ALERT" not in (getattr(error, "reason", None) or ""):
+        try:
+            sock.recv(1)
+        except (OSError, ValueError) as alert:
+            error = alert
+    reason = getattr(error, "reason", None) or ""
+    return PacsError(f"pacs.tls: the server refuses our certificate ({reason})") if "ALERT" in reason else None
 
 
 class Wire:
@@ -196,13 +213,7 @@ class Wire:
             raise RequestError(f"nothing came for {self._timeouts.idle:g} s (timeouts.idle)", "silent")
 
     def _lost(self, error: OSError) -> PacsError | RequestError:
-        """A connection that broke; a TLS alert is the other side's view of our certificate."""
-        if isinstance(self._sock, ssl.SSLSocket) and "ALERT" not in (getattr(error, "reason", None) or ""):
-            # In TLS 1.3 the server judges our certificate after the handshake, and what we send meanwhile fails first.
-            try:
-                self._sock.recv(1)
-            except OSError as alert:
-                error = alert
-        if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
-            return PacsError(f"pacs.tls: the server refuses our certificate ({error.reason})")
-        return RequestError(f"the connection was lost ({words(error)})", "dropped")
+        """A connection that broke."""
+        return refused_certificate(self._sock, error) or RequestError(
+            f"the connection was lost ({words(error)})", "dropped"
+        )
