@@ -42,6 +42,18 @@ TESTS: dict[str, Sequence[str]] = {
     "crawler/display/voi.py": ("tests/display/test_windows.py", "tests/display"),
     "crawler/pixels/modality.py": ("tests/pixels/test_modality.py",),
     "crawler/pixels/bits.py": ("tests/pixels/test_bits.py",),
+    "crawler/instance/acquisition.py": ("tests/instance/test_acquisition.py",),
+    "crawler/instance/real_world.py": ("tests/instance/test_acquisition.py", "tests/sinks/test_meaning.py"),
+    "crawler/instance/segments.py": ("tests/sinks/test_meaning.py",),
+    "crawler/instance/vendor_acquisition.py": ("tests/instance/test_acquisition.py",),
+    "crawler/layout/derived.py": ("tests/layout/test_derived.py",),
+    "crawler/layout/empty_slices.py": ("tests/layout/test_derived.py",),
+    "crawler/sinks/bids.py": ("tests/sinks/test_bids.py", "tests/sinks/test_sink_nifti.py"),
+    "crawler/sinks/bids_mr.py": ("tests/sinks/test_bids.py",),
+    "crawler/sinks/bids_pet.py": ("tests/sinks/test_bids.py",),
+    "crawler/sinks/gradients.py": ("tests/sinks/test_gradients.py",),
+    "crawler/sinks/nifti.py": ("tests/sinks/test_sink_nifti.py",),
+    "crawler/sinks/timing.py": ("tests/sinks/test_timing.py", "tests/sinks/test_bids.py"),
     "crawler/geometry.py": ("tests/test_geometry.py", "tests/layout/test_layout.py"),
 }
 # Tests that take most of the time and are not needed to notice a change.

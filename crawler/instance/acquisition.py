@@ -126,6 +126,8 @@ def _of_group(group: Attributes) -> dict[str, Any]:
 def _renamed(dataset: Attributes, known: dict[str, Any]) -> dict[str, Any]:
     """What enhanced objects keep in the data set under other names."""
     found: dict[str, Any] = {}
+    if (direction := known.get("InPlanePhaseEncodingDirection")) in _AXES:
+        found["InPlanePhaseEncodingDirection"] = _AXES[str(direction)]
     if "SequenceName" not in known and (name := dataset.text("PulseSequenceName")):
         found["SequenceName"] = name
     if "ScanningSequence" not in known:

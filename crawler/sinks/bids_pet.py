@@ -6,10 +6,12 @@ value is corrected for decay here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from crawler.instance.traits import seconds
+from crawler.model import TRAITS
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.provenance import is_number, leading_axes
 
@@ -24,6 +26,19 @@ UNITS = {
 """(0054,1001) *Units* of PS3.3 C.8.9.1.1.1 -> units as BIDS writes them."""
 
 _DAY = 86_400.0
+_NUCLIDE = re.compile(r"\^?([0-9]{1,3})m?\^?[ -]?([A-Za-z]{4,12})")
+_SYMBOLS = {
+    "Carbon": "C",
+    "Copper": "Cu",
+    "Fluorine": "F",
+    "Gallium": "Ga",
+    "Iodine": "I",
+    "Nitrogen": "N",
+    "Oxygen": "O",
+    "Rubidium": "Rb",
+    "Yttrium": "Y",
+    "Zirconium": "Zr",
+}
 _TAKEN = {
     "AttenuationCorrection": "AttenuationCorrectionMethod",
     "AttenuationCorrectionMethod": "AttenuationCorrectionMethod",
@@ -59,12 +74,21 @@ def pet_fields(subject: LayoutSubject) -> dict[str, Any]:
     if isinstance(unit, str):
         found["Units"] = UNITS.get(unit, unit)
     found |= {name: told[key] for name, key in _TAKEN.items() if told.get(key) not in (None, "", [])}
+    if isinstance(nuclide := found.get("TracerRadionuclide"), str):
+        found["TracerRadionuclide"] = radionuclide(nuclide)
     if "InjectedRadioactivity" in found:
         found["InjectedRadioactivityUnits"] = "Bq"
     correction = told.get("DecayCorrection")
     if isinstance(correction, str):
         found["ImageDecayCorrected"] = correction != "NONE"
     return found | _times(subject)
+
+
+def radionuclide(meaning: str) -> str:
+    """A radionuclide as BIDS writes it, "F18", of a Code Meaning of PS3.16 CID 4020, "^18^Fluorine"; others as told."""
+    match = _NUCLIDE.fullmatch(meaning.strip())
+    symbol = _SYMBOLS.get(match[2].capitalize()) if match is not None else None
+    return f"{symbol}{match[1]}" if match is not None and symbol is not None else meaning
 
 
 def _times(subject: LayoutSubject) -> dict[str, Any]:
@@ -79,27 +103,34 @@ def _times(subject: LayoutSubject) -> dict[str, Any]:
             found["FrameTimesStart"] = [0.0]
         return found
     zero = starts[0]
-    starts = [start + _DAY if start < zero - _DAY / 2 else start for start in starts]  # past midnight
-    found["FrameTimesStart"] = [_rounded(start - zero) for start in starts]
+    found["FrameTimesStart"] = [_rounded(_apart(start, zero)) for start in starts]
     found["TimeZero"], found["ScanStart"] = _text(zero), 0.0
     given = _clock(subject.attributes.get("RadiopharmaceuticalStartTime"))
     if given is not None:
-        found["InjectionStart"] = _rounded(given - zero - (_DAY if given > zero + _DAY / 2 else 0.0))
+        found["InjectionStart"] = _rounded(_apart(given, zero))
     series = _clock(subject.attributes.get("SeriesTime"))
     correction = subject.attributes.get("DecayCorrection")
     if correction == "ADMIN" and "InjectionStart" in found:
         found["ImageDecayCorrectionTime"] = found["InjectionStart"]
-    elif correction == "START" and series is not None and abs(series - zero) < _DAY / 2:
+    elif correction == "START" and series is not None:
         # Scanners correct to the series time, which the start of the acquisition may follow (QIBA, SUV pseudo-code).
-        found["ImageDecayCorrectionTime"] = _rounded(min(series - zero, 0.0))
+        found["ImageDecayCorrectionTime"] = _rounded(min(_apart(series, zero), 0.0))
     return found
+
+
+def _apart(clock: float, zero: float) -> float:
+    """Seconds from one time of day to another, the shorter way round: midnight may lie between."""
+    return (clock - zero + _DAY / 2) % _DAY - _DAY / 2
 
 
 def _each(subject: LayoutSubject, keyword: str) -> list[Any]:
     """Values of an element, one a frame in array order."""
     if keyword in subject.by_frame:
         return list(subject.by_frame[keyword])
-    return [subject.attributes.get(keyword)] * len(subject.layout.placement)
+    if keyword in subject.attributes or keyword not in TRAITS:
+        return [subject.attributes.get(keyword)] * len(subject.layout.placement)
+    instances = subject.scan.instances  # an enhanced object keeps it with its frames
+    return [instances[place.instance].plane(place.frame).trait(keyword) for place in subject.layout.placement]
 
 
 def _by_volume(subject: LayoutSubject, values: Sequence[Any], choose: Any) -> list[float] | None:

@@ -14,6 +14,7 @@ from crawler.model import TRAITS
 from crawler.sinks.base import LayoutSubject
 from crawler.sinks.bids import sidecar
 from crawler.sinks.bids_fields import FIELDS, NOTED
+from crawler.sinks.bids_pet import radionuclide
 from crawler.sinks.timing import slice_times
 
 FOUR = ("time", "slice", "row", "column")
@@ -143,8 +144,28 @@ def test_a_dynamic_pet_series() -> None:
     assert found["FrameDuration"] == [60.0, 120.0, 300.0]
     assert (found["TimeZero"], found["ScanStart"], found["InjectionStart"]) == ("10:15:00", 0.0, -3600.0)
     assert (found["ImageDecayCorrected"], found["ImageDecayCorrectionTime"]) == (True, 0.0)
-    assert (found["Units"], found["TracerRadionuclide"]) == ("Bq/mL", "^18^Fluorine")
+    assert (found["Units"], found["TracerRadionuclide"]) == ("Bq/mL", "F18")
     assert (found["InjectedRadioactivity"], found["InjectedRadioactivityUnits"]) == (3.2e8, "Bq")
+
+
+@pytest.mark.parametrize(
+    ("meaning", "expected"),
+    [
+        ("^11^Carbon", "C11"),
+        ("18 Fluorine", "F18"),
+        ("^68^Gallium", "Ga68"),
+        ("^1^Unknownium", "^1^Unknownium"),
+        ("F-18", "F-18"),
+    ],
+)
+def test_radionuclides_as_bids_writes_them(meaning: str, expected: str) -> None:
+    assert radionuclide(meaning) == expected
+
+
+def test_times_of_frames_of_an_enhanced_object() -> None:
+    traits = tuple({"AcquisitionTime": 36_900.0 + 60 * volume} for volume in (1, 0) for _ in range(3))
+    found = sidecar(of_modality(subject(matrix(), (2, 3, 5, 7), FOUR, traits=traits), "PT"))
+    assert (found["FrameTimesStart"], found["TimeZero"]) == ([0.0, 60.0], "10:15:00")
 
 
 def test_pet_across_midnight_and_other_corrections() -> None:
@@ -157,6 +178,22 @@ def test_pet_across_midnight_and_other_corrections() -> None:
     assert (found["ImageDecayCorrected"], "ImageDecayCorrectionTime" in found) == (False, False)
     found = sidecar(pet(("101500", "101600"), SeriesTime="101200"))
     assert found["ImageDecayCorrectionTime"] == -180.0
+
+
+def test_times_round_the_clock() -> None:
+    found = sidecar(pet(("090000", "203000"), RadiopharmaceuticalStartTime=21 * 3600.0 + 1, SeriesTime="090010"))
+    assert found["FrameTimesStart"] == [0.0, 41_400.0]
+    assert found["InjectionStart"] == -43_199.0  # the evening before
+    assert found["ImageDecayCorrectionTime"] == 0.0  # never after the start
+
+
+def test_frames_without_a_duration_and_with_too_many_axes() -> None:
+    made = of_modality(subject(matrix(), ActualFrameDuration=0), "PT")
+    assert "FrameDuration" not in sidecar(made)
+    assert sidecar(of_modality(subject(matrix(), ActualFrameDuration=1), "PT"))["FrameDuration"] == [0.001]
+    axes = ("b", "time", "slice", "row", "column")
+    made = of_modality(subject(matrix(), (2, 2, 3, 5, 7), axes, ActualFrameDuration=5, AcquisitionTime="101500"), "PT")
+    assert not {"FrameDuration", "FrameTimesStart"} & sidecar(made).keys()
 
 
 def test_pet_without_times_of_its_volumes() -> None:

@@ -55,7 +55,7 @@ def pairs(source: Path, work: Path) -> list[Pair]:
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode in (0, 8), done.stdout
-    export(source, work / "ours", volume={"formats": ["nii"]})
+    export(source, work / "ours", volume={"formats": ["nii"], "split": ["te"]})
     ours = list(_images(work / "ours", ".provenance.json"))
     found = []
     for image in _images(theirs, ".json"):
