@@ -49,7 +49,7 @@ TESTS: dict[str, Sequence[str]] = {
     "crawler/layout/derived.py": ("tests/layout/test_derived.py",),
     "crawler/layout/empty_slices.py": ("tests/layout/test_derived.py",),
     "crawler/sinks/bids.py": ("tests/sinks/test_bids.py", "tests/sinks/test_sink_nifti.py"),
-    "crawler/sinks/bids_mr.py": ("tests/sinks/test_bids.py",),
+    "crawler/sinks/bids_mr.py": ("tests/sinks/test_bids.py", "tests/sinks/test_timing.py"),
     "crawler/sinks/bids_pet.py": ("tests/sinks/test_bids.py",),
     "crawler/sinks/gradients.py": ("tests/sinks/test_gradients.py",),
     "crawler/sinks/nifti.py": ("tests/sinks/test_sink_nifti.py",),

@@ -91,6 +91,38 @@ def test_public_elements_come_before_vendors() -> None:
     assert "ReceiveCoilName" not in found
 
 
+@pytest.mark.parametrize(
+    ("acquired", "lines"),
+    [
+        ([0, 64, 48, 0], 48),
+        ([64, 0, 0, 48], 48),
+        ([0, 0, 1, 0], 1),
+        ([64, 64, 0, 0], None),
+        ([64, 0, 48], None),
+        (64, None),
+    ],
+)
+def test_lines_of_the_acquisition_matrix(acquired: Any, lines: int | None) -> None:
+    found = sidecar(subject(matrix(), AcquisitionMatrix=acquired, InPlanePhaseEncodingDirection="COL"))
+    assert found.get("AcquisitionMatrixPE") == lines
+
+
+@pytest.mark.parametrize(
+    ("manufacturer", "code", "expected"),
+    [
+        ("SIEMENS", "ND", False),
+        ("Siemens Healthineers", "DIS3D", True),
+        ("SIEMENS", "NORM", None),
+        ("GE MEDICAL SYSTEMS", "ND", None),
+        ("GE MEDICAL SYSTEMS", "DIS2D", None),
+    ],
+)
+def test_correction_of_the_gradients_by_codes_of_siemens(manufacturer: str, code: str, expected: bool | None) -> None:
+    made = subject(matrix(), Manufacturer=manufacturer, ImageType=["ORIGINAL", "PRIMARY", "M", code])
+    assert sidecar(made).get("NonlinearGradientCorrection") is expected
+    assert "NonlinearGradientCorrection" not in sidecar(subject(matrix(), Manufacturer=manufacturer, ImageType=code))
+
+
 def test_states_of_the_sequence() -> None:
     told = {"MagnetizationTransfer": "ON_RESONANCE", "Spoiling": "RF_AND_GRADIENT", "Manufacturer": "SIEMENS"}
     found = sidecar(subject(matrix(), **told, ImageType=["ORIGINAL", "PRIMARY", "M", "DIS2D"]))

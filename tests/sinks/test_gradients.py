@@ -185,3 +185,14 @@ def test_dcm2niix_puts_gradients_at_the_same_place_in_the_patient(tmp_path, orie
     image = lps_to_ras(place)[:, [2, 1, 0, 3]]
     ours = in_patient(image, to_fsl(place, DIRECTIONS[1:]))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_cosines_that_are_not_orthogonal_leave_columns_as_they_are():
+    """The row direction gives way: a gradient along a row of pixels has no part along the columns of the frame."""
+    place = matrix("oblique")
+    place[:3, 1] += 0.02 * place[:3, 2]
+    column = place[:3, 2] / np.linalg.norm(place[:3, 2])
+    normal = np.cross(column, place[:3, 1] / np.linalg.norm(place[:3, 1]))
+    along, across = to_fsl(place, (tuple(column), tuple(normal / np.linalg.norm(normal))))
+    np.testing.assert_allclose(np.abs(along), (1.0, 0.0, 0.0), atol=1e-9)
+    np.testing.assert_allclose(np.abs(across), (0.0, 0.0, 1.0), atol=1e-9)
