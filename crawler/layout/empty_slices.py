@@ -107,9 +107,12 @@ def _grid(planes: Iterable[Plane]) -> _Grid | None:
     distinct = np.unique(np.round(along, 6))
     gaps = np.diff(distinct)
     apart = gaps[gaps > geometry.POSITION_TOLERANCE]
-    steps = [float(apart.min())] if len(apart) else []
+    # Positions are printed with few digits: the median of the smallest gaps, and then the ends, tell the step best.
+    steps = [float(np.median(apart[apart < 1.5 * apart.min()]))] if len(apart) else []
     steps += [plane.thickness for plane in placed[:1] if plane.thickness is not None and plane.thickness > 0]
-    for step in steps:
+    span = float(along.max() - along.min())
+    for guess in steps:
+        step = span / max(1, round(span / guess)) if span > 0 else guess
         if np.abs(across - across[0]).max() > geometry.line_tolerance(step):
             return None  # a tilted stack: which slice lies where is not told by distances
         places = (along - along.min()) / step

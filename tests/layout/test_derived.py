@@ -125,6 +125,16 @@ def test_the_thickness_tells_the_step_where_no_two_frames_are_next_to_each_other
     assert [place.index for place in layout.placement] == [(0,), (2,), (5,)]
 
 
+def test_positions_of_few_digits_over_many_slices() -> None:
+    """As an oblique stack has them: multiples of 1.9987 mm to a hundredth, of which half are empty."""
+    positions = [round(1.9987 * number, 2) for number in range(0, 200) if number % 7 and number % 3]
+    scan = segmentation({1: positions, 2: [round(1.9987 * number, 2) for number in (0, 1, 2, 199)]})
+    whole, part = restored(scan)
+    assert (whole.shape[0], part.shape[0]) == (199, 200)
+    assert whole.verdict.spacing == pytest.approx(1.9987, abs=1e-4)
+    assert [place.index[0] for place in part.placement] == [0, 1, 2, 199]
+
+
 @pytest.mark.parametrize(
     "scan",
     [
