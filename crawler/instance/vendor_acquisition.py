@@ -33,6 +33,11 @@ _CSA_MARK = b"SV10"
 _XA = "SIEMENS MR SDI 02"  # in each functional group, or in the data set of a classic object
 _XA_FRAME: Private = (0x002100FE, _XA)
 _XA_DIRECTION, _XA_BANDWIDTH, _XA_DWELL, _XA_COIL = ((0x00210000 | number, _XA) for number in (0x1C, 0x53, 0x42, 0x4F))
+_XA_SERIES: Private = (0x002100FE, "SIEMENS MR SDS 01")
+_XA_CODES: dict[str, Private] = {
+    "SequenceVariant": (0x0021005B, "SIEMENS MR SDS 01"),
+    "ScanOptions": (0x0021005C, "SIEMENS MR SDS 01"),
+}
 # sKSpace.ucPhasePartialFourier of Siemens' protocol.
 _PARTIAL_FOURIER = {0x1: 0.5, 0x2: 0.625, 0x4: 0.75, 0x8: 0.875}
 _PARALLEL = re.compile(r"p([0-9]{1,2})(?:s[0-9]{1,2})?")  # (0051,xx11): p2, p2s4
@@ -116,7 +121,7 @@ def _siemens(dataset: Attributes, group: Attributes | None, instance: Instance, 
         frame.number(_XA_DIRECTION), frame.number(_XA_BANDWIDTH), frame.number(_XA_DWELL), frame.text(_XA_COIL), image
     )
     if group is not None:
-        return found
+        return found | _siemens_series(dataset)
     entries, series = _csa_headers(instance)
     found |= _siemens_frame(
         _csa_number(entries, "PhaseEncodingDirectionPositive"),
@@ -131,6 +136,14 @@ def _siemens(dataset: Attributes, group: Attributes | None, instance: Instance, 
     if "ReceiveCoilActiveElements" not in found and (coil := next(iter(series.get("CoilString", ())), "")):
         found["ReceiveCoilActiveElements"] = coil
     return found | _siemens_protocol(series)
+
+
+def _siemens_series(dataset: Attributes) -> dict[str, Any]:
+    """Codes of the sequence, which XA keeps in the shared group under the meaning of their public elements."""
+    shared = dataset.item("SharedFunctionalGroupsSequence")
+    item = shared.item(_XA_SERIES) if shared is not None else None
+    codes = {name: item.value(element) for name, element in _XA_CODES.items()} if item is not None else {}
+    return {name: value for name, value in codes.items() if value not in (None, [], "")}
 
 
 def _csa_headers(instance: Instance) -> tuple[LazyEntries, LazyEntries]:

@@ -32,6 +32,8 @@ TAKEN = (
     "ParallelReductionFactorInPlane",
     "ParallelReductionFactorOutOfPlane",
     "PartialFourier",
+    "SequenceVariant",
+    "ScanOptions",
 )
 """Values of vendors that become fields of the same name."""
 

@@ -150,9 +150,12 @@ def test_siemens_xa_in_its_groups(tmp_path: Path) -> None:
     }
     save(quick_dataset(Modality="MR", Manufacturer="Siemens"), tmp_path / "a.dcm")
     instance = instance_at(tmp_path / "a.dcm")
-    dataset = Attributes({"Manufacturer": "Siemens Healthineers"}, "keyword")
+    codes = {"(0021,xx5B) SIEMENS MR SDS 01": "SK", "(0021,xx5C) SIEMENS MR SDS 01": ["PFP", "FS"]}
+    shared = {"SharedFunctionalGroupsSequence": [{"(0021,xxFE) SIEMENS MR SDS 01": [codes]}]}
+    dataset = Attributes({"Manufacturer": "Siemens Healthineers"} | shared, "keyword")
     found = vendor_acquisition(dataset, Attributes(record, "keyword"), instance, Image(64, 64, {}))
     assert (found[POSITIVE], found["ReceiveCoilActiveElements"]) == (True, "HE1-4")
+    assert (found["SequenceVariant"], found["ScanOptions"]) == ("SK", ["PFP", "FS"])
     assert found["EffectiveEchoSpacing"] == pytest.approx(0.000640002, rel=1e-5)  # dcm2niix of the same values
     assert found["TotalReadoutTime"] == pytest.approx(0.0403201, rel=1e-5)
 
