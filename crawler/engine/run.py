@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crawler.config.loader import Config, load_config
+from crawler.config.sections import ImageSaveSection, VideoSaveSection
 from crawler.engine.crawl import Engine
 from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import Progress, Silent
@@ -65,6 +66,7 @@ def run(
         _make(config.pacs_dir)
     roots = roots_of(config.roots)
     registry.check(config)
+    _try_writers(config)
     if rebuild:
         require_files(roots, config.dicom.max_lost)
     with open_store(config, rebuild) as store, interrupts() as stop:
@@ -108,6 +110,15 @@ def _retrieve(store: Store, progress: Progress, stopped: Callable[[], bool]) -> 
         store.ledger.touch()
         store.commit()
     return counts
+
+
+def _try_writers(config: Config) -> None:
+    """Refuse writers' parameters that no writer takes."""
+    saves = [section.save_method_kwargs for section in (config.image, config.video) if section is not None]
+    if any(save not in (ImageSaveSection(), VideoSaveSection()) for save in saves):
+        from crawler.sinks.trial_encode import try_writers  # loads writers, which runs without parameters do later
+
+        try_writers(config.image, config.video, config.image.bits if config.image else 16)
 
 
 def _make(folder: str) -> None:
