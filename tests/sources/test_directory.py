@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,21 @@ def test_a_path_too_long_costs_its_folder(tmp_path: Path) -> None:
         Path("lost.dcm").write_bytes(b"1")
     finally:
         os.chdir(here)
-    summary = runs.export(source, tmp_path / "out", metadata={})
+    summary = runs.export(source, tmp_path / "out")
     assert summary.exported == 1
     assert summary.failed == {"find: folder cannot be read": 1}
-    assert runs.export(source, tmp_path / "out", metadata={}).handled == 0
+    assert runs.export(source, tmp_path / "out").handled == 0
+
+
+def test_a_member_whose_name_is_too_long_costs_itself(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    content = tiny(tmp_path / "one.dcm", 1).read_bytes()
+    with zipfile.ZipFile(source / "a.zip", "w") as archive:
+        for name in ("good.dcm", "n" * 300 + ".dcm", "f" * 300 + "/x.dcm", "p/" * 3000 + "x.dcm"):
+            archive.writestr(name, content)
+    summary = runs.export(source, tmp_path / "out")
+    assert (summary.found, summary.exported) == (5, 1)
+    assert summary.failed == {"write: name too long": 3}
+    again = runs.export(source, tmp_path / "out")
+    assert (again.found, again.handled) == (5, 0)
