@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from dataclasses import replace
 
 from crawler.cli.common import account_lines, add_common, count, logging_to, program, shown
+from crawler.cli.terminal import reasons
 from crawler.config.loader import Config, load_config
 from crawler.engine.progress import make_progress
 from crawler.engine.run import run
@@ -118,6 +120,18 @@ def _advice(summary: Summary) -> str:
     return "Files that are mended are read by the next run; --retry-failed tries the others again, too"
 
 
+def _asked(config: Config) -> list[str]:
+    """What a PACS says that a retrieval would find; it is asked, and nothing is transferred."""
+    from crawler.engine.retrieving import survey
+
+    found = survey(config)
+    return [
+        f"{'in PACS':<17}  {found.instances:,} instances of {found.series:,} series, {found.studies:,} studies;"
+        f" {found.here:,} of them are here",
+        f"{'requests':<17}  {found.requests:,}" + reasons(found.unanswered).replace("\n", "\n       "),
+    ]
+
+
 def _dry_run(config: Config, config_name: str) -> int:
     """Print the table; the trial run has no log, since it is no run of the user's."""
     from crawler.cli.terminal import preflight_table  # these load what a run does not need
@@ -127,6 +141,11 @@ def _dry_run(config: Config, config_name: str) -> int:
     silence = logging.NullHandler()
     log.addHandler(silence)  # without any handler, logging prints warnings itself
     try:
+        if config.pacs is not None:
+            print("\n".join(_asked(config)))
+            if not os.path.isdir(config.pacs_dir or ""):
+                print(f"Nothing was received yet, and nothing was written. To run: {program()} {config_name}")
+                return EXIT_OK
         print(preflight_table(preflight(config), f"{program()} {config_name}"))
     finally:
         log.removeHandler(silence)

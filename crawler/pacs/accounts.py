@@ -161,6 +161,14 @@ class Accounts:
             pairs = tuple((study, uid) for study, uid, *_ in series)
             yield Fared(line, json.loads(cells), state, reason, studies, expected, received, pairs)
 
+    def received_of_series(self) -> dict[tuple[str, str], int]:
+        """(study, series) -> instances that are here, of all that were ever asked for."""
+        sql = (
+            "SELECT study, series.uid, count(*) FROM series JOIN instances ON series = id"
+            " WHERE outcome IN ('received', 'extra') GROUP BY id"
+        )
+        return {(study, series): number for study, series, number in self.execute(sql)}
+
     def outcomes(self) -> Iterator[dict[str, Any]]:
         """Every instance that is asked for, with all that is known of it, by series and UID."""
         sql = (

@@ -308,3 +308,21 @@ def test_claimed_success_is_not_believed(archive: Archive) -> None:
     check(summary)
     assert (summary.found, summary.exit_code) == (0, 3)
     assert {row["reason"] for row in table("unreadable_files.csv")} == {"missing"}
+
+
+def test_dry_run_asks_and_transfers_nothing(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("cohort.csv").write_text("AccessionNumber\nACC0\nNONE\nA\\B\n")
+    Path("c.yml").write_text("output: {dir: out}\npacs: {host: pacs, port: 104, list: cohort.csv}\nnum_workers: 0\n")
+    assert main(["c.yml", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "8 instances of 2 series, 1 studies; 0 of them are here" in told
+    assert "1  no match" in told
+    assert "1  wrong value" in told
+    assert "ACC0" not in told
+    assert archive.requests == []
+    assert {path.name for path in Path.cwd().iterdir()} == {"cohort.csv", "c.yml"}
+    assert main(["c.yml", "-q"]) == 3
+    assert main(["c.yml", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "8 of them are here" in told
+    assert "found" in told
