@@ -43,7 +43,7 @@ from crawler.ledger.store import Store, disk_error
 from crawler.model import File, Outcome
 from crawler.paths import TEMP
 from crawler.sources.archive import Expanded
-from crawler.sources.directory import Folder, Root
+from crawler.sources.directory import Folder, Outputs, Root
 
 log = logging.getLogger("dme")
 
@@ -65,12 +65,23 @@ class Ticket:
 
 
 class Engine:
-    """One run over an open store. `stopped` is asked whether the user wants it to end."""
+    """One run over an open store. `stopped` is asked whether the user wants it to end.
 
-    def __init__(self, store: Store, roots: list[Root], progress: Progress, stopped: Callable[[], bool]) -> None:
+    With `gate`, a pass over what it lets through: what it hides is not taken for vanished, and nothing is compacted.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        roots: list[Root],
+        progress: Progress,
+        stopped: Callable[[], bool],
+        gate: Outputs | None = None,
+    ) -> None:
         self.store, self.ledger, self.roots, self.progress = store, store.ledger, roots, progress
         self.stopped = stopped
-        self.outputs = own_outputs(store.config)
+        self.outputs = gate or own_outputs(store.config)
+        self._partial = gate is not None
         self.recorder = Recorder(store, progress)
         self.tree = store.config.dicom.group == "tree"
         self.listed = 0
@@ -87,7 +98,8 @@ class Engine:
 
     def run(self) -> None:
         """Do all that is to be done, or stop early; raises StopError when it cannot go on."""
-        survey = Survey(self.store, self.roots, self.outputs, self.progress, self.stopped)
+        self.ledger.begin_survey()
+        survey = Survey(self.store, self.roots, self.outputs, self.progress, self.stopped, self._partial)
         survey.run()
         self.listed, self._archives = survey.listed, survey.archives
         if self.stopped():
@@ -100,6 +112,8 @@ class Engine:
             if self._lost_some:
                 self.store.take_published()
             self.store.commit()
+            if self._partial:
+                return
             self.store.compact()
             self.store.empty_trash()
 

@@ -38,8 +38,18 @@ log = logging.getLogger("dme")
 DEFAULT_TITLE, ANY_TITLE = "DME", "ANY-SCP"
 
 
-def retrieve(config: Config, progress: Progress, stopped: Callable[[], bool]) -> tuple[Counts, str]:
+def retrieve(
+    config: Config,
+    progress: Progress,
+    stopped: Callable[[], bool],
+    complete: Callable[[str, str], None] = lambda study, series: None,
+) -> tuple[Counts, str]:
     """Bring the folder of received files up to date with what is asked for.
+
+    Parameters
+    ----------
+    complete
+        Told of each (study, series) that is here as a whole, also of those that were before.
 
     Returns
     -------
@@ -79,6 +89,7 @@ def retrieve(config: Config, progress: Progress, stopped: Callable[[], bool]) ->
                 accept=accept_of(config),
                 note=Notes(),
                 show=progress.retrieving,
+                complete=complete,
             )
             manifest.put("columns", cohort.columns if cohort else ())
             counts = retrieval.run(asks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from crawler.engine.progress import Progress, Silent
 from crawler.engine.survey import require_files
 from crawler.ledger.store import Store, disk_error, open_store
 from crawler.ledger.summary import Summary, summarise
-from crawler.sources.directory import roots_of
+from crawler.sources.directory import Root, roots_of
 from crawler.tables import registry
 from crawler.tables.base import replacing
 
@@ -68,19 +69,22 @@ def run(
     registry.check(config)
     _try_writers(config)
     if rebuild:
-        require_files(roots, config.dicom.max_lost)
+        received = os.path.realpath(config.pacs_dir or "")  # may be empty: it is filled anew
+        require_files([root for root in roots if root.path != received], config.dicom.max_lost)
     with open_store(config, rebuild) as store, interrupts() as stop:
         store.own.claim(_own_files(config), set_aside=rebuild)
         if retry_failed:
             store.ledger.forget_digests(failed_only=True)
         _copy_config(store)
         progress = progress or Silent()
-        retrieved = _retrieve(store, progress, stop.is_set) if config.pacs is not None and retrieve else None
+        retrieved, early = None, 0
+        if config.pacs is not None and retrieve:
+            retrieved, early = _retrieve(store, roots, progress, stop.is_set)
         engine = Engine(store, roots, progress, stop.is_set)
         engine.run()
         summary = summarise(
             store.ledger,
-            handled=engine.handled,
+            handled=engine.handled + early,
             listed=engine.listed,
             seconds=time.monotonic() - began,
             interrupted=stop.is_set(),
@@ -100,16 +104,25 @@ def run(
         return summary
 
 
-def _retrieve(store: Store, progress: Progress, stopped: Callable[[], bool]) -> Counts:
-    """Receive from the PACS what is not here yet; views are stale when that changed anything."""
-    from crawler.engine.retrieving import retrieve  # loads what runs without a PACS do not need
+def _retrieve(store: Store, roots: list[Root], progress: Progress, stopped: Callable[[], bool]) -> tuple[Counts, int]:
+    """Receive from the PACS what is not here yet, and export what is complete meanwhile; also return files handled.
 
-    counts, fingerprint = retrieve(store.config, progress, stopped)
+    With workers it goes on in a process of its own. Views are stale when it changed anything.
+    """
+    from crawler.engine import overlap, retrieving  # load what runs without a PACS do not need
+
+    early = 0
+    if store.config.num_workers and store.config.dicom.group == "folder" and sys.platform != "win32":
+        both = overlap.Overlap(store, roots, progress, stopped)
+        counts, fingerprint = both.run()
+        early = both.handled
+    else:
+        counts, fingerprint = retrieving.retrieve(store.config, progress, stopped)
     if store.ledger.get("retrieval") != fingerprint:
         store.ledger.put("retrieval", fingerprint)
         store.ledger.touch()
         store.commit()
-    return counts
+    return counts, early
 
 
 def _try_writers(config: Config) -> None:

@@ -29,7 +29,7 @@ UNREADABLE = (
 
 
 class Survey:
-    """One walk.
+    """One walk; a `partial` one does not see all that is there, and takes nothing for gone.
 
     Attributes
     ----------
@@ -42,8 +42,15 @@ class Survey:
     """
 
     def __init__(
-        self, store: Store, roots: Sequence[Root], outputs: Outputs, progress: Progress, stopped: Callable[[], bool]
+        self,
+        store: Store,
+        roots: Sequence[Root],
+        outputs: Outputs,
+        progress: Progress,
+        stopped: Callable[[], bool],
+        partial: bool = False,
     ) -> None:
+        self._partial = partial
         self._store, self._ledger = store, store.ledger
         self._roots, self._outputs, self._progress, self._stopped = roots, outputs, progress, stopped
         self._tree = store.config.dicom.group == "tree"
@@ -72,10 +79,11 @@ class Survey:
                     if self._stopped():
                         return
             self._flush()
-            self._require_most(number, root, self.listed - before)
+            if not self._partial:
+                self._require_most(number, root, self.listed - before)
         if visited.repeated[0]:
             log.warning("%d folders that links lead to are read under another name, the first is %s", *visited.repeated)
-        self.vanished = self._ledger.count("seen") < self._ledger.count("folders")
+        self.vanished = not self._partial and self._ledger.count("seen") < self._ledger.count("folders")
         if self._tree and (self._ledger.count("todo") or self.vanished):
             if self._unreadable:
                 raise SourceError(

@@ -333,6 +333,11 @@ class Ledger(Products, Visits):
 
     # -- work of this run ----------------------------------------------------------------------------------------
 
+    def begin_survey(self) -> None:
+        """Forget what an earlier pass of this run saw and queued."""
+        for table in ("todo", "seen", "later"):
+            self.execute(f"DELETE FROM {table}")
+
     def add_todo(self, rows: Iterable[TodoRow]) -> None:
         """Queue folders and archives."""
         self._db.executemany("INSERT INTO todo (root, path, archive, count, size) VALUES (?, ?, ?, ?, ?)", rows)

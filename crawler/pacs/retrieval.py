@@ -79,6 +79,8 @@ class Retrieval:
         Whether a series is wanted, by the server's answer at series level.
     show
         Told how it stands, several times a second.
+    complete
+        Told of each (study, series) that is here as a whole, in any thread.
     """
 
     def __init__(
@@ -94,9 +96,11 @@ class Retrieval:
         accept: Accept = lambda match: True,
         note: Note = lambda text: None,
         show: Callable[[Standing], None] = lambda standing: None,
+        complete: Callable[[str, str], None] = lambda study, series: None,
     ) -> None:
         self._manifest, self._finder, self._transports, self._pauses = manifest, finder, transports, pauses
         self._level, self._workers, self._note, self._show = level, workers, note, show
+        self._complete = complete
         self._planner = Planner(finder, accept, note)
         self._temp = manifest.root / TEMP / "arriving"
         self._tally = _Tally()
@@ -180,6 +184,9 @@ class Retrieval:
                     return
                 continue
             self._fetcher.fetch(unit)
+            for series in unit.series:
+                if series.complete:
+                    self._complete(series.study, series.uid)
             self._tally.add(series_done=len(unit.series))
 
     def _arrived(self, size: int) -> None:
@@ -250,6 +257,7 @@ class Retrieval:
             if series.complete:
                 if not again:
                     self._manifest.close_series(series, "complete", "", 0.0)
+                    self._complete(series.study, series.uid)
             else:
                 self._queued.add(series.id)
                 todo.append(series)

@@ -102,6 +102,10 @@ class Outputs:
             folder, name = os.path.split(os.path.realpath(file))
             self.files.setdefault(folder, set()).add(name)
 
+    def hides(self, real: str) -> bool:
+        """Whether a folder, by its real path, is not to be crawled."""
+        return real in self.folders
+
     def has(self, folder: str, name: str) -> bool:
         """Whether the file is one of our outputs."""
         ours = self.files.get(folder)
@@ -187,7 +191,7 @@ def walk(
     links: deque[tuple[str, str, bool]] = deque()
     while stack or links:
         path, real, linked = stack.pop() if stack else links.popleft()
-        if path and (real in outputs.folders or (linked and not visited.is_first(Folder(root, path, ()).key, real))):
+        if path and (outputs.hides(real) or (linked and not visited.is_first(Folder(root, path, ()).key, real))):
             continue
         folder, children = _scan(root, path, real, outputs)
         yield folder

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +16,9 @@ import pytest
 from support.pacs_servers import ENVIRONMENT, dcmqrscp, orthanc
 
 from crawler.config.loader import Config
+from crawler.engine import overlap
 from crawler.engine.run import run
+from crawler.errors import PacsError
 from crawler.pacs.model import Server
 
 pytestmark = pytest.mark.system
@@ -183,3 +187,63 @@ def test_dcmqrscp(files: dict[str, Path], retrieve: str, tmp_path: Path, monkeyp
     assert summary.retrieval.failed == {}
     assert {path.stem for path in Path("incoming").rglob("*.dcm")} == sent.keys()
     assert summary.found == summary.retrieval.received == len(sent) > 10
+
+
+def test_exporting_begins_while_retrieving_goes_on(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With workers the retrieval is a process of its own; the result is that of a run that does one after the other."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(overlap, "_LEAST", 0.0)
+    monkeypatch.setattr(overlap, "_REST", 0.0)
+    passes: list[int] = []
+    of_pass = overlap.Overlap._pass
+
+    def counted(self: overlap.Overlap, helper: Any) -> None:
+        of_pass(self, helper)
+        passes.append(self.handled)
+
+    monkeypatch.setattr(overlap.Overlap, "_pass", counted)
+    both = run(Config.from_mapping(document(server, rate=60) | {"num_workers": 1}))
+    assert passes
+    assert passes[0] < both.found, "the first pass saw a part of what came"
+    assert both.handled == both.found == both.listed
+    straight = document(server, dir="again") | {"output": {"dir": "straight", "report": False}}
+    after = run(Config.from_mapping(straight))
+    assert both.retrieval == after.retrieval
+    assert (both.found, both.exported, both.failed, both.scans) == (
+        after.found,
+        after.exported,
+        after.failed,
+        after.scans,
+    )
+    assert sorted(map(str, rows(Path("out")).items())) == sorted(map(str, rows(Path("straight")).items()))
+
+
+def test_helper_ends_with_the_run(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the server reaches the caller as it is; a wish to stop ends both processes."""
+    monkeypatch.chdir(tmp_path)
+    broken = document(server, host="no.such.host.invalid", url=None, calling_port=None, retrieve="get")
+    with pytest.raises(PacsError):
+        run(Config.from_mapping(broken | {"num_workers": 1, "output": {"dir": "none"}}))
+    stop = threading.Event()
+    monkeypatch.setattr("crawler.engine.run.interrupts", lambda: contextlib.nullcontext(stop))
+    taken = overlap.Overlap._take
+
+    def take(self: overlap.Overlap, event: dict[str, Any]) -> None:
+        taken(self, event)
+        if event.get("standing", {}).get("received", 0) >= 5:
+            stop.set()
+
+    monkeypatch.setattr(overlap.Overlap, "_take", take)
+    config = Config.from_mapping(document(server, rate=30) | {"num_workers": 1})
+    summary = run(config)
+    assert summary.interrupted
+    assert summary.retrieval is not None
+    assert 5 <= summary.retrieval.received < summary.retrieval.found
+    stop.clear()
+    monkeypatch.setattr(overlap.Overlap, "_take", taken)
+    again = run(Config.from_mapping(document(server) | {"num_workers": 1}))
+    assert again.retrieval is not None
+    assert again.retrieval.failed == {}
+    assert again.found == again.retrieval.received
