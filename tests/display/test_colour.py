@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from crawler.display.colour import to_rgb
+from crawler.display.display import Display
+from crawler.display.voi import Ramp
 from crawler.errors import PixelError
 from crawler.model import Frame
 
@@ -57,3 +59,19 @@ def test_full_range(photometric: str) -> None:
     found = to_rgb(Frame(0, colours, photometric))[0].astype(int)
     expected = [(0, 0, 0), (255, 255, 255), (254, 0, 0), (0, 255, 1), (0, 0, 254)]
     np.testing.assert_allclose(found, expected, atol=1)
+
+
+@pytest.mark.parametrize(("stored", "shift"), [(8, 0), (9, 1), (12, 4), (16, 8), (0, 0)])
+def test_deep_colour_keeps_its_upper_bits(stored: int, shift: int) -> None:
+    values = np.array([[[(1 << 8 + shift) - 1, 1 << shift, 0]]], np.uint16)
+    found = Display(bits_stored=stored).render(Frame(0, values, "RGB"))
+    assert found.tolist() == [[[255, 1, 0]]]
+
+
+def test_what_cannot_be_shown_is_refused() -> None:
+    grey = np.zeros((2, 2), np.uint8)
+    for display, photometric in ((Display(vois=(Ramp(0, 1),)), "RGB"), (Display(), "MONOCHROME2")):
+        with pytest.raises(PixelError, match=f"unsupported photometric interpretation: {photometric}"):
+            display.render(Frame(0, grey, photometric))
+    with pytest.raises(PixelError, match="missing palette"):
+        Display(vois=(Ramp(0, 1),)).render(Frame(0, grey, "PALETTE COLOR"))

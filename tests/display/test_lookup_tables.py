@@ -290,6 +290,7 @@ def element(keyword: str, vr: str, value: Any) -> DataElement:
         (3, 16, "OW", b"\1\2\3\4\5", [0x201, 0x403]),
         (4, 16, "OW", b"\1\2\3\4", [1, 2, 3, 4]),
         (4, 9, "OW", b"\1\2\3\4", [0x201, 0x403]),
+        (4, 9, "OW", b"\1\2\3\4\5\6", [0x201, 0x403, 0x605]),
         (4, 12, "OW", b"\1\2\3\4", [0x201, 0x403]),  # 12 bits have no room in a byte
         (4, 8, "OW", b"\1\2\3\4\5\6", [1, 2, 3, 4]),  # bytes, and more than are needed
         (4, 8, "US", [0x201, 0x403], [1, 2, 3, 4]),
