@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.factories import quick_dataset, save
 
-from crawler.display.display import display_for
+from crawler.display.display import ScanDisplay, display_for
 from crawler.display.overlays import Overlay
 from crawler.instance.header import read_instance
 from crawler.model import File
@@ -202,3 +202,18 @@ def test_elements_that_cannot_be_converted(tmp_path: Path, number: int) -> None:
         left_out,
         *(() if drawn else ("the overlay of group 6000 is not drawn: it cannot be read",)),
     )
+
+
+def test_a_scan_draws_overlays_only_on_request(tmp_path: Path) -> None:
+    dataset = quick_dataset(np.zeros((5, 7), np.uint8))
+    for number, value in WHOLE.items():
+        dataset.add_new((0x6000, number), VRS[number], value)
+    path = save(dataset, tmp_path / "image.dcm")
+    instance = read_instance(File(str(tmp_path), path.name, path.stat().st_size, 0))
+    (frame,) = frames(instance)
+    for scan, drawn in (
+        (ScanDisplay([instance], lambda number: frame), False),
+        (ScanDisplay([instance], lambda number: frame, overlays=True), True),
+    ):
+        assert scan.of(0).render(frame).any() == drawn
+    assert not display_for(instance).render(frame).any()

@@ -256,3 +256,11 @@ def test_tables_of_single_frames(written: Callable[..., Instance]) -> None:
     per_frame = groups({"VOILUTSequence": table(255, 0)}, {"VOILUTSequence": table(0, 255)})
     first, second = shown(written(np.stack([RAMP, RAMP]), PerFrameFunctionalGroupsSequence=per_frame))
     assert (first[0], first[1], second[0], second[1]) == (65535, 0, 0, 65535)
+
+
+@pytest.mark.parametrize(("stored", "shift"), [(8, 0), (12, 4), (0, 8), (16, 8)])
+def test_colour_of_more_than_eight_bits(written: Callable[..., Instance], stored: int, shift: int) -> None:
+    values = np.array([[[200, 7, 0]]], np.uint16) << np.uint16(shift)
+    instance = written(values, BitsStored=stored or None, HighBit=(stored or 16) - 1)
+    (frame,) = frames(instance)
+    assert display_for(instance).render(frame).tolist() == [[[200, 7, 0]]]
