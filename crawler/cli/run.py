@@ -88,6 +88,9 @@ def execute(options: argparse.Namespace) -> int:
             retrieve=not options.no_retrieve,
             progress=progress,
         )
+        counts = {**summary.skipped, **summary.failed}
+        told = "; ".join(f"{reason}: {count:,}" for reason, count in counts.items())
+        log.info("found %d files, exported %d%s", summary.found, summary.exported, f"; {told}" if told else "")
     if not options.quiet:
         print(closing_table(summary, config, options.config))
     return summary.exit_code
