@@ -199,3 +199,35 @@ def test_the_volume_is_ordinary_gzip_without_name_and_time(tmp_path):
     assert first == second
     assert first[:8] == b"\x1f\x8b\x08\0\0\0\0\0"  # RFC 1952 2.3: no flags, no time
     assert gzip.decompress(first)[352:] == voxels(made).tobytes()
+
+
+@pytest.mark.parametrize(("frames", "kind"), [(32_767, "Nifti1Image"), (32_768, "Nifti2Image")])
+def test_the_header_is_the_smallest_that_counts_the_frames(tmp_path, frames, kind):
+    image = load(tmp_path, subject(None, (frames, 1, 1), ("frame", "row", "column"), np.uint8))
+    assert (type(image).__name__, image.shape[2]) == (kind, frames)
+
+
+def test_axes_that_are_no_time_have_steps_of_one_and_no_unit(tmp_path):
+    header = load(tmp_path, subject(matrix(), (2, 3, 3, 5, 7), ("te", "b", "slice", "row", "column"))).header
+    np.testing.assert_allclose(header.get_zooms(), (0.5, 0.75, 2.5, 1.0, 1.0))
+    assert header.get_xyzt_units() == ("mm", "unknown")
+
+
+def test_the_qform_is_kept_up_to_a_tenth_of_a_millimetre_at_the_corners(tmp_path):
+    """Where the two matrices lead the eight corners, by an own nearest rotation (polar decomposition)."""
+    kept = []
+    for shear in np.linspace(0.0, 0.3, 61):
+        made = subject(matrix("axial", shear=float(shear)))
+        (tmp_path / f"{shear:.3f}").mkdir()
+        header = load(tmp_path / f"{shear:.3f}", made).header
+        sform = header.get_sform()
+        sizes = np.linalg.norm(sform[:3, :3], axis=0)
+        u, _, v = np.linalg.svd(sform[:3, :3] / sizes)
+        difference = (u @ v) * sizes - sform[:3, :3]
+        corners = np.array([(i, j, k) for i in (0, 6) for j in (0, 4) for k in (0, 2)], float)
+        moved = np.linalg.norm(corners @ difference.T, axis=1).max()
+        kept.append(int(header["qform_code"]) == 1)
+        if abs(moved - 0.1) > 1e-3:
+            assert kept[-1] == (moved < 0.1), f"shear {shear}, moved {moved}"
+    assert True in kept
+    assert False in kept
