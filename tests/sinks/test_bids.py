@@ -286,3 +286,46 @@ def test_ge_s_timer_in_either_unit_but_for_its_first_volume(scale: float) -> Non
     assert slice_times(made) == pattern.tolist()
     times[2, 1] += 0.4 * scale
     assert slice_times(replace(made, by_frame={"RTIATimer": tuple(times.ravel().tolist())})) is None
+
+
+def clocked(times: Any, repetition: float, keyword: str = "AcquisitionTime") -> LayoutSubject:
+    """A series of (volumes, slices) with these times; files are in the opposite order of the array."""
+    values = np.asarray(times, dtype=float)
+    traits = tuple({keyword: float(time)} for time in values.ravel()[::-1])
+    return subject(matrix(), (*values.shape, 5, 7), FOUR, traits=traits, RepetitionTime=repetition)
+
+
+def test_two_slices_and_two_volumes_are_enough() -> None:
+    assert slice_times(clocked([[10.0, 11.0], [12.0, 13.0]], 2000.0)) == [0.0, 1.0]
+    assert slice_times(clocked([[10.0, 11.0], [12.5, 13.5]], 2000.0)) is None  # another repetition
+    assert slice_times(clocked([[10.0, 11.0], [12.0, 13.4]], 2000.0)) is None  # another pattern
+    assert slice_times(clocked([[10.0], [12.0]], 2000.0)) is None
+    assert slice_times(clocked([[10.0, 12.0], [12.0, 14.0]], 2000.0)) is None  # the last at the start of the next
+    assert slice_times(clocked([[0.0, 0.4, 0.8], [3.0, 4.0, 3.5], [5.0, 6.0, 5.5]], 2000.0)) is None  # the first counts
+
+
+def test_a_fast_series_is_held_to_a_tenth_of_its_step() -> None:
+    assert slice_times(clocked([[0.0, 0.010], [0.020, 0.0315]], 20.0)) == [0.0, 0.01]
+    assert slice_times(clocked([[0.0, 0.010], [0.020, 0.033]], 20.0)) is None
+    assert slice_times(clocked([[0.0, 0.010], [0.020, 0.030]], 0.0)) is None
+
+
+def test_a_volume_with_empty_places_has_no_times() -> None:
+    made = clocked([[10.0, 11.0, 11.5], [12.0, 13.0, 13.5]], 2000.0)
+    layout = replace(made.layout, placement=made.layout.placement[:-1])
+    assert slice_times(replace(made, layout=layout)) is None
+
+
+def test_the_order_of_ge_s_protocol_in_a_single_volume_and_with_numbers_that_repeat() -> None:
+    made = subject(matrix(), (4, 5, 7), RepetitionTime=2000.0)
+    order = {place.instance: number for number, place in enumerate(made.layout.placement, start=1)}
+    instances = tuple(replace(one, instance_number=order[number]) for number, one in enumerate(made.scan.instances))
+    made = replace(made, scan=replace(made.scan, instances=instances))
+    assert slice_times(made, {INTERLEAVED: True}) == [0.0, 1.0, 0.5, 1.5]
+    assert slice_times(series(2, 4, lambda number: number // 2), {INTERLEAVED: False}) is None
+
+
+def test_ge_s_timer_of_two_volumes_counts_both() -> None:
+    times = (0.0, 2.0, 1.0, 3.0, 5.0, 4.0)
+    assert slice_times(replace(series(2, 3), by_frame={"RTIATimer": times})) == [0.0, 2.0, 1.0]
+    assert slice_times(replace(series(2, 3), by_frame={"RTIATimer": (0.0, 0.0, 0.0, *times[3:])})) is None
