@@ -6,7 +6,6 @@ leaves no hole: the layouts are planned anew without it, and those that come out
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,10 +13,10 @@ from functools import partial
 from typing import Any
 
 from crawler.config import select
-from crawler.dicom.files import open_file
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import LayoutError, PixelError
 from crawler.export.companions import CompanionWriter
+from crawler.export.duplicates import Duplicates
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.layouts import LayoutOutputs, Wanted
 from crawler.export.media import MediaOutputs, Member, OpenMedia
@@ -30,12 +29,12 @@ from crawler.instance.mosaic import tiles_of
 from crawler.layout.derived import split_axes, with_colours
 from crawler.layout.empty_slices import with_empty_slices
 from crawler.layout.layouts import layouts, scan_verdict
-from crawler.model import Frame, Layout, Outcome, Product, Scan
+from crawler.layout.verdict import join_reasons
+from crawler.model import Frame, Instance, Layout, Outcome, Product, Scan
 from crawler.naming import scan_digest
 from crawler.pixels.frames import frames
 from crawler.pixels.video import is_video
 
-DUPLICATE = Outcome("skipped", "", "duplicate", "byte-identical to another file of its scan: row and media, no volume")
 INDEX = Outcome("skipped", "", "index", "a DICOMDIR lists files and holds no image")
 # Reasons of files that have frames all the same.
 IN_PART = ("truncated pixel data", "frame missing", "damaged pixel data")
@@ -88,6 +87,7 @@ class ScanExport:
             number for number, one in enumerate(instances) if self.media_outputs.section(one) is not None
         }
         self.media: list[Product] = []
+        self.reasons: list[str] = []
         base = os.path.join(mirror, scan_id.rpartition("/")[2])
         self.outputs = LayoutOutputs(setup, heartbeat, base, headers, self.states, items, self.media_outputs, found)
 
@@ -107,15 +107,27 @@ class ScanExport:
             self.heartbeat.note(self.items[0], "layout")
             members = [number for number, state in enumerate(self.states) if state.usable]
             part = replace(self.scan, instances=tuple(self.scan.instances[number] for number in members))
+<<<<<<< HEAD
             plan = self._plan(part)
+=======
+            policy = (volume.irregular, volume.order) if (volume := self.setup.volume) else ("split", "auto")
+            records = partial(_record, [self.headers[number] for number in members])
+            plan = layouts(part, *policy, self.setup.keys, records)
+>>>>>>> 2e3ce1d (One SOP Instance UID is one object: copies with other bytes are duplicates, several places all stay)
             if self._write(plan, members, part):
                 break
         self._write_companions()
         self.outputs.finish(plan, members)
         self._check_unplaced(plan, members)
         self.heartbeat.note(self.items[0], "layout")
+<<<<<<< HEAD
         arrays = {**self.outputs.statements(), **array_columns(self.headers, plan)}
         return self._result({**scan_verdict(plan, part), "n_files": len(self.headers), **arrays})
+=======
+        verdict = scan_verdict(plan, part)
+        reason = join_reasons(str(verdict["reason"]), *self.reasons)
+        return self._result({**verdict, "n_files": len(self.headers), "reason": reason})
+>>>>>>> 2e3ce1d (One SOP Instance UID is one object: copies with other bytes are duplicates, several places all stay)
 
     def _result(self, verdict: dict[str, Any]) -> ScanResult:
         files = tuple((h.instance.file, state.outcome) for h, state in zip(self.headers, self.states, strict=True))
@@ -145,30 +157,24 @@ class ScanExport:
             self.quality.pending.discard(number)
 
     def _exclude_from_volumes(self) -> None:
-        """Mark indexes, videos, and files that equal another byte for byte; only equal UIDs and sizes are read.
+        """Mark indexes, videos, and files that are the same instance as another one.
 
         A video that is encoded already has no geometry, and as an array it would take some hundred times its size.
         """
-        twins: dict[tuple[str, int], list[int]] = {}
+        instances: dict[int, Instance] = {}
         for number, instance in enumerate(self.scan.instances):
             if instance.is_index:
                 self.states[number].exclude(INDEX)
-            elif instance.sop_uid and self.states[number].outcome.reason != select.REASON:
-                twins.setdefault((instance.sop_uid, instance.file.size), []).append(number)
+            elif self.states[number].outcome.reason != select.REASON:
+                instances[number] = instance
             if is_video(instance):
                 self.states[number].usable = False
-        for numbers in twins.values():
-            seen: set[bytes] = set()
-            for number in numbers if len(numbers) > 1 else ():
-                self.heartbeat.note(self.items[number], "header")
-                with (
-                    ErrorBoundary("header", self.states[number].exclude),
-                    open_file(self.scan.instances[number].file) as stream,
-                ):
-                    digest = hashlib.file_digest(stream, "blake2b").digest()  # type: ignore[arg-type]
-                    if digest in seen:
-                        self.states[number].exclude(DUPLICATE)
-                    seen.add(digest)
+        duplicates = Duplicates(
+            lambda number, stage: self.heartbeat.note(self.items[number], stage),
+            lambda number, outcome: self.states[number].exclude(outcome),
+            partial(frames, limit=self.setup.pixels) if self.outputs.wanted else None,
+        )
+        self.reasons = duplicates.find(instances)
 
     def _write(self, plan: Sequence[Layout], members: Sequence[int], part: Scan) -> bool:
         """Write all media and volumes; False when a file failed that a volume needs: plan again without it."""
@@ -250,6 +256,11 @@ class ScanExport:
             with ErrorBoundary("pixels", self.states[number].record):
                 next(iter(frames(self.scan.instances[number], [0], self.setup.pixels)), None)
                 raise LayoutError("no layout", "its header does not describe an image that can be placed")
+
+
+def _record(headers: Sequence[Header], number: int) -> dict[str, Any]:
+    """The whole record of an instance, of which `Instance.record` may hold a part."""
+    return headers[number].record()
 
 
 def _first_frame(setup: Setup, heartbeat: Heartbeat, members: Sequence[Member], number: int) -> Frame:

@@ -24,6 +24,7 @@ from crawler.export.scan import ScanExport
 from crawler.export.series_columns import series_keys
 from crawler.export.setup import Setup
 from crawler.instance.header import read_instance
+from crawler.layout.columns import element_keys
 from crawler.layout.scan import SeriesKey, scan_members, series_key
 from crawler.ledger.series_index import Spooled
 from crawler.model import File, Outcome
@@ -219,7 +220,9 @@ class Worker:
             raise
         except Exception as error:
             return outcome_of(error, "header")
-        noted = {*series_keys(self.setup.keys), *(noted_keys(self.setup.keys).values() if self.setup.volume else ())}
+        noted = {*series_keys(self.setup.keys)}
+        if self.setup.volume is not None:
+            noted |= {*noted_keys(self.setup.keys).values(), *element_keys(self.setup.keys)}
         record = {key: instance.record[key] for key in noted if key in instance.record}
         headers.append(Header(replace(instance, record=record, header_notes=instance.header_notes + cut[:20]), row))
         return None

@@ -173,8 +173,8 @@ def _coordinates(axis: str, trait: str, members: Integers, of: PlaneSet, keys: K
     if trait == CUSTOM:
         return Coordinates(axis, tuple(step[0].custom for step in steps), axis)
     if trait not in TRAITS:
-        firsts = [of.instances[step.flat[0]] for step in members]
-        return Coordinates(axis, tuple(value_of(first, trait, keys) for first in firsts), trait)
+        records = [of.record_of(int(step.flat[0])) for step in members]
+        return Coordinates(axis, tuple(value_of(record, trait, keys) for record in records), trait)
     first = tuple(step[0].trait(trait) for step in steps)
     if axis == "time":
         values, unit = axis_of_times(steps, trait, first)

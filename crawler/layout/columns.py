@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from crawler.dicom.dictionary import KeyStyle, key_for
+from crawler.dicom.record import Record
 from crawler.geometry import Floats, Integers
 from crawler.model import TRAITS, Instance, Plane
 
 TraitKey = tuple[int, float, str]
 Columns = dict[str, Integers]
 """Trait or element -> code of each plane, from 0; those without differences are left out."""
+
+Records = Callable[[int], Record]
+"""Number of a plane -> its whole record."""
 
 BY_ORDER = ""
 """Stands among traits for the repetition in the order of acquisition."""
@@ -126,24 +132,47 @@ def known_elements(instances: Sequence[Instance], slots: Integers, keys: KeyStyl
     keys
         Style of the records' keys.
     """
-    names = {key_for(keyword, keys): keyword for keyword in ELEMENTS}
-    found = {names[key]: codes for key, codes in _columns_of(instances, names, slots)}
-    return {keyword: found[keyword] for keyword in ELEMENTS if keyword in found}
+    busiest = [instances[plane].record for plane in _busiest(slots)]
+    found = {}
+    for key, keyword in element_keys(keys).items():
+        if any(record.get(key) != busiest[0].get(key) for record in busiest):
+            values = [instance.record.get(key) for instance in instances]
+            if _is_flat(values):
+                found[keyword] = trait_codes(values)
+    return found
 
 
-def other_elements(instances: Sequence[Instance], slots: Integers, keys: KeyStyle) -> Columns:
-    """Code any other elements, private ones too, that differ between planes at one position, by their keys."""
+@cache
+def element_keys(keys: KeyStyle) -> dict[str, str]:
+    """Keys of `ELEMENTS` in a style, with their keywords."""
+    return {key_for(keyword, keys): keyword for keyword in ELEMENTS}
+
+
+def other_elements(record_of: Records, slots: Integers, keys: KeyStyle) -> Columns:
+    """Code any other elements, private ones too, that differ between planes at one position, by their keys.
+
+    Parameters
+    ----------
+    record_of
+        Gives the whole record of a plane.
+    """
     out = {key_for(keyword, keys) for keyword in (*ELEMENTS, *_OF_ONE_IMAGE, *TRAITS)}
-    busiest = _busiest(instances, slots)
-    candidates = dict.fromkeys(key for instance in busiest for key in instance.record if key not in out)
-    return dict(_columns_of(instances, candidates, slots))
+    busiest = [record_of(plane) for plane in _busiest(slots)]
+    candidates = dict.fromkeys(key for record in busiest for key in record if key not in out)
+    varying = [key for key in candidates if any(record.get(key) != busiest[0].get(key) for record in busiest)]
+    rows = [[record.get(key) for key in varying] for record in map(record_of, range(len(slots)))] if varying else []
+    return {
+        key: trait_codes(values)
+        for key, values in zip(varying, zip(*rows, strict=True), strict=True)
+        if _is_flat(values)
+    }
 
 
-def value_of(instance: Instance, name: str, keys: KeyStyle) -> Any:
+def value_of(record: Record, name: str, keys: KeyStyle) -> Any:
     """What an element of `ELEMENTS`, or any other by its key, says of a step: a number or a coded text, else None."""
-    if name in FREE_TEXT or (name not in ELEMENTS and not isinstance(instance.record.get(name), int | float)):
+    if name in FREE_TEXT or (name not in ELEMENTS and not isinstance(record.get(name), int | float)):
         return None
-    value = instance.record.get(key_for(name, keys) if name in ELEMENTS else name)
+    value = record.get(key_for(name, keys) if name in ELEMENTS else name)
     return "\\".join(map(str, value)) if isinstance(value, list) else value
 
 
@@ -204,24 +233,15 @@ def joined(columns: Sequence[Integers]) -> Integers:
     return np.asarray(np.unique(codes, return_inverse=True)[1].reshape(-1), dtype=np.intp)
 
 
-def _columns_of(instances: Sequence[Instance], keys: Iterable[str], slots: Integers) -> Iterator[tuple[str, Integers]]:
-    """Codes of the elements that differ between the planes at the position that most planes share."""
-    busiest = _busiest(instances, slots)
-    for key in keys:
-        first = busiest[0].record.get(key)
-        if any(instance.record.get(key) != first for instance in busiest):
-            values = [instance.record.get(key) for instance in instances]
-            if not any(isinstance(value, dict) or (isinstance(value, list) and _nested(value)) for value in values):
-                yield key, trait_codes(values)
+def _busiest(slots: Integers) -> list[int]:
+    """Planes at the position that most share."""
+    return np.flatnonzero(slots == np.bincount(slots).argmax()).tolist()
 
 
-def _busiest(instances: Sequence[Instance], slots: Integers) -> list[Instance]:
-    slot = np.bincount(slots).argmax()
-    return [instances[plane] for plane in np.flatnonzero(slots == slot).tolist()]
-
-
-def _nested(value: list[Any]) -> bool:
-    return any(isinstance(item, dict | list) for item in value)
+def _is_flat(values: Iterable[Any]) -> bool:
+    """Whether values are numbers and texts, or lists of them: no sequences, and no binary values."""
+    parts = chain.from_iterable(value if isinstance(value, list) else [value] for value in values)
+    return not any(isinstance(part, dict | list) for part in parts)
 
 
 def _rounded(direction: Any) -> Any:

@@ -17,7 +17,7 @@ from crawler.dicom.dictionary import KeyStyle
 from crawler.geometry import Floats, Integers
 from crawler.instance.mosaic import is_montage
 from crawler.layout.axes import Stack, stacks
-from crawler.layout.columns import BY_ORDER, number_of
+from crawler.layout.columns import BY_ORDER, Records, number_of
 from crawler.layout.planes import RESULT_CLASSES, Planes, image, plane_set, planes_of
 from crawler.layout.repeats import Separation, separate
 from crawler.layout.series_parts import part_of_series
@@ -62,7 +62,13 @@ class _Draft:
     layout: Layout
 
 
-def layouts(scan: Scan, irregular: str = "split", order: str = "auto", keys: KeyStyle = "keyword") -> list[Layout]:
+def layouts(
+    scan: Scan,
+    irregular: str = "split",
+    order: str = "auto",
+    keys: KeyStyle = "keyword",
+    records: Records | None = None,
+) -> list[Layout]:
     """Place the frames of a scan.
 
     Planes share an array when they agree in size, samples, photometric interpretation, type of stored values, frame of
@@ -82,6 +88,8 @@ def layouts(scan: Scan, irregular: str = "split", order: str = "auto", keys: Key
         ("time", "b", "te" ...) or by the keyword that `Plane.custom` holds; others then split.
     keys
         Style of the records' keys.
+    records
+        Give the whole record of an instance by its number; None for that which instances have.
 
     Returns
     -------
@@ -97,7 +105,7 @@ def layouts(scan: Scan, irregular: str = "split", order: str = "auto", keys: Key
         )
         drafts = list(_without_geometry(scan, planes, common))
         for members in _groups(planes):
-            drafts.extend(_Group(scan, planes, members, common, irregular, order, keys).drafts())
+            drafts.extend(_Group(scan, planes, members, common, irregular, order, keys, records).drafts())
     drafts.sort(key=attrgetter("order"))
     if len(drafts) == 1:
         return [drafts[0].layout]
@@ -122,6 +130,7 @@ class _Group:
     irregular: str
     order: str
     keys: KeyStyle
+    records: Records | None
 
     def drafts(self) -> Iterator[_Draft]:
         """Tell repeated positions apart, join what repeats regularly, and give each stack its geometry."""
@@ -138,7 +147,7 @@ class _Group:
             unique_positions=repeated == 0,
             duplicate_positions=repeated,
         )
-        of = plane_set(self.scan.instances, self.planes, self.members, slots)
+        of = plane_set(self.scan.instances, self.planes, self.members, slots, self.records)
         positions = self.planes.position[self.members]
         if repeated:
             separation = separate(of, self.order, self.keys)

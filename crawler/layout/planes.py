@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from crawler.geometry import (
     finite,
     valid_orientations,
 )
-from crawler.layout.columns import trait_key
+from crawler.layout.columns import Records, trait_key
 from crawler.model import Instance, Pixels, Plane
 
 FRAME_LIMIT = 2**20
@@ -85,6 +86,8 @@ class PlaneSet:
         Shape (n,): (0020,0013) *Instance Number*, or where that tells nothing the place in `sequence`; NaN for none.
     sequence
         Shape (n,): rank of each plane in the order of acquisition, as far as that is known.
+    record_of
+        Gives the whole record of a plane, of which `Instance.record` may hold a part.
     """
 
     slots: Integers
@@ -92,6 +95,7 @@ class PlaneSet:
     instances: Sequence[Instance]
     numbers: Floats
     sequence: Integers
+    record_of: Records
 
     def part(self, members: Integers) -> PlaneSet:
         """Some of the planes, by their indices."""
@@ -101,6 +105,7 @@ class PlaneSet:
             [self.instances[member] for member in members.tolist()],
             self.numbers[members],
             self.sequence[members],
+            lambda plane: self.record_of(int(members[plane])),
         )
 
 
@@ -173,7 +178,9 @@ def _columns(
     )
 
 
-def plane_set(instances: Sequence[Instance], planes: Planes, members: Integers, slots: Integers) -> PlaneSet:
+def plane_set(
+    instances: Sequence[Instance], planes: Planes, members: Integers, slots: Integers, records: Records | None = None
+) -> PlaneSet:
     """Planes with what may tell them apart.
 
     Numbers are those of the instances where each plane has one of its own; else planes count in the order of number,
@@ -183,6 +190,8 @@ def plane_set(instances: Sequence[Instance], planes: Planes, members: Integers, 
     ----------
     members, slots
         Shape (n,): indices into `planes`, in order of files and frames, and position number of each.
+    records
+        Give the whole record of an instance; None for that which instances have.
     """
     of = [instances[index] for index in planes.instance[members].tolist()]
     frames = planes.frame[members].tolist()
@@ -200,12 +209,14 @@ def plane_set(instances: Sequence[Instance], planes: Planes, members: Integers, 
     own = {number for number in numbers if number is not None and abs(number) < NUMBER_LIMIT}
     if len(own) == len(numbers):
         counted = np.array(numbers, dtype=np.float64)
-    elif len(set(keys)) == len(keys):
+    elif len(set(keys)) == len(keys) and len({number is None for number in numbers}) == 1:
         counted = ranks.astype(np.float64) + 1
     else:
         known = [np.nan if number is None else min(number, NUMBER_LIMIT) for number in numbers]
         counted = np.array(known, dtype=np.float64)
-    return PlaneSet(slots, chosen, of, counted, ranks)
+    numbers_of_files = planes.instance[members]
+    whole = lru_cache(1)(records or (lambda number: instances[number].record))  # frames of a file follow each other
+    return PlaneSet(slots, chosen, of, counted, ranks, lambda plane: whole(int(numbers_of_files[plane])))
 
 
 def clusters(features: Floats) -> Integers:

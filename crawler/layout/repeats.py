@@ -224,7 +224,7 @@ def _agreeing(of: PlaneSet, volumes: Integers, columns: Columns, keys: KeyStyle)
     whole = sizes[groups] == count
     return {
         name: codes
-        for name, codes in other_elements(of.instances, of.slots, keys).items()
+        for name, codes in other_elements(of.record_of, of.slots, keys).items()
         if names_volumes(codes, of.slots)
         and len(np.unique(joined([groups[whole], codes[whole]]))) == np.count_nonzero(sizes == count)
     }
@@ -234,7 +234,7 @@ def _by_any_element(of: PlaneSet, columns: Columns, keys: KeyStyle) -> Columns |
     """One more element that tells all apart, with the fewest values; half of its volumes at least are whole."""
     count = int(of.slots.max()) + 1
     best: Columns | None = None
-    for name, codes in other_elements(of.instances, of.slots, keys).items() if count > 1 else ():
+    for name, codes in other_elements(of.record_of, of.slots, keys).items() if count > 1 else ():
         if (best is None or codes.max() < max(one.max() for one in best.values())) and names_volumes(codes, of.slots):
             found = {**columns, name: codes}
             sizes = np.bincount(joined(list(found.values())))
