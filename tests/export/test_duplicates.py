@@ -62,7 +62,7 @@ def test_other_pixels_under_one_uid_are_told(tmp_path: Path) -> None:
     save(dataset, paths[1].with_name("z.dcm"))
     assert run(tmp_path).skipped == {"duplicate": 1}
     (volume,) = volumes(tmp_path / "out")
-    assert volume[:, 0, 0].tolist() == [0, 1, 2]  # the first file's pixels
+    assert volume[:, 0, 0].tolist() == [-1024, -1023, -1022]  # the first file's pixels, in HU
     assert verdict(tmp_path / "out")["reason"] == "one SOP Instance UID for files whose pixels differ"
 
 
