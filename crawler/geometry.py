@@ -20,38 +20,44 @@ UNIT_TOLERANCE = 1e-2
 """How far direction cosines may be from unit length, and their dot product from zero: orientationTolerance of the IDC
 query behind idc-index `volume_geometry_index`. Cosines that are printed with two or three decimals pass."""
 
-ORIENTATION_TOLERANCE = 1e-4
-"""Largest difference of a cosine between planes of one stack. Scanners print six digits (1e-6; highdicom compares at
-1e-5); 1e-4 moves the far edge of a 500 mm field by 0.05 mm, half of `LINE_TOLERANCE`."""
-
-PIXEL_SPACING_TOLERANCE = 1e-4
-"""Largest relative difference of pixel spacing in one stack: the same 0.05 mm in 500 mm."""
-
-POSITION_TOLERANCE = 5e-3
-"""Planes closer than this along the normal (mm) are at one position. A coordinate that is printed with two decimals is
-off by up to 0.005 mm; repeated acquisitions of one slice differ by some 1e-5 mm (imagedata issue on jitter); the finest
-micro-CT steps are about 0.01 mm."""
-
-SPACING_RELATIVE = 1e-2
-"""A gap may differ from the mean gap by this share: highdicom `_DEFAULT_SPACING_RELATIVE_TOLERANCE`, IDC
-relativeSliceTolerance."""
-
-SPACING_ABSOLUTE = 1e-2
-"""... or by this much (mm), but by no more than `SHARE` of the mean gap: two coordinates printed with two decimals.
-dcm2niix accepts 0.2 mm (kSliceTolerance), too much for thin slices."""
+SHARE = 0.1
+"""How far a plane may lie from its even place, as a share of the spacing: `volume.tolerance`. A missing plane moves its
+neighbours by half a spacing, so that a tenth cannot hide one. highdicom and the IDC query allow a gap 1 %, which
+positions printed to 0.1 mm do not keep; dcm2niix allows 0.2 mm. The other tolerances grow and shrink with it."""
 
 LINE_TOLERANCE = 1e-1
-"""A plane may lie this far (mm) from its place on the straight, even line from first to last, but no more than `SHARE`
-of the mean gap: inPlaneTolerance of the IDC query. Gaps alone do not tell: 500 gaps of 0.99 mm and then 500 of
-1.01 mm pass one by one, and displace the middle by 5 mm."""
+"""... but no farther than this (mm), for thick slices: inPlaneTolerance of the IDC query behind idc-index."""
 
-SHARE = 0.1
-"""Cap of the two tolerances in mm, as a share of the spacing, so that they hold for small animals too."""
+POSITION_TOLERANCE = 5e-2
+"""Planes that are nearer to each other along the normal (mm) are at one position, if that is less than `SHARE` of the
+slice thickness, or without one of the pixel spacing: repeated acquisitions of one slice differ by some 1e-5 mm
+(imagedata issue on jitter), and by 0.01 mm where they were printed with two decimals."""
+
+UNSCALED_POSITION_TOLERANCE = 5e-3
+"""The same (mm) where neither thickness nor pixel spacing is known: a coordinate printed with two decimals."""
+
+PRINTED = 0.4
+"""Coordinates that all end at the first, second or third decimal were rounded. Each may then be off by a unit of that
+decimal, against a line whose ends were rounded too, but a plane by no more than this share of the spacing."""
+
+ORIENTATION_TOLERANCE = 2e-3
+"""Largest difference of a cosine between planes of one stack, 0.1 degrees: cosines printed with three decimals differ
+by 1e-3. Planes that are meant to be turned differ by a degree or more."""
+
+PIXEL_SPACING_TOLERANCE = 1e-3
+"""Largest relative difference of pixel spacing in one stack: half a pixel at the far edge of 512."""
 
 COORDINATE_LIMIT = 1e6
 """Coordinates and spacings beyond a kilometre are damage, and would overflow sums of squares."""
 
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+PRINTED_EXACTLY = 1e-9
+"""mm: what is left of a decimal number after the arithmetic of floats."""
+
+FINEST = 1e-5
+"""mm: no stack has a step as fine as this, and repeated positions differ by as much."""
 
 
 def finite(values: Floats) -> Booleans:
@@ -102,22 +108,39 @@ def distances(positions: Floats, direction: Floats) -> Floats:
     return np.asarray(positions @ direction, dtype=np.float64)
 
 
-def slots(along: Floats) -> Integers:
+def slots(along: Floats, scale: float | None = None, share: float = SHARE) -> Integers:
     """Number the distinct positions in increasing order.
 
     Parameters
     ----------
     along
         Shape (n,), mm, in any order.
+    scale
+        Thickness of the slices, or another length (mm) of their order; None when none is known.
+    share
+        `volume.tolerance`.
 
     Returns
     -------
     ndarray
-        Shape (n,): which position each belongs to, from 0. Neighbours within `POSITION_TOLERANCE` share one.
+        Shape (n,): which position each belongs to, from 0. Neighbours within the tolerance share one, unless they are
+        so many that a whole stack would.
     """
     order = np.argsort(along, kind="stable")
+    ordered, gaps = along[order], np.diff(along[order])
+    limit = UNSCALED_POSITION_TOLERANCE if scale is None else min(POSITION_TOLERANCE, SHARE * scale)
+    widest = tolerance = limit * share / SHARE
+    while (part := np.concatenate([[0], np.cumsum(gaps > tolerance)]))[-1] < len(gaps):
+        firsts = np.flatnonzero(np.diff(part, prepend=-1))
+        extents = np.maximum.reduceat(ordered, firsts) - ordered[firsts]
+        if extents.max() <= 2 * widest:
+            break
+        tolerance /= 2
+        if tolerance < FINEST:
+            part = np.concatenate([[0], np.cumsum(gaps > widest)])
+            break
     numbers = np.empty(len(along), dtype=np.intp)
-    numbers[order] = np.concatenate([[0], np.cumsum(np.diff(along[order]) > POSITION_TOLERANCE)])
+    numbers[order] = part
     return numbers
 
 
@@ -129,24 +152,30 @@ def mean_step(positions: Floats) -> Floats:
     return np.asarray((positions[-1] - positions[0]) / (len(positions) - 1), dtype=np.float64)
 
 
-def gap_tolerance(spacing: float) -> float:
-    """Allowed deviation (mm) of a gap from a spacing (mm)."""
-    return max(SPACING_RELATIVE * spacing, min(SPACING_ABSOLUTE, SHARE * spacing))
-
-
-def line_tolerance(spacing: float) -> float:
+def line_tolerance(spacing: float, share: float = SHARE) -> float:
     """Allowed distance (mm) of a plane from its place on the line."""
-    return min(LINE_TOLERANCE, SHARE * spacing)
+    return min(LINE_TOLERANCE * share / SHARE, share * spacing)
+
+
+def printed_unit(positions: Floats) -> float:
+    """Unit (mm) of the last decimal that (n, 3) positions have, of the first three; 0 where they have more."""
+    for decimals in (1, 2, 3):
+        if np.abs(positions - np.round(positions, decimals)).max() < PRINTED_EXACTLY:
+            return float(10.0**-decimals)
+    return 0.0
 
 
 def line_deviations(positions: Floats) -> Floats:
-    """Distance (mm) of each of (n, 3) ordered positions from its place on the even line from first to last."""
+    """Way (mm) from the place of each of (n, 3) ordered positions on the even line from first to last; shape (n, 3)."""
     places = positions[0] + np.arange(len(positions))[:, None] * mean_step(positions)
-    return np.asarray(np.linalg.norm(positions - places, axis=1), dtype=np.float64)
+    return np.asarray(positions - places, dtype=np.float64)
 
 
-def is_uniform(positions: Floats, direction: Floats) -> bool:
-    """Tell whether ordered positions are one even line: `SPACING_RELATIVE` or `_ABSOLUTE`, and `LINE_TOLERANCE`.
+def is_uniform(positions: Floats, direction: Floats, share: float = SHARE) -> bool:
+    """Tell whether ordered positions are one even line, each within `line_tolerance` of its place or rounded there.
+
+    Places count, and not gaps: 500 gaps of 0.99 mm and then 500 of 1.01 mm pass one by one, and displace the middle by
+    5 mm; and two planes that are off by a hundredth each make gaps that are off by twice as much.
 
     Parameters
     ----------
@@ -154,11 +183,20 @@ def is_uniform(positions: Floats, direction: Floats) -> bool:
         Shape (n, 3), n > 1, mm, in order along `direction`, no two at one distance.
     direction
         The slice normal. The line need not be parallel to it: a tilted stack is uniform.
+    share
+        `volume.tolerance`.
     """
-    gaps = np.diff(distances(positions, direction))
-    spacing = float(gaps.mean())
-    even = np.abs(gaps - spacing).max() <= gap_tolerance(spacing)
-    return bool(even and line_deviations(positions).max() <= line_tolerance(spacing))
+    along = distances(positions, direction)
+    spacing, deviations = float(along[-1] - along[0]) / (len(along) - 1), line_deviations(positions)
+    lengths = np.linalg.norm(deviations, axis=1)
+    rounded = np.abs(deviations).max(axis=1) <= printed_unit(positions) + PRINTED_EXACTLY
+    placed = (lengths <= line_tolerance(spacing, share)) | (rounded & (lengths <= PRINTED * spacing))
+    return bool(np.diff(along).min() > 0 and placed.all())
+
+
+def is_evenly_spaced(positions: Floats, direction: Floats, share: float = SHARE) -> bool:
+    """As `is_uniform`, for distances along the normal alone: planes may lie aside of the line."""
+    return is_uniform(np.outer(distances(positions, direction), direction), direction, share)
 
 
 def typical_gap(gaps: Floats) -> float:
@@ -166,22 +204,27 @@ def typical_gap(gaps: Floats) -> float:
     return float(np.partition(gaps, (len(gaps) - 1) // 2)[(len(gaps) - 1) // 2])
 
 
-def missing_positions(gaps: Floats) -> int:
-    """Count the positions that are absent from gaps that are whole multiples of the typical one."""
+def missing_positions(gaps: Floats, share: float = SHARE) -> int:
+    """Count the positions that are absent from gaps that are whole multiples of the typical one.
+
+    None are, where fewer than half of the gaps are as the typical one: then nothing says what the step should be.
+    """
     spacing = typical_gap(gaps)
     multiples = np.rint(gaps / spacing)
-    whole = np.abs(gaps - multiples * spacing) <= gap_tolerance(spacing) * multiples
+    whole = np.abs(gaps - multiples * spacing) <= 2 * line_tolerance(spacing, share)
+    if 2 * np.count_nonzero(whole & (multiples == 1)) < len(gaps):
+        return 0
     return int((multiples - 1)[whole & (multiples > 1)].sum())
 
 
-def runs(positions: Floats, direction: Floats) -> list[tuple[int, int]]:
+def runs(positions: Floats, direction: Floats, share: float = SHARE) -> list[tuple[int, int]]:
     """Cut an uneven stack into runs that are each uniform.
 
     Of two runs that could claim a plane, the longer has it, then the denser.
 
     Parameters
     ----------
-    positions, direction
+    positions, direction, share
         As in `is_uniform`.
 
     Returns
@@ -191,11 +234,11 @@ def runs(positions: Floats, direction: Floats) -> list[tuple[int, int]]:
     """
     steps = np.diff(positions, axis=0)
     gaps = distances(steps, direction)
-    # Each of two gaps may be off by its tolerance, so that they differ by twice as much; is_uniform has the last word.
+    # Each of two planes may be off by its tolerance, so that two gaps differ by up to four of them; is_uniform has the
+    # last word.
     smaller = np.minimum(gaps[1:], gaps[:-1])
-    along = np.maximum(SPACING_RELATIVE * smaller, np.minimum(SPACING_ABSOLUTE, SHARE * smaller))
-    aside = np.minimum(LINE_TOLERANCE, SHARE * smaller)
-    turns = (np.abs(np.diff(gaps)) > 2 * along) | (np.linalg.norm(np.diff(steps, axis=0), axis=1) > 4 * aside)
+    allowed = np.minimum(LINE_TOLERANCE * share / SHARE, share * smaller)
+    turns = np.linalg.norm(np.diff(steps, axis=0), axis=1) > 4 * allowed
     edges = np.concatenate([[0], np.flatnonzero(turns) + 1, [len(steps)]]).tolist()
     # A block of steps first..last-1 spans the planes first..last, and shares the ends with its neighbours.
     blocks = sorted(pairwise(edges), key=lambda block: (block[0] - block[1], gaps[block[0]], block[0]))
@@ -205,21 +248,21 @@ def runs(positions: Floats, direction: Floats) -> list[tuple[int, int]]:
         start, stop = first + int(not free[first]), last + int(free[last])
         if stop - start > 1:
             free[start:stop] = False
-            found.extend(_uniform_parts(positions, direction, start, stop))
+            found.extend(_uniform_parts(positions, direction, start, stop, share))
     found.extend((alone, alone + 1) for alone in np.flatnonzero(free).tolist())
     return sorted(found)
 
 
-def _uniform_parts(positions: Floats, direction: Floats, start: int, stop: int) -> list[tuple[int, int]]:
+def _uniform_parts(positions: Floats, direction: Floats, start: int, stop: int, share: float) -> list[tuple[int, int]]:
     """Cut start..stop where it is farthest from a line until every part is uniform (slow drifts have no sharp turn)."""
     pending, parts = [(start, stop)], []
     while pending:
         start, stop = pending.pop()
         part = positions[start:stop]
-        if stop - start < 3 or is_uniform(part, direction):
+        if stop - start < 3 or is_uniform(part, direction, share):
             parts.append((start, stop))
         else:
-            cut = start + min(max(int(line_deviations(part).argmax()), 1), stop - start - 1)
+            cut = start + min(max(int(np.linalg.norm(line_deviations(part), axis=1).argmax()), 1), stop - start - 1)
             pending += [(start, cut), (cut, stop)]
     return parts
 

@@ -123,6 +123,31 @@ def test_slots_join_jitter_and_keep_order() -> None:
     np.testing.assert_array_equal(geometry.slots(np.array([5.0, 0.0, 2.5, 2.500012, 5.001])), [2, 0, 1, 1, 2])
 
 
+@pytest.mark.parametrize("scale", [None, 0.0045, 0.045])
+def test_slots_of_micrometres_do_not_run_together(scale: float | None) -> None:
+    """A fixed tolerance of 0.005 mm would make one position of all."""
+    along = np.repeat(0.0045 * np.arange(8), 2) + np.tile([0.0, 1e-6], 8)
+    np.testing.assert_array_equal(geometry.slots(along, scale), np.repeat(np.arange(8), 2))
+
+
+def test_slots_of_thick_slices_join_what_the_table_moved() -> None:
+    along = np.array([0.0, 0.03, 3.0, 3.04, 6.01, 6.0])
+    np.testing.assert_array_equal(geometry.slots(along, 3.0), [0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(geometry.slots(along, 3.0, 0.01), [0, 1, 2, 3, 5, 4])
+
+
+@pytest.mark.parametrize(("share", "uniform"), [(0.01, False), (0.1, True), (0.2, True)])
+def test_the_tolerance_is_a_share_of_the_spacing(share: float, uniform: bool) -> None:
+    assert geometry.is_uniform(line([1.0, 1.0, 1.0502]), Z, share) is uniform
+    assert geometry.is_uniform(line([3.0] * 4, [0, 0.15, 0, 0.15, 0]), Z, share) is (share == 0.2)
+
+
+def test_positions_are_missing_only_where_most_gaps_say_what_the_step_is() -> None:
+    assert geometry.missing_positions(np.array([2.0, 2.0, 4.0, 2.0])) == 1
+    assert geometry.missing_positions(np.array([1.0, 2.0, 2.0, 2.0])) == 0
+    assert geometry.missing_positions(np.array([2.0, 2.1, 4.1, 2.0])) == 1
+
+
 def line(gaps: list[float], aside: list[float] | None = None) -> np.ndarray:
     """Positions along z with these gaps; `aside` along x."""
     z = np.concatenate([[0.0], np.cumsum(gaps)])
@@ -138,13 +163,22 @@ Z = np.array([0.0, 0.0, 1.0])
         (line([2.0] * 9), True),
         (line([0.63, 0.62, 0.63, 0.62]), True),  # 0.625 printed with two decimals
         (line([1.0, 1.005, 0.995]), True),
-        (line([1.0, 1.0, 1.05]), False),
+        (line([1.0, 1.0, 1.05]), True),  # every plane within 0.04 of its place
+        (line([1.003, 1.0, 1.5]), False),
+        (line([7.0] * 18 + [7.0704]), True),
+        (line([3.03, 2.93, 3.06, 2.95, 3.07, 2.94, 3.02]), True),  # 0.04 mm off, as a table that shakes
+        (line([3.03, 2.73, 3.26, 2.95, 3.07]), False),
+        (line([0.6, 0.6, 0.7, 0.6, 0.6]), True),  # 0.625 printed with one decimal
+        (line([0.0045] * 7), True),
+        (line([0.0045] * 3 + [0.009]), False),
         (line([1.0, 1.0, 2.0]), False),
-        (line([0.02, 0.02, 0.03]), False),  # micro-CT: a fixed tolerance of 0.01 mm would let this pass
-        (line([0.0215, 0.017, 0.0215]), False),  # nor with every plane near its place
+        (line([0.0203, 0.0202, 0.0302]), False),  # micro-CT: a fixed tolerance of 0.01 mm would let this pass
+        (line([0.0215, 0.017, 0.0215]), True),  # every plane within a tenth of its place
+        (line([0.0235, 0.0131, 0.0235]), False),
         (line([0.995] * 500 + [1.005] * 500), False),  # each gap is good, the middle is 2.5 mm off
         (line([2.0] * 4, [0, 1, 2, 3, 4]), True),  # tilted
         (line([2.0] * 4, [0, 1, 0, 1, 0]), False),
+        (line([3.0] * 4, [0, 0.2, 0, 0.2, 0]), False),
         (line([2.0] * 4, [0, 0.01, 0, 0.01, 0]), True),
     ],
 )

@@ -257,7 +257,7 @@ IRREGULAR: dict[str, tuple[Any, dict[str, str], list[int], list[bool]]] = {
     ),
     "gantry tilt": (_tilted, {"uniform_spacing": "True", "reason": "tilted", "policy": ""}, [6], [True]),
     "irregular spacing": (
-        _uneven, {"uniform_spacing": "False", "policy": "split", "regular_volume": "False"}, [2, 2, 2], [True] * 3,
+        _uneven, {"uniform_spacing": "False", "policy": "split", "regular_volume": "False"}, [1, 1, 2, 2], [True] * 4,
     ),
     "one position for all": (
         _one_position, {"unique_positions": "False", "reason": "one position for all slices"}, [5], [False],

@@ -186,6 +186,7 @@ def describe(kind: Any, metadata: Mapping[str, Any] = types.MappingProxyType({})
     if kind in (int, float):
         text += f" of at least {metadata['minimum']}" if "minimum" in metadata else ""
         text += f" above {metadata['above']}" if "above" in metadata else ""
+        text += f" and up to {metadata['maximum']}" if "maximum" in metadata else ""
     return text
 
 
@@ -302,7 +303,8 @@ def _is_leaf(kind: Any, value: Any, metadata: Mapping[str, Any]) -> bool:
         return kind is bool and isinstance(value, bool)
     fits = kind is float or (kind is int and isinstance(value, int))
     low, above = metadata.get("minimum", -math.inf), metadata.get("above", -math.inf)
-    return bool(fits and abs(value) <= sys.float_info.max and value >= low and value > above)  # no nan, no inf
+    high = metadata.get("maximum", sys.float_info.max)
+    return bool(fits and abs(value) <= sys.float_info.max and low <= value <= high and value > above)  # no nan, no inf
 
 
 def _hint(members: tuple[Any, ...], value: Any) -> str:

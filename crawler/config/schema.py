@@ -36,7 +36,7 @@ _SCALARS: dict[Any, Schema] = {
     object: {},
     types.NoneType: {"type": "null"},
 }
-_BOUNDS = {"minimum": "minimum", "above": "exclusiveMinimum"}
+_BOUNDS = {"minimum": "minimum", "maximum": "maximum", "above": "exclusiveMinimum"}
 
 
 def config_schema(section: type = Config) -> Schema:

@@ -303,6 +303,12 @@ class VolumeSection:
         "Mapping of each frame, else modality",
     )
     irregular: Literal["split", "keep", "refuse"] = key("split", "what becomes of slices that form no regular volume")
+    tolerance: float = key(
+        0.1,
+        "how far a slice may lie from its even place: share of the spacing; up to 0.1 mm at 0.1, 0.2 mm at 0.2 ...",
+        above=0,
+        maximum=0.4,
+    )
     order: str = key(
         "auto",
         "axis beside the slices: auto, none, time, trigger_time, phase, b, te, echo, ti, fa, or a keyword",

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from crawler.config import select
+from crawler.config.sections import VolumeSection
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import LayoutError, PixelError
 from crawler.export.companions import CompanionWriter
@@ -107,27 +108,17 @@ class ScanExport:
             self.heartbeat.note(self.items[0], "layout")
             members = [number for number, state in enumerate(self.states) if state.usable]
             part = replace(self.scan, instances=tuple(self.scan.instances[number] for number in members))
-<<<<<<< HEAD
-            plan = self._plan(part)
-=======
-            policy = (volume.irregular, volume.order) if (volume := self.setup.volume) else ("split", "auto")
-            records = partial(_record, [self.headers[number] for number in members])
-            plan = layouts(part, *policy, self.setup.keys, records)
->>>>>>> 2e3ce1d (One SOP Instance UID is one object: copies with other bytes are duplicates, several places all stay)
+            plan = self._plan(part, members)
             if self._write(plan, members, part):
                 break
         self._write_companions()
         self.outputs.finish(plan, members)
         self._check_unplaced(plan, members)
         self.heartbeat.note(self.items[0], "layout")
-<<<<<<< HEAD
         arrays = {**self.outputs.statements(), **array_columns(self.headers, plan)}
-        return self._result({**scan_verdict(plan, part), "n_files": len(self.headers), **arrays})
-=======
         verdict = scan_verdict(plan, part)
         reason = join_reasons(str(verdict["reason"]), *self.reasons)
-        return self._result({**verdict, "n_files": len(self.headers), "reason": reason})
->>>>>>> 2e3ce1d (One SOP Instance UID is one object: copies with other bytes are duplicates, several places all stay)
+        return self._result({**verdict, "n_files": len(self.headers), "reason": reason, **arrays})
 
     def _result(self, verdict: dict[str, Any]) -> ScanResult:
         files = tuple((h.instance.file, state.outcome) for h, state in zip(self.headers, self.states, strict=True))
@@ -137,12 +128,14 @@ class ScanExport:
         rows = write_rows(self.setup, self.scan.scan_id, self.headers, self.states)
         return ScanResult(self.scan.scan_id, self.scan.series_uid, digest, files, tuple(products), verdict, rows)
 
-    def _plan(self, part: Scan) -> list[Layout]:
+    def _plan(self, part: Scan, members: Sequence[int]) -> list[Layout]:
         """Layouts of what is left of the scan, with the axes that the configuration takes apart, and colours."""
-        volume = self.setup.volume
-        if volume is None:
-            return with_empty_slices(layouts(part, keys=self.setup.keys), part.instances)
-        plan = with_empty_slices(layouts(part, volume.irregular, volume.order, self.setup.keys), part.instances)
+        volume = self.setup.volume or VolumeSection()
+        records = partial(_record, [self.headers[number] for number in members])
+        plan = layouts(part, volume.irregular, volume.order, volume.tolerance, self.setup.keys, records)
+        plan = with_empty_slices(plan, part.instances)
+        if self.setup.volume is None:
+            return plan
         plan = split_axes(plan, volume.split)
         return plan if volume.values == "stored" else with_colours(plan, part.instances)
 

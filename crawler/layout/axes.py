@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.dicom.dictionary import KeyStyle
-from crawler.geometry import LINE_TOLERANCE, Floats, Integers
+from crawler.geometry import LINE_TOLERANCE, SHARE, Floats, Integers
 from crawler.layout.columns import AXIS_OF, BY_ORDER, CUSTOM, number_of, value_of
 from crawler.layout.planes import PlaneSet, clusters
 from crawler.layout.repeats import Separation
@@ -49,7 +49,12 @@ class Stack:
 
 
 def stacks(
-    separation: Separation, of: PlaneSet, positions: Floats, order: str = "auto", keys: KeyStyle = "keyword"
+    separation: Separation,
+    of: PlaneSet,
+    positions: Floats,
+    order: str = "auto",
+    keys: KeyStyle = "keyword",
+    share: float = SHARE,
 ) -> list[Stack]:
     """Join groups into arrays.
 
@@ -63,6 +68,8 @@ def stacks(
         `volume.order`: "auto" makes an axis of every trait that can be one, "none" of none, else of that alone.
     keys
         Style of the records' keys.
+    share
+        `volume.tolerance`.
 
     Returns
     -------
@@ -77,7 +84,7 @@ def stacks(
         if names[column] and order in ("auto", names[column])
     ]
     rest = [column for column in range(len(names)) if column not in kept]
-    position_sets = _position_sets(separation.groups, of.slots, positions)
+    position_sets = _position_sets(separation.groups, of.slots, positions, LINE_TOLERANCE * share / SHARE)
     candidates: dict[tuple[int, ...], list[int]] = {}
     for number in range(len(separation.groups)):
         candidates.setdefault((position_sets[number], *separation.codes[number, rest].tolist()), []).append(number)
@@ -112,7 +119,7 @@ def axis_of_times(
     return tuple(values), ""
 
 
-def _position_sets(groups: Sequence[Integers], slots: Integers, positions: Floats) -> list[int]:
+def _position_sets(groups: Sequence[Integers], slots: Integers, positions: Floats, allowed: float) -> list[int]:
     """Number groups so that those with the same slots, and no shift within the plane, have one number."""
     reference = np.zeros((int(slots.max()) + 1, 3))
     for group in reversed(groups):
@@ -121,7 +128,7 @@ def _position_sets(groups: Sequence[Integers], slots: Integers, positions: Float
     features = np.empty((len(groups), 4))
     for number, group in enumerate(groups):
         features[number, 0] = 10 * sets.setdefault(np.sort(slots[group]).tobytes(), len(sets))
-        features[number, 1:] = (positions[group] - reference[slots[group]]).mean(axis=0) / LINE_TOLERANCE
+        features[number, 1:] = (positions[group] - reference[slots[group]]).mean(axis=0) / allowed
     return [int(number) for number in clusters(features)]
 
 

@@ -33,6 +33,7 @@ from crawler.layout.verdict import (
     NOT_TOLD,
     OFF_LINE,
     ONE_POSITION,
+    ONE_REFERENCE,
     PARTS,
     REPEATED,
     SHARED_PLANE,
@@ -66,6 +67,7 @@ def layouts(
     scan: Scan,
     irregular: str = "split",
     order: str = "auto",
+    tolerance: float = geometry.SHARE,
     keys: KeyStyle = "keyword",
     records: Records | None = None,
 ) -> list[Layout]:
@@ -86,6 +88,8 @@ def layouts(
     order
         The axis beside the slices: "auto" for every one that is found, "none" for none, or one of them, by its name
         ("time", "b", "te" ...) or by the keyword that `Plane.custom` holds; others then split.
+    tolerance
+        `volume.tolerance`: how far a slice may lie from its even place, as a share of the spacing.
     keys
         Style of the records' keys.
     records
@@ -98,14 +102,15 @@ def layouts(
         changes nothing but the indices in `Place.instance`.
     """
     with np.errstate(all="ignore"):  # headers may hold any numbers; results are checked, not trusted
-        planes = planes_of(scan.instances)
+        planes = planes_of(scan.instances, tolerance / geometry.SHARE)
         common = Verdict(
             single_orientation=planes.single_orientation,
             consistent_size=_consistent_size(scan),
+            reason=ONE_REFERENCE if planes.references_ignored else "",
         )
         drafts = list(_without_geometry(scan, planes, common))
         for members in _groups(planes):
-            drafts.extend(_Group(scan, planes, members, common, irregular, order, keys, records).drafts())
+            drafts.extend(_Group(scan, planes, members, common, irregular, order, tolerance, keys, records).drafts())
     drafts.sort(key=attrgetter("order"))
     if len(drafts) == 1:
         return [drafts[0].layout]
@@ -129,17 +134,18 @@ class _Group:
     common: Verdict
     irregular: str
     order: str
+    tolerance: float
     keys: KeyStyle
     records: Records | None
 
     def drafts(self) -> Iterator[_Draft]:
         """Tell repeated positions apart, join what repeats regularly, and give each stack its geometry."""
-        orientation = self.planes.orientation[self.members[0]]
+        orientation = self._orientation(self.members)
         direction = geometry.normal(orientation)
         if direction is None:  # planes_of lets no such orientation pass
             return
         along = geometry.distances(self.planes.position[self.members], direction)
-        slots = geometry.slots(along)
+        slots = geometry.slots(along, self._scale(), self.tolerance)
         repeated = len(slots) - int(slots.max()) - 1
         common = replace(
             self.common,
@@ -151,17 +157,18 @@ class _Group:
         positions = self.planes.position[self.members]
         if repeated:
             separation = separate(of, self.order, self.keys)
-            common = replace(common, reason=_repetition(slots, separation))
+            common = replace(common, reason=join_reasons(common.reason, _repetition(slots, separation)))
         else:
-            separation = part_of_series(of, positions, direction, self.keys)
-            common = replace(common, reason=PARTS + " and ".join(separation.traits) if separation.traits else "")
+            separation = part_of_series(of, positions, direction, self.keys, self.tolerance)
+            told = PARTS + " and ".join(separation.traits) if separation.traits else ""
+            common = replace(common, reason=join_reasons(common.reason, told))
         if separation.traits == (BY_ORDER,) and (self._is_result() or slots.max() == 0):
             # Segments or quantities, which counting repetitions would mix; or a scan whose positions say nothing.
             reason = UNTOLD if self._is_result() else ONE_POSITION
             yield self._unstacked(self.members, replace(common, reason=reason), 0)
             return
         whole = max((len(group) for group in separation.groups), default=0) == slots.max() + 1
-        found = stacks(separation, of, positions, self.order, self.keys)
+        found = stacks(separation, of, positions, self.order, self.keys, self.tolerance)
         for number, stack in enumerate(found):
             lacking = (
                 _lacking(slots[stack.members.reshape(-1, stack.members.shape[-1])[0]], slots, whole) if repeated else 0
@@ -185,27 +192,32 @@ class _Group:
             yield self._draft(stack, direction, replace(common, missing_positions=0), (number, 0))
             return
         gaps = np.diff(geometry.distances(positions, direction))
-        uniform = geometry.is_uniform(positions, direction)
+        uniform = geometry.is_uniform(positions, direction, self.tolerance)
         step = geometry.mean_step(positions)
         common = replace(
             common,
             uniform_spacing=uniform,
             spacing=float(gaps.mean()) if uniform else geometry.typical_gap(gaps),
             largest_gap=float(gaps.max()),
-            missing_positions=0 if uniform else geometry.missing_positions(gaps),
+            missing_positions=0 if uniform else geometry.missing_positions(gaps, self.tolerance),
             tilt_degrees=geometry.tilt(direction, step),
         )
         if uniform:
             yield self._draft(stack, direction, common, (number, 0))
             return
-        common = replace(common, reason=join_reasons(common.reason, _irregularity(gaps, common)))
+        common = replace(
+            common,
+            reason=join_reasons(
+                common.reason, _irregularity(geometry.is_evenly_spaced(positions, direction, self.tolerance), common)
+            ),
+        )
         if self.irregular in ("keep", "refuse"):
             common = replace(common, policy=self.irregular)
             refused = common.reason if self.irregular == "refuse" else ""
             yield self._layout(stack, None, common, (number, 0), refused)
             return
         common = replace(common, policy="split")
-        for run, (start, stop) in enumerate(geometry.runs(positions, direction)):
+        for run, (start, stop) in enumerate(geometry.runs(positions, direction, self.tolerance)):
             yield self._draft(replace(stack, members=stack.members[..., start:stop]), direction, common, (number, run))
 
     def _draft(self, stack: Stack, direction: Floats, verdict: Verdict, order: tuple[int, int]) -> _Draft:
@@ -227,7 +239,7 @@ class _Group:
             reason = THICKNESS_STEP if thick else ASSUMED_STEP
             verdict = replace(verdict, spacing=None, tilt_degrees=None)
         spacing = self.planes.spacing[ordered[0]]
-        matrix = geometry.affine(self.planes.orientation[ordered[0]], positions[0], spacing, step)
+        matrix = geometry.affine(self._orientation(stack.members.ravel()), positions[0], spacing, step)
         verdict = replace(
             verdict,
             regular_volume=matrix is not None and len(ordered) > 1,
@@ -268,6 +280,18 @@ class _Group:
     def _plane(self, member: int) -> Plane:
         instance = self.scan.instances[int(self.planes.instance[member])]
         return instance.plane(int(self.planes.frame[member]))
+
+    def _orientation(self, members: Integers) -> Floats:
+        """Direction cosines of planes that differ by rounding at most: their mean."""
+        cosines = self.planes.orientation[members]
+        return np.asarray(cosines[0] if (cosines == cosines[0]).all() else cosines.mean(axis=0), dtype=np.float64)
+
+    def _scale(self) -> float | None:
+        """Length (mm) of the order of a slice: the least thickness, else the least pixel spacing."""
+        thickness = [self._plane(member).thickness or 0.0 for member in self.members]
+        known = [one for one in thickness if 0 < one < geometry.COORDINATE_LIMIT]
+        spacing = self.planes.spacing[self.members]
+        return min(known) if known else None if np.isnan(spacing).all() else float(np.nanmin(spacing))
 
     def _pixels(self) -> Pixels:
         return image(self.scan.instances[self.planes.instance[self.members[0]]]) or Pixels()
@@ -358,8 +382,8 @@ def _incomplete(draft: _Draft, lacking: int) -> _Draft:
     return _irregular(replace(draft, layout=replace(draft.layout, verdict=verdict)))
 
 
-def _irregularity(gaps: Floats, verdict: Verdict) -> str:
+def _irregularity(evenly_spaced: bool, verdict: Verdict) -> str:
     """Why an ordered stack is not one even line."""
-    if np.abs(gaps - gaps.mean()).max() <= geometry.gap_tolerance(float(gaps.mean())):
+    if evenly_spaced:
         return OFF_LINE
     return join_reasons(UNEVEN, MISSING if verdict.missing_positions else "")

@@ -5,6 +5,7 @@ Sorts out what has no geometry of its own, and what kind of plane the rest is. D
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -29,6 +30,10 @@ frame of a hostile (0028,0008) *Number of Frames* would fill the memory."""
 NUMBER_LIMIT = 10**12
 """(0020,0013) *Instance Number* is an IS, 12 characters at most (PS3.5 6.2)."""
 
+SINGLES = 3
+"""Files with a Frame of Reference UID of their own, from which on they are thought to be one series: two may be two
+scouts."""
+
 RESULT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
     "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
@@ -50,8 +55,8 @@ class Planes:
     position, orientation, spacing
         Shapes (n, 3), (n, 6), (n, 2), mm; the spacing is NaN where it is absent or not positive.
     kind
-        Shape (n,): equal where planes may share an array (size, samples, photometric interpretation, type of the
-        stored values, frame of reference, SOP class where it matters, component, stack) and have one orientation and
+        Shape (n,): equal where planes may share an array (size, samples, photometric interpretation, frame
+        of reference, SOP class where it matters, component, stack) and have one orientation and
         pixel spacing.
     single_orientation
         All planes of the scan have one orientation; None without planes.
@@ -59,6 +64,8 @@ class Planes:
         (instance, frames) that have no usable geometry, one entry an instance.
     rank
         Shape (number of instances,): place of each instance in order of file names.
+    references_ignored
+        Every file has a *Frame of Reference UID* of its own, which counts for nothing.
     """
 
     instance: Integers
@@ -70,6 +77,7 @@ class Planes:
     single_orientation: bool | None
     without_geometry: tuple[tuple[int, tuple[int, ...]], ...]
     rank: Integers
+    references_ignored: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -119,12 +127,19 @@ def image(instance: Instance) -> Pixels | None:
     return pixels
 
 
-def planes_of(instances: Sequence[Instance]) -> Planes:
-    """Lay out the planes of a scan as columns; never raises."""
+def planes_of(instances: Sequence[Instance], factor: float = 1.0) -> Planes:
+    """Lay out the planes of a scan as columns; never raises.
+
+    Parameters
+    ----------
+    factor
+        Of the tolerances of orientation and pixel spacing.
+    """
     rank = np.empty(len(instances), dtype=np.intp)
     order = sorted(range(len(instances)), key=lambda index: instances[index].file.key)
     rank[order] = np.arange(len(instances))
     kinds: dict[Hashable, int] = {}
+    references = _references(instances)
     rows: list[tuple[int, int, Plane, int]] = []
     without: list[tuple[int, tuple[int, ...]]] = []
     for index in order:
@@ -134,19 +149,20 @@ def planes_of(instances: Sequence[Instance]) -> Planes:
             continue
         frames = max(1, pixels.frames)
         if len(instance.planes) == frames:
-            common = _kind(instance, pixels)
+            common = _kind(instance, pixels, references.get(instance.frame_of_reference, ""))
             for frame, plane in enumerate(instance.planes):
                 kind = kinds.setdefault((common, plane.component, plane.stack), len(kinds))
                 rows.append((index, frame, plane, kind))
         else:  # one plane for all frames, or not as many as frames: no frame has a position of its own
             without.append((index, tuple(range(frames))))
-    return _columns(rows, without, rank)
+    return replace(_columns(rows, without, rank, factor), references_ignored=not references)
 
 
 def _columns(
     rows: list[tuple[int, int, Plane, int]],
     without: list[tuple[int, tuple[int, ...]]],
     rank: Integers,
+    factor: float,
 ) -> Planes:
     instance = np.array([row[0] for row in rows], dtype=np.intp)
     frame = np.array([row[1] for row in rows], dtype=np.intp)
@@ -161,9 +177,9 @@ def _columns(
     without += [(index, tuple(frames)) for index, frames in lost.items()]
     orientation, spacing, kind = orientation[usable], spacing[usable], kind[usable]
     spacing[~(finite(spacing) & (spacing > 0).all(axis=1))] = np.nan
-    directions = clusters(orientation / ORIENTATION_TOLERANCE)
+    directions = clusters(orientation / (ORIENTATION_TOLERANCE * factor))
     absent = np.isnan(spacing[:, 0])
-    scaled = np.log(np.where(absent[:, None], 1e9, spacing)) / PIXEL_SPACING_TOLERANCE
+    scaled = np.log(np.where(absent[:, None], 1e9, spacing)) / (PIXEL_SPACING_TOLERANCE * factor)
     kind = clusters(np.column_stack([10 * directions, 10 * kind, scaled]))
     return Planes(
         instance=instance[usable],
@@ -241,7 +257,21 @@ def clusters(features: Floats) -> Integers:
     return np.asarray(numbers[inverse.reshape(-1)], dtype=np.intp)
 
 
-def _kind(instance: Instance, pixels: Pixels) -> Hashable:
+def _references(instances: Sequence[Instance]) -> dict[str, str]:
+    """What each (0020,0052) *Frame of Reference UID* counts for; empty where they count for nothing.
+
+    A series has one (PS3.3 C.7.4.1). Where `SINGLES` images or more have one each, and most of them share it with no
+    other, they were made anew file by file, as some de-identification does.
+    """
+    counts = Counter(instance.frame_of_reference for instance in instances if image(instance) is not None)
+    single = sum(count == 1 for uid, count in counts.items() if uid)
+    frames = all(len(instance.planes) == 1 for instance in instances)
+    if frames and single >= SINGLES and 2 * single > counts.total():
+        return {}
+    return {uid: uid for uid in (*counts, "")}
+
+
+def _kind(instance: Instance, pixels: Pixels, reference: str) -> Hashable:
     """What two planes must share to lie in one array."""
     result = instance.sop_class in RESULT_CLASSES
     return (
@@ -249,10 +279,8 @@ def _kind(instance: Instance, pixels: Pixels) -> Hashable:
         pixels.columns,
         pixels.samples,
         pixels.photometric,
-        pixels.bits_allocated,
-        pixels.signed,
         pixels.keyword if pixels.keyword != "PixelData" else "",
-        instance.frame_of_reference,
+        reference,
         instance.sop_class if result else "",
         instance.file.key if result else "",
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from crawler import geometry
 from crawler.dicom.dictionary import KeyStyle, key_for
-from crawler.geometry import Floats, Integers
+from crawler.geometry import Floats
 from crawler.layout.columns import Columns, joined, nearly_equal, trait_columns
 from crawler.layout.planes import PlaneSet
 from crawler.layout.repeats import Separation, separation_of, together
@@ -22,7 +22,13 @@ VARYING = ("InversionTime", "TemporalPositionIdentifier")
 ACQUISITIONS = ("AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "AcquisitionTime")
 
 
-def part_of_series(of: PlaneSet, positions: Floats, direction: Floats, keys: KeyStyle = "keyword") -> Separation:
+def part_of_series(
+    of: PlaneSet,
+    positions: Floats,
+    direction: Floats,
+    keys: KeyStyle = "keyword",
+    share: float = geometry.SHARE,
+) -> Separation:
     """Split planes at distinct positions where one stack would mix what does not belong together.
 
     Planes of two contrasts are never one volume. A single plane that does not tell its contrast splits nothing. Planes
@@ -36,6 +42,8 @@ def part_of_series(of: PlaneSet, positions: Floats, direction: Floats, keys: Key
         The slice normal.
     keys
         Style of the records' keys.
+    share
+        `volume.tolerance`.
     """
     contrast: Columns = {}
     for name in (*CONTRASTS, *VARYING):
@@ -50,11 +58,13 @@ def part_of_series(of: PlaneSet, positions: Floats, direction: Floats, keys: Key
     if contrast:
         return separation_of(_needed(contrast))
     ordered = np.argsort(of.slots)
-    if len(of.slots) > 2 and not geometry.is_uniform(positions[ordered], direction):
+    if len(of.slots) > 2 and not geometry.is_uniform(positions[ordered], direction, share):
         columns = trait_columns(of.planes)
         for name in (name for name in ACQUISITIONS if name in columns):
             separation = separation_of({name: columns[name]})
-            if all(_is_even(group[np.argsort(of.slots[group])], positions, direction) for group in separation.groups):
+            if all(
+                _is_even(positions[group[np.argsort(of.slots[group])]], direction, share) for group in separation.groups
+            ):
                 return separation
     return together(len(of.slots))
 
@@ -68,5 +78,5 @@ def _needed(columns: Columns) -> Columns:
     return found
 
 
-def _is_even(ordered: Integers, positions: Floats, direction: Floats) -> bool:
-    return len(ordered) > 1 and geometry.is_uniform(positions[ordered], direction)
+def _is_even(positions: Floats, direction: Floats, share: float) -> bool:
+    return len(positions) > 1 and geometry.is_uniform(positions, direction, share)

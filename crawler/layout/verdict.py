@@ -31,6 +31,7 @@ IN_ORDER = "order of acquisition"
 PARTS = "told apart by "  # and the traits
 ONE_POSITION = "one position for all slices"
 UNEQUAL = "repeated positions in unequal numbers"
+ONE_REFERENCE = "a Frame of Reference UID for each file: taken as one"
 NOT_TOLD = "repeated positions that nothing tells apart"
 IN_DOUBT = "the first of several planes that nothing tells apart"
 INCOMPLETE = "incomplete: other volumes of the series have more positions"
