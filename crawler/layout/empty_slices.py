@@ -116,7 +116,7 @@ def _grid(planes: Iterable[Plane]) -> _Grid | None:
         if np.abs(across - across[0]).max() > geometry.line_tolerance(step):
             return None  # a tilted stack: which slice lies where is not told by distances
         places = (along - along.min()) / step
-        even = np.abs(places - np.round(places)).max() * step <= geometry.gap_tolerance(step)
+        even = np.abs(places - np.round(places)).max() * step <= geometry.line_tolerance(step)
         if even and places.max() < MOST_SLICES:
             return _Grid(direction, float(along.min()), step)
     return None
