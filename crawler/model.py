@@ -120,6 +120,9 @@ class Plane:
         (0020,9056) *Stack ID*; empty when absent.
     custom
         Value of the element that `volume.order` names.
+    of_volume
+        Position and orientation are in the frame of reference of an ultrasound volume, and of no patient: (0020,9301)
+        *Image Position (Volume)* and (0020,9302) *Image Orientation (Volume)*.
     """
 
     position: Vector | None = None
@@ -132,6 +135,7 @@ class Plane:
     component: str = ""
     stack: str = ""
     custom: Any = None
+    of_volume: bool = False
 
     def trait(self, keyword: str) -> Any:
         """Value of one of `TRAITS`."""

@@ -132,11 +132,16 @@ def _overlaid(plane: Plane, group: Attributes | None, context: _Context) -> Plan
     position, orientation = plane.position, plane.orientation
     spacing, thickness = plane.spacing, plane.thickness
     slope, intercept = plane.slope, plane.intercept
-    component, stack = plane.component, plane.stack
+    component, stack, of_volume = plane.component, plane.stack, plane.of_volume
     if (macro := group.item("PlanePositionSequence")) is not None:
         position = _vector(macro, "ImagePositionPatient")
     if (macro := group.item("PlaneOrientationSequence")) is not None:
         orientation = macro.vector("ImageOrientationPatient", 6)
+    # Enhanced US Volume, PS3.3 C.7.6.16.2.21 and C.7.6.16.2.22
+    if (macro := group.item("PlanePositionVolumeSequence")) is not None and position is None:
+        position, of_volume = _vector(macro, "ImagePositionVolume"), True
+    if (macro := group.item("PlaneOrientationVolumeSequence")) is not None and orientation is None:
+        orientation, of_volume = macro.vector("ImageOrientationVolume", 6), True
     if (macro := group.item("PixelMeasuresSequence")) is not None:
         spacing, thickness = _spacing(macro), macro.number("SliceThickness")
     if (macro := group.item("PixelValueTransformationSequence")) is not None:
@@ -147,7 +152,9 @@ def _overlaid(plane: Plane, group: Attributes | None, context: _Context) -> Plan
     if frame_type is not None:
         component = component_of(frame_type, context.modality, "FrameType")
     traits = group_traits(plane.traits, group, frame_type, context.dimensions)
-    return Plane(position, orientation, spacing, thickness, slope, intercept, traits, component, stack)
+    return Plane(
+        position, orientation, spacing, thickness, slope, intercept, traits, component, stack, of_volume=of_volume
+    )
 
 
 def _vector(fields: Attributes, keyword: str) -> Vector | None:

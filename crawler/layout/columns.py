@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from crawler.dicom.dictionary import KeyStyle, key_for
+from crawler.dicom.attributes import Private
+from crawler.dicom.dictionary import KeyStyle, key_for, key_of
 from crawler.dicom.record import Record
 from crawler.geometry import Floats, Integers
 from crawler.model import TRAITS, Instance, Plane
@@ -69,7 +70,16 @@ ELEMENTS = (
     "ProtocolName",
 )
 """Elements that are known to tell volumes of one series apart; they come before others."""
-SPLITTING = ("ImageType", "DimensionIndexValues", "SOPClassUID", "TransferSyntaxUID", "LossyImageCompression")
+KINDS: dict[str, Private] = {
+    "GE (0043,xx30)": (0x00430030, "GEMS_PARM_01"),
+    "GE (0043,xx2F)": (0x0043002F, "GEMS_PARM_01"),
+    "Philips (2005,xx11)": (0x20050011, "Philips MR Imaging DD 001"),
+    "Siemens (0051,xx16)": (0x00510016, "SIEMENS MR HEADER"),
+}
+"""Vendors' elements that tell what an image shows where *Image Type* does not: 0 for the field map and 2 for its
+magnitude (GE), the complex component (GE, Philips: M, P, R, I; Siemens: "M/ND"). Looked at where nothing else tells
+planes apart, so that their values for diffusion directions (GE) split no diffusion series."""
+SPLITTING = (*KINDS, "ImageType", "DimensionIndexValues", "SOPClassUID", "TransferSyntaxUID", "LossyImageCompression")
 """Those that are no axis: images of another kind, or copies in another encoding."""
 FREE_TEXT = ("SeriesDescription", "ProtocolName")
 """Free text, where a name may stand: what it says is not repeated in outputs, only that it differs."""
@@ -144,8 +154,10 @@ def known_elements(instances: Sequence[Instance], slots: Integers, keys: KeyStyl
 
 @cache
 def element_keys(keys: KeyStyle) -> dict[str, str]:
-    """Keys of `ELEMENTS` in a style, with their keywords."""
-    return {key_for(keyword, keys): keyword for keyword in ELEMENTS}
+    """Keys of `ELEMENTS` in a style, with their keywords, and of `KINDS`, with their names."""
+    public = {key_for(keyword, keys): keyword for keyword in ELEMENTS}
+    # In the style "tag" the key tells the block that a creator holds: vendors have theirs in the first.
+    return public | {key_of(tag | 0x1000, creator, keys): name for name, (tag, creator) in KINDS.items()}
 
 
 def other_elements(record_of: Records, slots: Integers, keys: KeyStyle) -> Columns:

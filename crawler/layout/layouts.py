@@ -6,7 +6,7 @@ its own, and what was found is in the verdict. A matrix is given only where the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -15,20 +15,19 @@ import numpy as np
 from crawler import geometry
 from crawler.dicom.dictionary import KeyStyle
 from crawler.geometry import Floats, Integers
-from crawler.instance.mosaic import is_montage
 from crawler.layout.axes import Stack, stacks
-from crawler.layout.columns import BY_ORDER, Records, number_of
+from crawler.layout.columns import BY_ORDER, Records
+from crawler.layout.draft import Draft, array_of
 from crawler.layout.planes import RESULT_CLASSES, Planes, image, plane_set, planes_of
 from crawler.layout.repeats import Separation, separate
 from crawler.layout.series_parts import part_of_series
+from crawler.layout.unplaced import unplaced
 from crawler.layout.verdict import (
     ASSUMED_STEP,
     IN_DOUBT,
     IN_ORDER,
     INCOMPLETE,
     MISSING,
-    MONTAGE,
-    NO_GEOMETRY,
     NO_SPACING,
     NOT_TOLD,
     OFF_LINE,
@@ -36,31 +35,22 @@ from crawler.layout.verdict import (
     ONE_REFERENCE,
     PARTS,
     REPEATED,
-    SHARED_PLANE,
     THICKNESS_STEP,
     TILTED,
-    UNDIRECTED,
     UNEQUAL,
     UNEVEN,
     UNTOLD,
+    VOLUME_SPACE,
     join_reasons,
     scan_verdict,
 )
-from crawler.model import Affine, Coordinates, Instance, Layout, Pixels, Place, Plane, Scan, Verdict
+from crawler.model import Affine, Layout, Pixels, Place, Plane, Scan, Verdict
 
 OWN_STEP = 4
 """Planes of a stack whose step is a multiple of that of the series, from which on chance will not have made it: thick
 slices beside thin ones."""
 
 __all__ = ["layouts", "scan_verdict"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A layout before it is named, and its place in the order of layouts: first file, frame, group, run."""
-
-    order: tuple[int, ...]
-    layout: Layout
 
 
 def layouts(
@@ -108,7 +98,7 @@ def layouts(
             consistent_size=_consistent_size(scan),
             reason=ONE_REFERENCE if planes.references_ignored else "",
         )
-        drafts = list(_without_geometry(scan, planes, common))
+        drafts = list(unplaced(scan, planes, common, keys, records))
         for members in _groups(planes):
             drafts.extend(_Group(scan, planes, members, common, irregular, order, tolerance, keys, records).drafts())
     drafts.sort(key=attrgetter("order"))
@@ -138,7 +128,7 @@ class _Group:
     keys: KeyStyle
     records: Records | None
 
-    def drafts(self) -> Iterator[_Draft]:
+    def drafts(self) -> Iterator[Draft]:
         """Tell repeated positions apart, join what repeats regularly, and give each stack its geometry."""
         orientation = self._orientation(self.members)
         direction = geometry.normal(orientation)
@@ -184,7 +174,7 @@ class _Group:
         for number, planes in enumerate(separation.untold, start=len(found) + len(separation.second)):
             yield self._unstacked(self.members[np.sort(planes)], verdict, number)
 
-    def _stack(self, stack: Stack, direction: Floats, common: Verdict, number: int) -> Iterator[_Draft]:
+    def _stack(self, stack: Stack, direction: Floats, common: Verdict, number: int) -> Iterator[Draft]:
         """Make layouts of planes whose positions are unique and in order; the first step's stand for all."""
         ordered = stack.members.reshape(-1, stack.members.shape[-1])[0]
         positions = self.planes.position[ordered]
@@ -220,7 +210,7 @@ class _Group:
         for run, (start, stop) in enumerate(geometry.runs(positions, direction, self.tolerance)):
             yield self._draft(replace(stack, members=stack.members[..., start:stop]), direction, common, (number, run))
 
-    def _draft(self, stack: Stack, direction: Floats, verdict: Verdict, order: tuple[int, int]) -> _Draft:
+    def _draft(self, stack: Stack, direction: Floats, verdict: Verdict, order: tuple[int, int]) -> Draft:
         """One even line of planes, or a single one, with its affine."""
         ordered = stack.members.reshape(-1, stack.members.shape[-1])[0]
         positions = self.planes.position[ordered]
@@ -240,6 +230,10 @@ class _Group:
             verdict = replace(verdict, spacing=None, tilt_degrees=None)
         spacing = self.planes.spacing[ordered[0]]
         matrix = geometry.affine(self._orientation(stack.members.ravel()), positions[0], spacing, step)
+        if self._plane(ordered[0]).of_volume:
+            matrix = None
+            verdict = replace(verdict, reason=join_reasons(verdict.reason, VOLUME_SPACE))
+            return self._layout(stack, matrix, verdict, order)
         verdict = replace(
             verdict,
             regular_volume=matrix is not None and len(ordered) > 1,
@@ -249,7 +243,7 @@ class _Group:
 
     def _layout(
         self, stack: Stack, matrix: Floats | None, verdict: Verdict, order: tuple[int, int], refused: str = ""
-    ) -> _Draft:
+    ) -> Draft:
         instances = self.planes.instance[stack.members]
         frames = self.planes.frame[stack.members]
         indices = np.ndindex(stack.members.shape)
@@ -259,18 +253,18 @@ class _Group:
         )
         affine: Affine | None = None if matrix is None else tuple(map(tuple, matrix.tolist()))
         axes = (*(steps.axis for steps in stack.coordinates), "slice")
-        layout = _array(self._pixels(), axes, stack.members.shape, placement, verdict)
+        layout = array_of(self._pixels(), axes, stack.members.shape, placement, verdict)
         layout = replace(layout, affine=affine, refused=refused, coordinates=stack.coordinates)
-        return _Draft((*self._first(), *order), layout)
+        return Draft((*self._first(), *order), layout)
 
-    def _unstacked(self, members: Integers, verdict: Verdict, number: int) -> _Draft:
+    def _unstacked(self, members: Integers, verdict: Verdict, number: int) -> Draft:
         """Frames in their order in the files, without an affine."""
         placement = tuple(
             Place(int(self.planes.instance[member]), int(self.planes.frame[member]), (index,))
             for index, member in enumerate(members)
         )
-        layout = _array(self._pixels(), ("frame",), (len(placement),), placement, verdict)
-        return _Draft((*self._first(), number, 0), layout)
+        layout = array_of(self._pixels(), ("frame",), (len(placement),), placement, verdict)
+        return Draft((*self._first(), number, 0), layout)
 
     def _first(self) -> tuple[int, int]:
         """Rank of the group's first file, and its frame there."""
@@ -300,51 +294,6 @@ class _Group:
         return self.scan.instances[self.planes.instance[self.members[0]]].sop_class in RESULT_CLASSES
 
 
-def _without_geometry(scan: Scan, planes: Planes, common: Verdict) -> Iterator[_Draft]:
-    """One layout a file for the frames without geometry of their own."""
-    for index, frames in planes.without_geometry:
-        instance = scan.instances[index]
-        shared = len(frames) > 1 and len(instance.planes) == 1
-        placement = tuple(Place(index, frame, (place,)) for place, frame in enumerate(frames))
-        verdict = replace(common, reason=SHARED_PLANE if shared else _missing(instance))
-        axis = "frame" if len(frames) > 1 else "slice"
-        layout = _array(image(instance) or Pixels(), (axis,), (len(frames),), placement, verdict)
-        layout = replace(layout, coordinates=_frame_times(instance, frames))
-        yield _Draft((int(planes.rank[index]), frames[0], 0, 0), layout)
-
-
-def _frame_times(instance: Instance, frames: Sequence[int]) -> tuple[Coordinates, ...]:
-    """When the frames of a cine were made, where the header says it."""
-    if len(frames) < 2 or len(instance.planes) <= max(frames):
-        return ()
-    times = [number_of(instance.planes[frame].trait("FrameReferenceTime")) for frame in frames]
-    known = tuple(round(time * 1e-3, 6) for time in times if time is not None)
-    if len(known) < len(times):
-        return ()
-    return (Coordinates("frame", known, "FrameReferenceTime", "s"),)
-
-
-def _missing(instance: Instance) -> str:
-    """Why frames of an instance have no geometry."""
-    if instance.mosaic is not None:
-        return UNDIRECTED
-    return MONTAGE if len(instance.planes) == 1 and is_montage(instance.planes[0]) else NO_GEOMETRY
-
-
-def _array(
-    pixels: Pixels, axes: tuple[str, ...], steps: tuple[int, ...], placement: tuple[Place, ...], verdict: Verdict
-) -> Layout:
-    """A layout of planes along leading axes."""
-    colour = pixels.samples > 1
-    return Layout(
-        name="",
-        shape=(*steps, pixels.rows, pixels.columns, *((pixels.samples,) if colour else ())),
-        axes=(*axes, "row", "column", *(("sample",) if colour else ())),
-        placement=placement,
-        verdict=verdict,
-    )
-
-
 def _consistent_size(scan: Scan) -> bool | None:
     """All images of the scan have one size; None without images."""
     sizes = {(pixels.rows, pixels.columns) for instance in scan.instances if (pixels := image(instance))}
@@ -369,13 +318,13 @@ def _lacking(own: Integers, slots: Integers, whole: bool) -> int:
     return int(slots.max()) + 1 - len(own) if whole else inside
 
 
-def _irregular(draft: _Draft) -> _Draft:
+def _irregular(draft: Draft) -> Draft:
     """A layout that is not called a regular volume."""
     verdict = replace(draft.layout.verdict, regular_volume=False)
     return replace(draft, layout=replace(draft.layout, verdict=verdict))
 
 
-def _incomplete(draft: _Draft, lacking: int) -> _Draft:
+def _incomplete(draft: Draft, lacking: int) -> Draft:
     """A layout that lacks positions which other volumes of the series have."""
     verdict = draft.layout.verdict
     verdict = replace(verdict, missing_positions=lacking, reason=join_reasons(verdict.reason, INCOMPLETE))

@@ -151,7 +151,8 @@ def planes_of(instances: Sequence[Instance], factor: float = 1.0) -> Planes:
         if len(instance.planes) == frames:
             common = _kind(instance, pixels, references.get(instance.frame_of_reference, ""))
             for frame, plane in enumerate(instance.planes):
-                kind = kinds.setdefault((common, plane.component, plane.stack), len(kinds))
+                own = instance.file.key if plane.of_volume else ""
+                kind = kinds.setdefault((common, plane.component, plane.stack, own), len(kinds))
                 rows.append((index, frame, plane, kind))
         else:  # one plane for all frames, or not as many as frames: no frame has a position of its own
             without.append((index, tuple(range(frames))))

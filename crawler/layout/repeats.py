@@ -33,6 +33,7 @@ from crawler.layout.columns import (
 )
 from crawler.layout.planes import PlaneSet
 from crawler.layout.sequence import past_midnight, phases_by_slice, volumes_by_slice, volumes_in_turn
+from crawler.model import TRAITS
 
 RETAKEN = 0.25
 """Up to this share of a volume's positions may be there twice, with nothing that tells the two planes apart, for the
@@ -155,7 +156,8 @@ def _copies(of: PlaneSet, columns: Columns) -> Integers:
     """
     times = [trait_codes([plane.trait(name) for plane in of.planes]) for name in (*CLOCKS, "AcquisitionTime")]
     numbers = np.unique(of.numbers, return_inverse=True, equal_nan=True)[1].reshape(-1)
-    known = [any(plane.trait(name) is not None for name in (*CLOCKS, "AcquisitionTime")) for plane in of.planes]
+    places = [TRAITS.index(name) for name in (*CLOCKS, "AcquisitionTime")]
+    known = [any(plane.traits[place] is not None for place in places) for plane in of.planes]
     each = np.where(known, 0, np.arange(1, len(known) + 1))
     cells = joined([of.slots, *columns.values(), *times, each])
     few = int(cells.max()) + 1 >= (1 - RETAKEN) * len(cells)

@@ -122,7 +122,8 @@ def spacing(subject: LayoutSubject) -> list[float]:
     instances = subject.scan.instances
     in_plane = {instances[place.instance].plane(place.frame).spacing for place in layout.placement}
     known = in_plane.pop() if len(in_plane) == 1 else None
-    return [math.nan, *(known or (math.nan, math.nan))]
+    even = layout.verdict.spacing if layout.verdict.uniform_spacing and "slice" in layout.axes else None
+    return [math.nan if even is None else even, *(known or (math.nan, math.nan))]
 
 
 def columns(subject: LayoutSubject) -> dict[str, list[Any]]:

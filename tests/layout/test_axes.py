@@ -301,7 +301,7 @@ def test_time_is_linear_in_the_number_of_planes(clocked: bool) -> None:
         for slot in range(40)
     ]
     of = scan(planes)
-    began = time.perf_counter()
+    began = time.process_time()
     layout = only(layouts(of))
-    assert time.perf_counter() - began < 5.0
+    assert time.process_time() - began < 5.0
     assert layout.shape[:2] == (500, 40)
