@@ -54,8 +54,7 @@ class File:
     prefix
         Name of the root in outputs; empty with a single root.
     member
-        Path inside an archive, with forward slashes; None for a file on disk. ``size`` and ``mtime_ns`` are the
-        member's then, and ``path`` is the archive's.
+        Path inside the archive ``path``, with forward slashes; None for a file on disk. It has the size and time.
     start
         Offset of a member that lies in its archive as it is (plain tar); -1 otherwise.
     spooled
@@ -114,15 +113,13 @@ class Plane:
         Values of `TRAITS`, in that order; None where absent. Times in ms, *Acquisition Time* in s since midnight,
         the direction of the gradient in patient LPS, *Dimension Index Values* without those of stack and position.
     component
-        What the voxels are, where one series may mix it: (0008,9208) *Complex Image Component* or what *Image Type*
-        says of it, the kind of a derived map, "LOCALIZER"; empty for the common case.
+        What the voxels are (`instance/component.py`): PHASE, a derived map, LOCALIZER ...; empty for the common case.
     stack
         (0020,9056) *Stack ID*; empty when absent.
     custom
         Value of the element that `volume.order` names.
     of_volume
-        Position and orientation are in the frame of reference of an ultrasound volume, and of no patient: (0020,9301)
-        *Image Position (Volume)* and (0020,9302) *Image Orientation (Volume)*.
+        Position and orientation, (0020,9301) and (0020,9302), are in an ultrasound volume's own frame of reference.
     """
 
     position: Vector | None = None
