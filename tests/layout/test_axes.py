@@ -305,3 +305,110 @@ def test_time_is_linear_in_the_number_of_planes(clocked: bool) -> None:
     layout = only(layouts(of))
     assert time.process_time() - began < 5.0
     assert layout.shape[:2] == (500, 40)
+
+
+def test_directions_alone_tell_volumes_of_one_weighting_apart() -> None:
+    """One b-value, directions 0.06 apart, and numbers that tell nothing."""
+    turns = [(np.cos(angle), np.sin(angle), 0.0) for angle in (0.0, 0.06, 0.12, 0.18)]
+    planes = [
+        plane(2.0 * slot, DiffusionBValue=700.0, DiffusionGradientOrientation=to) for slot in SLICES for to in turns
+    ]
+    random.Random(2).shuffle(planes)
+    of = scan(planes, numbered=False)
+    layout = only(layouts(of))
+    assert (layout.shape[:2], layout.axes[0], layout.verdict.regular_volume) == ((4, 5), "b", True)
+    assert set(layout.coordinates[0].directions) == set(turns)
+    for index, found in planes_at(layout, of).items():
+        assert found.trait("DiffusionGradientOrientation") == layout.coordinates[0].directions[index[0]]
+
+
+def test_directions_that_differ_by_rounding_are_one() -> None:
+    planes = [
+        plane(2.0 * slot, DiffusionBValue=b, DiffusionGradientOrientation=(1.0, 1e-5 * slot, 0.0) if b else None)
+        for b in (0.0, 700.0)
+        for slot in SLICES
+    ]
+    assert only(layouts(scan(planes, numbered=False))).shape[:2] == (2, 5)
+
+
+def test_a_weighting_that_is_left_out_is_zero() -> None:
+    """Images without weighting of Toshiba hold no b-value; beside explicit zeros nothing is known of such an image."""
+    none, one = series(), series(DiffusionBValue=1000.0, DiffusionGradientOrientation=(1.0, 0.0, 0.0))
+    layout = only(layouts(scan([*none, *one])))
+    assert layout.coordinates[0].values == (0.0, 1000.0)
+    assert layout.coordinates[0].directions == (None, (1.0, 0.0, 0.0))
+    zero = series(DiffusionBValue=0.0)
+    assert set(only(layouts(scan([*none, *zero, *one]))).coordinates[0].values) == {None, 0.0, 1000.0}
+
+
+@pytest.mark.parametrize("keyword", ["EchoTime", "TemporalPositionIdentifier", "AcquisitionNumber"])
+def test_volumes_of_two_planes(keyword: str) -> None:
+    planes = [plane(2.0 * slot, **{keyword: value}) for value in (3, 5, 7) for slot in range(2)]
+    layout = only(layouts(scan(random.Random(5).sample(planes, 6), numbered=False)))
+    assert (layout.shape[:2], layout.verdict.regular_volume) == ((3, 2), True)
+    assert layout.coordinates[0].values == (3, 5, 7)
+
+
+def test_a_clock_that_ties_between_volumes_tells_no_seconds() -> None:
+    """Two volumes within one tick of the clock: their order is that of the numbers, and no time is made up."""
+    planes = [plane(2.0 * slot, AcquisitionTime=float(point // 2)) for point in range(4) for slot in SLICES]
+    layout = only(layouts(scan(planes)))
+    assert layout.coordinates == (Coordinates("time", (0, 1, 2, 3)),)
+
+
+def test_a_clock_that_ticks_coarsely_within_volumes() -> None:
+    """Times in whole seconds, 1.5 s a volume: a second is found in two volumes, and names none."""
+    planes = [
+        plane(2.0 * slot, AcquisitionTime=float(int(1.5 * point + 0.3 * slot))) for point in range(6) for slot in SLICES
+    ]
+    of = scan(planes)
+    layout = only(layouts(of))
+    assert layout.shape[:2] == (6, 5)
+    numbers = [of.instances[place.instance].instance_number for place in layout.placement]
+    assert numbers == list(range(1, 31))
+
+
+def test_a_step_without_a_value_keeps_its_place() -> None:
+    planes = [*series(EchoTime=None), *series(EchoTime=10.0), *series(EchoTime=20.0)]
+    layout = only(layouts(scan(planes)))
+    assert layout.coordinates == (Coordinates("te", (None, 10.0, 20.0), "EchoTime", "ms"),)
+
+
+def test_one_plane_without_its_time_leaves_the_other_volumes_whole() -> None:
+    planes = [one for point in range(4) for one in series(TemporalPositionIdentifier=point)]
+    planes[7] = plane(4.0)
+    found = layouts(scan(planes))
+    whole = max(found, key=lambda layout: len(layout.placement))
+    assert (whole.shape[:2], whole.verdict.regular_volume) == ((3, 5), True)
+    assert sorted(len(layout.placement) for layout in found) == [1, 2, 2, 15]
+
+
+def test_a_keyword_that_repeats_and_a_time_beside_it() -> None:
+    planes = [
+        replace(one, custom=angle)
+        for angle in (10, 20)
+        for point in range(3)
+        for one in series(TemporalPositionIdentifier=point)
+    ]
+    found = layouts(scan(planes), order="SaturationRecoveryTime")
+    assert [layout.shape[:2] for layout in found] == [(2, 5)] * 3
+    assert {layout.axes[0] for layout in found} == {"SaturationRecoveryTime"}
+
+
+def test_a_contrast_counts_only_where_it_differs_by_more_than_its_jitter() -> None:
+    """0.5 % are one echo time, 2 % are two, with positions that repeat."""
+    jitter = [
+        plane(2.0 * slot, EchoTime=30.0 + 0.03 * slot, TemporalPositionIdentifier=t) for t in (1, 2) for slot in SLICES
+    ]
+    assert only(layouts(scan(jitter))).axes[0] == "time"
+    echoes = [plane(2.0 * slot, EchoTime=te + 0.01 * slot) for te in (30.0, 30.8) for slot in SLICES]
+    assert only(layouts(scan(echoes))).axes[0] == "te"
+
+
+def test_a_single_odd_echo_is_not_stacked() -> None:
+    """A slice of another echo fills the gap of a stack: it is of another volume all the same."""
+    planes = [plane(2.0 * slot, EchoTime=90.0 if slot == 2 else 30.0) for slot in SLICES]
+    for layout in layouts(scan(planes)):
+        assert len({planes[place.instance].trait("EchoTime") for place in layout.placement}) == 1
+    lost = [plane(2.0 * slot, EchoTime=None if slot == 2 else 30.0) for slot in SLICES]
+    assert only(layouts(scan(lost))).shape[0] == 5
