@@ -15,6 +15,7 @@ COMMANDS = {
     "find": "what a server holds",
     "get": "retrieve what a query or a list names, without exporting it",
     "send": "store files, folders and members of archives in a server",
+    "check": "what a server supports, tried out, on one page",
     "receive": "take what servers send, and export each series when it is quiet",
 }
 
@@ -28,6 +29,7 @@ examples:
   {program} pacs find config.yml StudyInstanceUID=1.2.3 --level series --csv > series.csv
   {program} pacs get config.yml PatientID=A1 -o incoming
   {program} pacs send dicom://127.0.0.1:4242/ORTHANC folder scan.dcm study.zip --csv > sent.csv
+  {program} pacs check config.yml
   {program} pacs receive config.yml
 
 exit codes:

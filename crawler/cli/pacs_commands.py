@@ -40,12 +40,13 @@ COLUMNS = {
     ),
     "image": ("InstanceNumber", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"),
 }
+_WORKS = {True: "yes", False: "NO", None: "-"}
 _WIDTH = 40  # of a column on a terminal; UIDs are never cut
 
 
 def execute(options: argparse.Namespace) -> int:
     """Run the command; what a server answers in place of what was asked is one line."""
-    commands = {"echo": echo, "find": find, "get": get, "send": send, "receive": receive}
+    commands = {"echo": echo, "find": find, "get": get, "send": send, "check": check, "receive": receive}
     try:
         return commands[options.command](options)
     except RequestError as error:
@@ -166,6 +167,25 @@ def send(options: argparse.Namespace) -> int:
     if interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILED_FILES if outcomes["failed"] + outcomes["refused"] + outcomes["unsent"] else EXIT_OK
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print one page about what the server supports; exit code 3 when nothing of it works."""
+    from crawler.pacs.check import check as trials  # loads every transport
+
+    source = source_of(options)
+    found = []
+    with interrupts() as stop:
+        for finding in trials(server_of(source.config), stop):
+            found.append(finding)
+            if not options.json and not options.quiet:
+                print(f"{_WORKS[finding.works]:<4} {finding.name:<28} {finding.detail}".rstrip(), flush=True)
+        interrupted = stop.is_set()
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in found], indent=1))
+    if interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_OK if any(finding.works for finding in found) else EXIT_FAILED_FILES
 
 
 def receive(options: argparse.Namespace) -> int:

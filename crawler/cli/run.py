@@ -24,7 +24,7 @@ COMMANDS = {
     "status": "what is done, as the ledger has it",
     "schema": "the configuration as a JSON Schema, for editors",
     "convert": "pictures, videos and texts of a file or a folder, without a configuration",
-    "pacs": "find, retrieve, send and receive: echo, find, get, send, receive",
+    "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
     "sample": "write a small synthetic tree of DICOM files",
 }
 

@@ -163,6 +163,14 @@ def test_echo_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("dme: ")
 
 
+def test_check_prints_a_line_a_trial(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, "check", *flags(server)).splitlines()
+    assert any(line.startswith("yes  C-ECHO") for line in lines)
+    found = json.loads(told(capsys, "check", *flags(server), "--json"))
+    assert len(found) == len(lines)
+    assert {one["name"] for one in found if one["works"]} >= {"C-ECHO"}
+
+
 # -- receiving, and sending to it -----------------------------------------------------------------------------------
 
 
