@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from support.factories import quick_dataset, save
 
-from crawler.display.display import display_for
+from crawler.display.display import ScanDisplay, display_for
 from crawler.display.voi import Ramp, Sigmoid, window_voi
 from crawler.instance.header import read_instance
-from crawler.model import File, Instance
+from crawler.model import File, Frame, Instance
 from crawler.pixels.frames import frames
 
 ROUNDING = 0.5 + 1e-6
@@ -264,3 +264,32 @@ def test_colour_of_more_than_eight_bits(written: Callable[..., Instance], stored
     instance = written(values, BitsStored=stored or None, HighBit=(stored or 16) - 1)
     (frame,) = frames(instance)
     assert display_for(instance).render(frame).tolist() == [[[200, 7, 0]]]
+
+
+def test_only_single_grey_frames_share_a_range(tmp_path: Path) -> None:
+    """A cine has one of its own, which its frames tell: two of them are no single frame."""
+    many = np.stack([RAMP // 8, RAMP // 8])
+    instances = []
+    for number, pixels in enumerate((RAMP, many)):
+        path = save(quick_dataset(pixels), tmp_path / f"{number}.dcm")
+        instances.append(read_instance(File(str(tmp_path), path.name, path.stat().st_size, 0)))
+    asked: list[int] = []
+
+    def decode(number: int) -> Frame:
+        asked.append(number)
+        return next(frames(instances[number], [0]))
+
+    scan = ScanDisplay(instances, decode)
+    for number in (0, 1):
+        found = scan.of(number).render(next(frames(instances[number], [0])))
+        assert (found.min(), found.max()) == (0, 255)
+    assert asked == [0]
+
+
+def test_bits_that_are_not_told_are_not_eight(written: Callable[..., Instance]) -> None:
+    """Between percentiles, as for any image of more than eight bits stored."""
+    instance = written(RAMP, BitsStored=None, HighBit=None)
+    (found,) = shown(instance)
+    (expected,) = shown(written(RAMP, BitsStored=16, HighBit=15))
+    np.testing.assert_array_equal(found, expected)
+    assert np.count_nonzero(found == 0) > 15, "half a percent is black"

@@ -283,3 +283,21 @@ def test_a_precision_that_no_decoder_has(decoded: Callable[..., np.ndarray]) -> 
     source[42] = 0x7F  # Ssiz: 128 bits
     with pytest.raises(PixelError, match="samples of 128 bits"):
         decoded(bytes(source), np.zeros((8, 8), np.uint8), J2K)
+
+
+@pytest.mark.parametrize(
+    ("high", "precision", "expected"),
+    [
+        (11, None, 0x0ABC),
+        (12, None, 0x0D5E),
+        (12, 13, 0x0D5E),  # there is room for it
+        (12, 12, 0x0ABC),  # there is none
+        (15, 16, 0x1ABC >> 4 & 0xFFF),
+        (15, 15, 0x0ABC),
+        (200, None, 0x1ABC >> 4 & 0xFFF),  # no bit of 16 is the 200th: the uppermost
+    ],
+)
+def test_high_bit_within_the_sample(high: int, precision: int | None, expected: int) -> None:
+    values = np.array([[0x1ABC]], np.uint16)
+    drop_unused_bits(values, Pixels(bits_allocated=16, bits_stored=12, high_bit=high), precision)
+    assert values.tolist() == [[expected]]
