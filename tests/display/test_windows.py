@@ -293,3 +293,13 @@ def test_bits_that_are_not_told_are_not_eight(written: Callable[..., Instance]) 
     (expected,) = shown(written(RAMP, BitsStored=16, HighBit=15))
     np.testing.assert_array_equal(found, expected)
     assert np.count_nonzero(found == 0) > 15, "half a percent is black"
+
+
+@pytest.mark.parametrize(("stored", "whole"), [(1, True), (2, True), (8, True), (9, False)])
+def test_up_to_eight_bits_are_shown_whole(written: Callable[..., Instance], stored: int, whole: bool) -> None:
+    top = (1 << stored) - 1
+    values = (RAMP * top // 4095).astype(np.uint16)
+    values[:, :8] = top // 2  # an even ground, so that both percentiles differ from the ends
+    (found,) = shown(written(values, BitsStored=stored, HighBit=stored - 1))
+    linear_levels = np.rint(values.reshape(-1) * (65535 / top))
+    assert np.array_equal(found, linear_levels) == whole
