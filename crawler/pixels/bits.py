@@ -38,10 +38,10 @@ def drop_unused_bits(values: Array, pixels: Pixels, precision: int | None = None
     high = min(max(pixels.high_bit, stored - 1), allocated - 1)
     if precision is not None and high >= precision:
         high = stored - 1
-    if high == stored - 1:
+    if high == stored - 1 and values.size:
         # Mostly nothing is there; to see it takes a quarter of the time of the shifts.
-        least, most = (-(1 << high), (1 << high) - 1) if pixels.signed else (0, (1 << stored) - 1)
-        if values.size and values.max() <= most and (not pixels.signed or values.min() >= least):
+        least, most = stored_range(pixels)
+        if values.max() <= most and (not pixels.signed or values.min() >= least):
             return
     np.left_shift(values, allocated - 1 - high, out=values)
     np.right_shift(values, allocated - stored, out=values)

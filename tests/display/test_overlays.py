@@ -217,3 +217,14 @@ def test_a_scan_draws_overlays_only_on_request(tmp_path: Path) -> None:
     ):
         assert scan.of(0).render(frame).any() == drawn
     assert not display_for(instance).render(frame).any()
+
+
+@pytest.mark.parametrize(("group", "drawn"), [(0x6000, True), (0x6002, True), (0x601E, True), (0x6020, False)])
+def test_sixteen_groups_hold_overlays(tmp_path: Path, group: int, drawn: bool) -> None:
+    """PS3.5 7.6: 6000 to 601E."""
+    dataset = quick_dataset(np.zeros((5, 7), np.uint8))
+    for number, value in WHOLE.items():
+        dataset.add_new((group, number), VRS[number], value)
+    path = save(dataset, tmp_path / "image.dcm")
+    instance = read_instance(File(str(tmp_path), path.name, path.stat().st_size, 0))
+    assert display_for(instance, overlays=True).render(next(frames(instance))).any() == drawn
