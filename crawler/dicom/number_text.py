@@ -34,6 +34,12 @@ def is_misplaced(tag: int, vr: str) -> bool:
     return wanted in _NUMERIC
 
 
+def may_be_number(value: Any) -> bool:
+    """Whether a converted value, or one in a list, is text that `meant_numbers` may turn into a number."""
+    texts = value if isinstance(value, list) else [value]
+    return any(isinstance(text, str) and _number(text, comma=True) is not None for text in texts)
+
+
 def meant_numbers(tag: int, vr: str, value: Any, tell: Tell) -> Any:
     """Return the numbers that a converted value means, or the value itself.
 

@@ -178,7 +178,13 @@ class _Walk:
                 yield from self._undefined(where, head, depth)
                 position = stream.tell()
                 continue
-            if wanted is None or wanted(tag, depth) or head.length > end - head.offset:
+            if head.length <= min(_LARGE, end - head.offset) and head.vr != "SQ" and wanted is None:  # most elements
+                value = stream.read(head.length)
+                if len(value) < head.length:
+                    raise HeaderError("truncated header", f"ends inside {tag_text(tag)}")
+                inner = Coding(head.implicit, where.coding.little or head.vr == "UN")  # PS3.5 6.2.2
+                yield Element(tag, head.vr, head.length, where.base + head.offset, inner, value)
+            elif wanted is None or wanted(tag, depth) or head.length > end - head.offset:
                 yield from self._defined(where, head, position, depth)
             else:
                 stream.seek(head.offset + head.length)

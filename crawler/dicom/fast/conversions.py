@@ -15,7 +15,7 @@ from typing import Any
 from crawler.dicom.charsets import DEFAULT_ENCODING, is_utf8_instead, names_of, standard_codecs, untold
 from crawler.dicom.dictionary import BINARY_VRS, VRS, KeyStyle, dictionary_vr, is_private, is_private_creator, key_of
 from crawler.dicom.elements import ITEM_END, LONG_VRS, PIXEL_TAGS, SPECIFIC_CHARACTER_SET, TRAILING_PADDING
-from crawler.dicom.number_text import is_misplaced
+from crawler.dicom.number_text import is_misplaced, may_be_number
 from crawler.dicom.record import (
     CHARACTER_SET_VRS,
     LUT_DESCRIPTORS,
@@ -23,7 +23,6 @@ from crawler.dicom.record import (
     PADDED_BEFORE,
     PIXEL_REPRESENTATION,
     SINGLE_VALUED,
-    has_text,
     numbers_of,
     tags_of,
     text_of,
@@ -297,7 +296,7 @@ def _numbers(value: bytes, vr: str, encodings: Sequence[str]) -> Any:
     if len(value) > LONGEST_VALUE // 4:
         raise UnusualHeader
     found = text_of(value, vr, encodings, untold)
-    if has_text(found):  # the full reader says what it may mean
+    if may_be_number(found):  # the full reader says which one
         raise UnusualHeader
     return found
 
