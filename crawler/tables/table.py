@@ -33,6 +33,7 @@ FILE_COLUMNS = (
     "volume_files",
     "decoder",
     "media_notes",
+    "header_notes",
     "assumed_transfer_syntax",
 )
 
