@@ -10,10 +10,12 @@ import os
 import struct
 import zipfile
 from contextlib import suppress
+from typing import BinaryIO
 
 from crawler.archives.members import member_name
 from crawler.archives.quota import QUOTA, Quota
 from crawler.archives.streams import InflatingStream
+from crawler.archives.zip_repair import oddities, patched
 from crawler.errors import FileError, HeaderError
 
 ENCRYPTED = 0x41  # general purpose bits 0 and 6, APPNOTE.TXT 4.4.4
@@ -49,7 +51,14 @@ class Directory:
     """
 
     def __init__(self, path: str) -> None:
-        self._zip = zipfile.ZipFile(path)
+        self._file: BinaryIO | None = None
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except DAMAGE:
+            patches = oddities(path)
+            if not patches:
+                raise
+            self._zip, self._file = patched(path, patches)
         self.entries = self._zip.filelist
         self.start = self._zip.start_dir
         self._by_name: dict[str, zipfile.ZipInfo] = {}
@@ -80,6 +89,8 @@ class Directory:
     def close(self) -> None:
         """Close the archive."""
         self._zip.close()
+        if self._file is not None:
+            self._file.close()
 
 
 class DirectoryCache:

@@ -452,8 +452,32 @@ def test_names_of_zip_in_both_its_encodings(tmp_path: Path) -> None:
 
 
 def test_name_that_is_not_the_utf8_it_claims_to_be(tmp_path: Path) -> None:
-    path = pack(tmp_path / "a.zip", {"ü": b"1"})
-    path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xff\xff"))
+    path = pack(tmp_path / "a.zip", {"a": b"0", "ü": b"1", "b": b"2"})
+    path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xff\xfe"))
+    expanded = unpack(path)
+    assert is_well(expanded)
+    first, odd, last = expanded.members
+    with open_file(first) as one, open_file(last) as other:
+        assert (one.read(), other.read()) == (b"0", b"2")
+    with pytest.raises(HeaderError, match="damaged archive member"):  # its local header says the same
+        open_file(odd)
+
+
+@pytest.mark.parametrize(("field", "value"), [(6, b"\xff\x00"), (46 + 1, b"\1\0\xff\xff"), (46 + 1, b"\1\0\0\0")])
+def test_entry_of_a_zip_that_zipfile_refuses_costs_no_other(tmp_path: Path, field: int, value: bytes) -> None:
+    """A version that nobody needs, an extra field longer than its place, one of zip64 that is too short."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in "123":
+            entry = zipfile.ZipInfo(name)
+            entry.extra = b"\xfe\xca\4\0abcd"
+            archive.writestr(entry, name.encode() * 1000)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\1\2", data.index(b"PK\1\2") + 1)
+    data[at + field : at + field + len(value)] = value
+    path.write_bytes(data)
+    assert members(unpack(path)) == {name: name.encode() * 1000 for name in "123"}
+    path.write_bytes(data[:-30])
     assert failure(unpack(path)) == "damaged archive"
 
 
