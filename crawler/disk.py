@@ -5,17 +5,22 @@ It decides no name, opens no DICOM, and knows neither ledger nor configuration.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import xxhash
 
-from crawler.paths import TEMP
+from crawler.errors import OutputError
+from crawler.paths import TEMP, portable
 
+LOCAL = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs", "reiserfs", "ntfs3", "overlay")
 _BLOCK = 1 << 18
+LEFT = ".left"  # in a run's folder of unfinished files: something that was put in place is to be taken back
 _JOURNAL = ".published"  # ends the name of a process's journal
 
 Published = tuple[str, str, int, str]
@@ -48,6 +53,25 @@ def is_there(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def require_regular(path: str) -> None:
+    """Refuse to write to what is no regular file: a FIFO would wait for a reader, a link leads elsewhere.
+
+    Raises
+    ------
+    OutputError
+        It is there, and is something else.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISREG(mode):
+        what = "a symbolic link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise OutputError(
+            f"{portable(path)} is {what}: nothing is written there; move it away, or choose another place"
+        )
 
 
 def is_as_recorded(path: str, size: int | None, checksum: str | None) -> bool:
@@ -98,10 +122,77 @@ def journaled_targets(temp: str) -> Iterator[Published]:
                     yield kind, path, size, checksum
 
 
+def delete_published(path: str, temp: str) -> None:
+    """Delete a product that its worker put in place and takes back; one that cannot be is left to the engine."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:  # two products of one name were put in place one after the other
+        pass
+    except OSError:
+        with open(os.path.join(temp, LEFT), "ab"):  # the journal says which
+            pass
+
+
 def is_below(path: str, root: str) -> bool:
     """Whether a path lies below a folder once symbolic links are followed."""
     real, top = os.path.realpath(path), os.path.realpath(root)
     return real == top or real.startswith(os.path.join(top, ""))
+
+
+UMASKS = {"private": 0o077, "group": 0o027}
+
+
+@contextlib.contextmanager
+def created_as(mode: str) -> Iterator[None]:
+    """Have files and folders made inside readable for those that `output.mode` names, in child processes, too."""
+    umask = UMASKS.get(mode)
+    if umask is None:
+        yield
+        return
+    before = os.umask(umask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def is_local(path: str) -> bool:
+    """Whether a folder lies on a disk of this machine, as Linux tells it; False where that is not known."""
+    try:
+        device = os.stat(path).st_dev
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:  # proc(5)
+            for line in mounts:
+                fields, _, kind = line.partition(" - ")
+                if fields.split()[2] == f"{os.major(device)}:{os.minor(device)}":
+                    return kind.split()[0] in LOCAL
+    except (OSError, IndexError):
+        pass
+    return False
+
+
+def sync_file_systems(folders: Iterable[str]) -> None:
+    """Hand all that was written to the file systems of folders to their disks: contents, names and folders.
+
+    One call a file system (syncfs(2)) where a file and its folder would be two for each product.
+
+    Raises
+    ------
+    OSError
+        The disk reports an error.
+    """
+    devices = {os.stat(folder).st_dev: folder for folder in folders if os.path.isdir(folder)}
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name == "posix" else None
+    if syncfs is None:
+        if hasattr(os, "sync"):
+            os.sync()
+        return
+    for folder in devices.values():
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            if syncfs(descriptor) != 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), folder)
+        finally:
+            os.close(descriptor)
 
 
 def sync_folder(path: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from crawler import __version__
 from crawler.cli.terminal import reasons, size_text
+from crawler.disk import require_regular
 from crawler.errors import ConfigError, StopError
 from crawler.ledger.summary import EXIT_INTERRUPTED, EXIT_STOPPED, Summary
 from crawler.paths import printable, readable
@@ -87,6 +88,7 @@ def logging_to(folder: str | None, inputs: Sequence[str], options: argparse.Name
     if folder is not None:
         try:
             os.makedirs(folder, exist_ok=True)
+            require_regular(os.path.join(folder, "run.log"))
             file = logging.FileHandler(os.path.join(folder, "run.log"), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"{readable(folder)} cannot be written: {error.strerror}") from None

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from crawler.cli.common import account_lines, add_common, count, logging_to, program, shown
 from crawler.compat.convert import Request
+from crawler.disk import created_as
 from crawler.engine.progress import make_progress
 from crawler.engine.run import run
 from crawler.paths import portable
@@ -55,7 +56,7 @@ def execute(options: argparse.Namespace) -> int:
     config = request.config()
     if options.workers is not None:
         config = replace(config, num_workers=options.workers)
-    with logging_to(config.output_dir, config.roots, options):
+    with created_as(config.output.mode), logging_to(config.output_dir, config.roots, options):
         summary = run(config, rebuild=options.rebuild, progress=make_progress(sys.stderr, quiet=options.quiet))
     if not options.quiet:
         last = "Interrupted: what is done is kept. To go on, run the same command again"

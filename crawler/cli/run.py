@@ -12,6 +12,7 @@ from dataclasses import replace
 from crawler.cli.common import account_lines, add_common, count, logging_to, program, shown
 from crawler.cli.terminal import reasons
 from crawler.config.loader import Config, load_config
+from crawler.disk import created_as
 from crawler.engine.progress import make_progress
 from crawler.engine.run import run
 from crawler.ledger.summary import EXIT_OK, Summary
@@ -79,7 +80,7 @@ def execute(options: argparse.Namespace) -> int:
         return _dry_run(config, options.config)
     if not (config.metadata or config.media or config.volume or config.preview):
         log.warning("no section switches an output on: files are only read and counted")
-    with logging_to(config.output_dir, config.roots, options):
+    with created_as(config.output.mode), logging_to(config.output_dir, config.roots, options):
         progress = make_progress(sys.stderr, quiet=options.quiet)
         summary = run(
             config,

@@ -12,6 +12,7 @@ import sys
 from crawler.cli.common import account_lines, add_common, count, logging_to, shown, started_as
 from crawler.compat.crawl import CrawlResult, Request, crawl
 from crawler.compat.folders import parse_folders
+from crawler.disk import created_as
 from crawler.engine.progress import make_progress
 
 _YES, _NO = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
@@ -89,7 +90,7 @@ def execute(options: argparse.Namespace) -> int:
         options.retry_failed,
         options.rebuild,
     )
-    with logging_to(request.work, request.folders, options):
+    with created_as("private"), logging_to(request.work, request.folders, options):
         crawled = crawl(request, make_progress(sys.stderr, quiet=options.quiet))
     if not options.quiet:
         print(closing_text(crawled, request))

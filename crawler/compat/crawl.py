@@ -19,6 +19,7 @@ from crawler.compat.folders import InputFolder, InputFolders
 from crawler.compat.scan_csv import write_metadata, write_unreadable
 from crawler.compat.scan_h5 import write_pixels
 from crawler.config.loader import Config
+from crawler.disk import created_as
 from crawler.engine.crawl import Engine
 from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import Progress
@@ -129,9 +130,14 @@ def crawl(request: Request, progress: Progress) -> CrawlResult:
     StopError
         The run cannot start or cannot go on; what was committed is kept.
     """
+    config = request.config()
+    with created_as(config.output.mode):
+        return _crawl(request, config, progress)
+
+
+def _crawl(request: Request, config: Config, progress: Progress) -> CrawlResult:
     began = time.monotonic()
     _require_folders(request)
-    config = request.config()
     with _open(request, config) as store:
         folders = _claim_targets(request, store)
         named = [folders.take(given) for given in request.folders if os.path.isdir(given)]

@@ -115,6 +115,16 @@ class OutputSection:
 
     dir: str | None = key(None, "folder of relative outputs and of the run's own files; else the current", shapes=False)
     report: bool = key(True, "whether to write report.html, a page about the run", shapes=False)
+    mode: Literal["private", "group", "umask"] = key(
+        "private",
+        "who may read what is written. private: the user alone; group: its group, too; umask: as the system is set",
+        shapes=False,
+    )
+    durable: Literal["auto"] | bool = key(
+        "auto",
+        "whether products are on the disk before they count as done, for power cuts; auto: on local disks",
+        shapes=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)

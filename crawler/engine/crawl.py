@@ -109,7 +109,7 @@ class Engine:
         if not self.stopped():
             if survey.vanished and self.ledger.forget_vanished():
                 self.ledger.touch()
-            if self._lost_some:
+            if self._lost_some or self.store.some_left():
                 self.store.take_published()
             self.store.commit()
             if self._partial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO
@@ -53,9 +54,9 @@ class Silent:
         """Say nothing."""
 
 
-def make_progress(stream: TextIO, quiet: bool = False) -> Progress:
-    """The kind of progress that suits a stream."""
-    if quiet:
+def make_progress(stream: TextIO | None, quiet: bool = False) -> Progress:
+    """The kind of progress that suits a stream; none for one that is closed."""
+    if quiet or stream is None:
         return Silent()
     return Bar(stream) if stream.isatty() else Lines(stream)
 
@@ -152,7 +153,7 @@ class Lines:
 
     def start(self, files: int, size: int) -> None:
         """So much is to be done."""
-        self._stream.write(f"dme: {self._total:,} files found, {files:,} of them ({size / 1e6:,.1f} MB) to do\n")
+        self._write(f"dme: {self._total:,} files found, {files:,} of them ({size / 1e6:,.1f} MB) to do\n")
         self._total, self._of = files, size
         self._began = self._said = time.monotonic()
 
@@ -173,8 +174,13 @@ class Lines:
         seconds = max(1e-6, self._said - self._began)
         rate = self._files / seconds
         left = (self._total - self._files) / rate if rate else 0.0
-        self._stream.write(
+        self._write(
             f"dme: {self._files:,}/{self._total:,} files, {self._size / 1e6:,.1f}/{self._of / 1e6:,.1f} MB,"
             f" {rate:,.0f} files/s, {self._failed} failed, {left:,.0f} s left\n"
         )
-        self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        """Tell it, or not: a stream that is full or closed is no reason to end a run."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()

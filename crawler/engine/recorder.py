@@ -30,6 +30,8 @@ class Recorder:
             with contextlib.suppress(OSError):  # it goes with its folder
                 os.unlink(result.rows)
         files = tuple((_folder(file), file.name, file.size, file.mtime_ns, out) for file, out in result.files)
+        if result.products:
+            self.store.products_written()
         products = tuple(self._product(product) for product in result.products)
         first = result.files[0][0]
         series = series_hash(result.series_uid, "" if result.series_uid else first.key)

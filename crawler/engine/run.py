@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.config.loader import Config, load_config
 from crawler.config.sections import ImageSaveSection, VideoSaveSection
+from crawler.disk import created_as
 from crawler.engine.crawl import Engine
 from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import Progress, Silent
@@ -60,9 +61,14 @@ def run(
     StopError
         The run cannot start or cannot go on; what was committed is kept.
     """
-    began = time.monotonic()
     if not isinstance(config, Config):
         config = load_config(config)
+    with created_as(config.output.mode):
+        return _run(config, progress or Silent(), rebuild, retry_failed, retrieve)
+
+
+def _run(config: Config, progress: Progress, rebuild: bool, retry_failed: bool, retrieve: bool) -> Summary:
+    began = time.monotonic()
     if config.pacs_dir is not None:
         _make(config.pacs_dir)
     roots = roots_of(config.roots)
@@ -76,7 +82,6 @@ def run(
         if retry_failed:
             store.ledger.forget_digests(failed_only=True)
         _copy_config(store)
-        progress = progress or Silent()
         retrieved, early = None, 0
         if config.pacs is not None and retrieve:
             retrieved, early = _retrieve(store, roots, progress, stop.is_set)

@@ -17,6 +17,7 @@ import numpy as np
 
 from crawler.config.sections import VolumeSection
 from crawler.dicom.dictionary import key_for
+from crawler.disk import delete_published
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import PixelError
 from crawler.export.description import Describer, Description, real_world_text
@@ -126,9 +127,14 @@ class LayoutOutputs:
     def discard(self) -> None:
         """Delete everything that was written."""
         for product in self.products():
-            os.unlink(product.path)
+            self._delete(product)
         for made in (self.volumes, self.stacks, self.previews):
             made.clear()
+
+    def _delete(self, product: Product) -> None:
+        roots = {"volume": self.setup.volume_dir, "sidecar": self.setup.volume_dir, "preview": self.setup.preview_dir}
+        root = roots.get(product.kind, self.setup.media_dir)
+        delete_published(product.path, self.setup.temp(root or ""))
 
     def open(self, group: Sequence[Layout], members: Sequence[int], part: Scan) -> OpenOutputs:
         """Open the outputs of layouts that share files, as far as they are not written yet.
@@ -167,7 +173,7 @@ class LayoutOutputs:
             current = {product.path for some in made.values() for product in some}
             for product in (product for some in obsolete for product in some):
                 if product.path not in current:
-                    os.unlink(product.path)
+                    self._delete(product)
         for identity, products in self.volumes.items():
             for number in files_of(identity):
                 volumes = [product for product in products if product.kind == "volume"]

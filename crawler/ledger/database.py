@@ -129,7 +129,7 @@ class Ledger(Products, Visits):
     def get(self, key: str, default: Any = None) -> Any:
         """A JSON value by name."""
         row = self.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        return default if row is None else self.parsed(row[0])
 
     def put(self, key: str, value: Any) -> None:
         """Keep a JSON value by name; one that is there already costs no write."""
@@ -177,7 +177,7 @@ class Ledger(Products, Visits):
         be lost: then what was found when it was first taken in work counts.
         """
         row = self.execute("SELECT found FROM folders WHERE path = ?", (path,)).fetchone()
-        begun, names = _found(row[0]) if row is not None and row[0] is not None else (boot, None)
+        begun, names = _found(self.parsed(row[0])) if row is not None and row[0] is not None else (boot, None)
         if names is None or (begun and begun == boot):
             begun, names = boot, sorted(found)
         self.execute(
@@ -354,9 +354,8 @@ class Ledger(Products, Visits):
             last = batch[-1][0]
 
 
-def _found(text: str) -> tuple[str, list[str]]:
+def _found(noted: list[Any]) -> tuple[str, list[str]]:
     """What `open_folder` noted; a ledger of version 1 held the names alone."""
-    noted = json.loads(text)
     return (noted[0], noted[1]) if len(noted) == 2 and isinstance(noted[1], list) else ("", noted)
 
 

@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from crawler.errors import LedgerError
+
 _IS_SERIES = "EXISTS (SELECT 1 FROM files WHERE files.scan = scans.id AND files.reason <> 'index')"
 
 
@@ -16,6 +18,19 @@ class Accounts:
     def execute(self, sql: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
         """Run one statement."""
         raise AssertionError("a ledger says how")
+
+    def parsed(self, text: Any) -> Any:
+        """A JSON value of a table.
+
+        Raises
+        ------
+        LedgerError
+            It is none: the ledger was changed by hand, or is damaged.
+        """
+        try:
+            return json.loads(text)
+        except (TypeError, ValueError):
+            raise LedgerError("the ledger is damaged (a value is no JSON); rerun with --rebuild") from None
 
     def accounts(self) -> list[tuple[str, str, str, int, int]]:
         """(outcome, stage, reason, files, bytes), the largest first."""
@@ -40,7 +55,7 @@ class Accounts:
             f" FROM scans WHERE {_IS_SERIES} ORDER BY scan_id"
         )
         for scan_id, verdict, folders in self.execute(sql):
-            yield scan_id, json.loads(verdict), folders
+            yield scan_id, self.parsed(verdict), folders
 
     def series_count(self) -> int:
         """Series in folders (scans); a DICOMDIR is none."""
@@ -54,7 +69,7 @@ class Accounts:
     def verdict(self, scan_id: str) -> dict[str, Any]:
         """The verdict of one scan; empty when there is none."""
         row = self.execute("SELECT verdict FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()
-        return {} if row is None else dict(json.loads(row[0]))
+        return {} if row is None else dict(self.parsed(row[0]))
 
     def scattered(self) -> int:
         """Series that lie in several folders."""

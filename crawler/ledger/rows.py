@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable
 from typing import BinaryIO
 
+from crawler.disk import require_regular
 from crawler.errors import LedgerError, OutputError
 from crawler.paths import portable
 
@@ -22,8 +23,7 @@ class Rows:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        if os.path.islink(path):
-            raise OutputError(f"{portable(path)} is a symbolic link: nothing is written through links; name its target")
+        require_regular(path)
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._file: BinaryIO = open(path, "ab")  # noqa: SIM115 - open for the length of a run

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 
 from crawler.config.loader import Config
-from crawler.disk import is_as_recorded, is_below, is_there
+from crawler.disk import is_as_recorded, is_below, is_local, is_there, require_regular, sync_file_systems
 from crawler.error_boundary import stop_of
 from crawler.errors import ConfigError, LedgerError, OutputError
 from crawler.ledger import temporary
@@ -41,10 +41,23 @@ class Store:
         self.config, self.ledger, self.rows = config, ledger, rows
         self.own = OwnFiles(ledger)
         self.temp = ""
+        durable = config.output.durable
+        self._durable = is_local(config.output_dir) if durable == "auto" else durable
+        self._unsynced = False
+
+    def products_written(self) -> None:
+        """Products were put in place: the next commit vouches for them."""
+        self._unsynced = self._durable
 
     def commit(self) -> None:
-        """Make rows and ledger permanent, in this order: a row that no ledger knows is cut at the next start."""
+        """Make products, rows and ledger permanent, in this order: what no ledger knows is put right at the next start.
+
+        With `output.durable` the products are on the disk, names and all, before the ledger vouches for them.
+        """
         try:
+            if self._unsynced:
+                sync_file_systems(output_roots(self.config))
+                self._unsynced = False
             if self.rows is not None:
                 self.rows.flush()
                 self.ledger.put("rows", self.rows.length)
@@ -95,6 +108,10 @@ class Store:
         """Have what workers put in place and could not tell of, because they died, deleted or recorded anew."""
         for root in output_roots(self.config):
             self._take_published(root, self.temp)
+
+    def some_left(self) -> bool:
+        """Whether a worker could not take back what it had put in place."""
+        return any(temporary.some_left(root, self.temp) for root in output_roots(self.config))
 
     def sweep(self) -> None:
         """Remove unfinished files of this output."""
@@ -156,8 +173,9 @@ def _opened(config: Config, rebuild: bool) -> Iterator[Store]:
         os.makedirs(config.output_dir, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{portable(os.path.dirname(path))} cannot be made: {error.strerror}") from None
-    if os.path.islink(path):
-        raise OutputError(f"{portable(path)} is a symbolic link: nothing is written through links; name its target")
+    require_regular(path)
+    if rows_path and os.path.islink(rows_path):
+        require_regular(rows_path)
     ledger = _open_ledger(path, rows_path, rebuild)
     try:
         if rebuild:

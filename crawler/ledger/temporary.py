@@ -13,7 +13,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 
-from crawler.disk import Published, is_below, journaled_targets
+from crawler.disk import LEFT, Published, is_below, journaled_targets
 from crawler.errors import OutputError
 from crawler.ledger.database import Ledger
 from crawler.paths import TEMP, portable
@@ -60,6 +60,15 @@ def published(root: str, name: str) -> Iterator[Published]:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for run in sorted(os.listdir(folder)):
             yield from journaled_targets(os.path.join(folder, run))
+
+
+def some_left(root: str, name: str) -> bool:
+    """Whether a run's worker left there what it should have deleted."""
+    folder = os.path.join(root, TEMP, name)
+    try:
+        return any(os.path.exists(os.path.join(folder, run, LEFT)) for run in os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def sweep(root: str, name: str) -> None:
