@@ -18,6 +18,8 @@ CONTRASTS = ("EchoTime", "DiffusionBValue", "KVP")
 """Differ in two volumes, and never within one."""
 VARYING = ("InversionTime", "TemporalPositionIdentifier")
 """Differ in two volumes; where they differ from plane to plane they may do so within one."""
+COUNTED = 4
+"""Planes, from which on a value of its own for each is taken for a count of planes."""
 
 ACQUISITIONS = ("AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "AcquisitionTime")
 
@@ -53,7 +55,9 @@ def part_of_series(
             values = [plane.trait(name) for plane in of.planes]
         codes, sizes = nearly_equal(values), np.bincount(nearly_equal(values))
         lost = min(sizes) == 1 and values[int(np.flatnonzero(codes == sizes.argmin())[0])] is None
-        if len(sizes) > 1 and (min(sizes) > 1 or (name in CONTRASTS and not lost)):
+        counts = len(sizes) == len(values) >= COUNTED
+        told = name in CONTRASTS or (name == "TemporalPositionIdentifier" and not counts)
+        if len(sizes) > 1 and (min(sizes) > 1 or (told and not lost)):
             contrast[name] = codes
     if contrast:
         return separation_of(_needed(contrast))

@@ -164,6 +164,9 @@ def test_no_array_mixes_volumes(
         shape = (shape[0], 1)
     shots = spoil(series(identity, shape, slices, kind, numbering), done)
     volumes = Counter(volume for volume, _ in {(shot.volume, shot.slot) for shot in shots})
+    # A single plane at each position may be one volume, whatever runs on from plane to plane.
+    repeated = max(Counter(slot for _, slot in {(shot.volume, shot.slot) for shot in shots}).values()) > 1
+    assume(repeated or identity == "position in time")
     assume(identity not in INFERRED or sum(count == slices for count in volumes.values()) > 1)
     of, known = scan_of(shots, rng)
     assert_whole(layouts(of), of, known)
