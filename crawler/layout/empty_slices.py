@@ -14,11 +14,9 @@ import numpy as np
 
 from crawler import geometry
 from crawler.geometry import Floats
+from crawler.layout.planes import SEGMENTATIONS
 from crawler.layout.verdict import join_reasons
 from crawler.model import Instance, Layout, Plane
-
-SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
-"""Segmentation Storage and Label Map Segmentation Storage, PS3.4 B.5."""
 
 MOST_SLICES = 2**14
 """More are not believed: a step that makes so many of one segment is none."""
@@ -58,11 +56,12 @@ def with_empty_slices(plan: Sequence[Layout], instances: Sequence[Instance]) -> 
     for numbers in groups.values():
         parts = [plan[number] for number in numbers]
         joined = parts[0]
-        if _segment(parts[0], instances) is not None and any(not part.verdict.regular_volume for part in parts):
+        if _segment(parts[0], instances) is not None:
             source = parts[0].placement[0].instance
             if source not in grids:
                 grids[source] = _grid(instances[source].planes)
-            joined = _joined(parts, instances[source], grids[source]) or joined
+            if not all(_fits(part, grids[source]) for part in parts):
+                joined = _joined(parts, instances[source], grids[source]) or joined
         if joined is parts[0] and len(parts) > 1:
             made |= dict(zip(numbers, parts, strict=True))
         else:
@@ -73,6 +72,14 @@ def with_empty_slices(plan: Sequence[Layout], instances: Sequence[Instance]) -> 
     if len(layouts) == 1:
         return [replace(layouts[0], name="")]
     return [replace(layout, name=str(number)) for number, layout in enumerate(layouts, start=1)]
+
+
+def _fits(part: Layout, grid: _Grid | None) -> bool:
+    """Whether a layout has a slice at every place of the grid between its first and its last."""
+    spacing = part.verdict.spacing
+    if grid is None or spacing is None:
+        return False
+    return part.verdict.regular_volume and abs(spacing - grid.step) <= geometry.gap_tolerance(grid.step)
 
 
 def _segment(layout: Layout, instances: Sequence[Instance]) -> object | None:

@@ -34,6 +34,8 @@ SINGLES = 3
 """Files with a Frame of Reference UID of their own, from which on they are thought to be one series: two may be two
 scouts."""
 
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+"""Segmentation Storage and Label Map Segmentation Storage, PS3.4 B.5: each segment has arrays of its own."""
 RESULT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
     "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
@@ -152,7 +154,9 @@ def planes_of(instances: Sequence[Instance], factor: float = 1.0) -> Planes:
             common = _kind(instance, pixels, references.get(instance.frame_of_reference, ""))
             for frame, plane in enumerate(instance.planes):
                 own = instance.file.key if plane.of_volume else ""
-                kind = kinds.setdefault((common, plane.component, plane.stack, own), len(kinds))
+                # One segment's slices beside another's would make one volume of two, with nothing to tell them apart.
+                segment = plane.trait("DimensionIndexValues") if instance.sop_class in SEGMENTATIONS else None
+                kind = kinds.setdefault((common, plane.component, plane.stack, own, segment), len(kinds))
                 rows.append((index, frame, plane, kind))
         else:  # one plane for all frames, or not as many as frames: no frame has a position of its own
             without.append((index, tuple(range(frames))))

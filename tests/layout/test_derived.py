@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_palettes_have_an_axis_of_colours(kinds: list[tuple[str, str]], colours:
 
 
 def segmentation(
-    segments: dict[int, list[float]], sop_class: str = SEGMENTATIONS[0], thickness: float = 2.0, **plane: Any
+    segments: dict[int, list[float]], sop_class: str = SEGMENTATIONS[0], thickness: float | None = 2.0, **plane: Any
 ) -> Scan:
     """One object with a frame for each position (z, mm) of each segment."""
     kinds = {keyword: None for keyword in TRAITS}
@@ -153,3 +154,82 @@ def test_a_segment_of_fewer_slices_than_another_lacks_none() -> None:
     assert whole == layouts(scan)[0]
     assert (part.shape, part.verdict.regular_volume, part.verdict.reason) == ((2, 4, 5), True, "")
     assert (part.affine, part.placement) == (layouts(scan)[1].affine, layouts(scan)[1].placement)
+
+
+OBLIQUE = (0.8, 0.6, 0.0, -0.36, 0.48, -0.8)
+NORMAL = np.cross(OBLIQUE[:3], OBLIQUE[3:])
+
+
+def placed(scan: Scan, position: Callable[[float, int], np.ndarray], orientation: Any = OBLIQUE) -> Scan:
+    """The same frames elsewhere: `position` makes LPS of a distance along the normal and the number of the frame."""
+    (instance,) = scan.instances
+    planes = tuple(
+        replace(plane, orientation=orientation, position=tuple(position(plane.position[2], number).tolist()))
+        for number, plane in enumerate(instance.planes)
+        if plane.position is not None
+    )
+    return replace(scan, instances=(replace(instance, planes=planes),))
+
+
+ORIGIN = np.array([51.3, -20.7, 113.9])
+GAPPED = {1: [4.0, 6.0, 8.0, 14.0], 2: [2.0, 4.0, 6.0]}
+
+
+def test_an_oblique_segmentation_far_from_the_origin() -> None:
+    found = {
+        layout.placement[0].frame: layout
+        for layout in restored(placed(segmentation(GAPPED), lambda z, _: ORIGIN + z * NORMAL))
+    }
+    assert {first: layout.shape[0] for first, layout in found.items()} == {0: 6, 4: 3}
+    for first, start, last in ((0, 4.0, 14.0), (4, 2.0, 6.0)):
+        place = np.array(found[first].affine)
+        np.testing.assert_allclose(place @ (0, 0, 0, 1), (*(ORIGIN + start * NORMAL), 1), atol=1e-6)
+        np.testing.assert_allclose(
+            place @ (found[first].shape[0] - 1, 0, 0, 1), (*(ORIGIN + last * NORMAL), 1), atol=1e-6
+        )
+
+
+def test_a_tilted_stack_stays_apart() -> None:
+    """Slices that do not lie on a line along the normal: a distance does not tell which of them is empty."""
+    scan = placed(segmentation(GAPPED), lambda z, _: ORIGIN + z * NORMAL + z * 0.2 * np.array(OBLIQUE[:3]))
+    assert restored(scan) == layouts(scan)
+
+
+def test_frames_in_two_directions_stay_apart() -> None:
+    (instance,) = segmentation({1: [0.0, 2.0, 8.0]}).instances
+    turned = tuple(replace(plane, orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0)) for plane in instance.planes[:2])
+    planes = instance.planes + turned
+    assert instance.pixels is not None
+    pixels = replace(instance.pixels, frames=len(planes))
+    scan = Scan("s1", "1.2.3", (replace(instance, planes=planes, pixels=pixels),))
+    assert restored(scan) == layouts(scan)
+
+
+def test_segments_one_above_the_other_are_two_volumes() -> None:
+    """As vertebrae lie: no position repeats, and all together they would look like one even stack."""
+    scan = segmentation({1: [0.0, 2.0, 4.0], 2: [6.0, 8.0, 10.0]})
+    found = [[place.frame for place in layout.placement] for layout in restored(scan)]
+    assert found == [[0, 1, 2], [3, 4, 5]]
+    assert [np.array(layout.affine)[2, 3] for layout in restored(scan)] == [0.0, 6.0]
+
+
+def test_two_objects_of_a_series_are_not_joined() -> None:
+    first = segmentation({1: [0.0, 2.0, 8.0]})
+    second = segmentation({1: [20.0, 26.0, 28.0]})
+    other = replace(second.instances[0], file=File("/in", "b", 1, 1), sop_uid="2")
+    found = restored(Scan("s1", "1.2.3", (first.instances[0], other)))
+    assert [(layout.name, layout.shape[0], layout.placement[0].instance) for layout in found] == [
+        ("1", 5, 0),
+        ("2", 5, 1),
+    ]
+
+
+def test_gaps_of_other_segments_tell_the_step_whatever_the_thickness() -> None:
+    scan = segmentation({1: [0.0, 6.0, 9.0], 2: [3.0, 30.0]}, thickness=1.0)
+    assert {layout.placement[0].frame: layout.shape[0] for layout in restored(scan)} == {0: 4, 3: 10}
+
+
+@pytest.mark.parametrize("thickness", [None, 0.0, -1.0])
+def test_without_a_step_nothing_is_restored(thickness: float | None) -> None:
+    scan = segmentation({1: [0.0, 4.0, 10.0]}, thickness=thickness)
+    assert restored(scan) == layouts(scan)
