@@ -79,7 +79,7 @@ def _fits(part: Layout, grid: _Grid | None) -> bool:
     spacing = part.verdict.spacing
     if grid is None or spacing is None:
         return False
-    return part.verdict.regular_volume and abs(spacing - grid.step) <= geometry.gap_tolerance(grid.step)
+    return part.verdict.regular_volume and abs(spacing - grid.step) <= geometry.line_tolerance(grid.step)
 
 
 def _segment(layout: Layout, instances: Sequence[Instance]) -> object | None:
