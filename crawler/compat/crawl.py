@@ -96,7 +96,7 @@ class Request:
             "num_workers": self.workers,
             "output": {"dir": self.work},
             # The folders change from run to run and are given to the engine itself.
-            "dicom": {"dir": os.path.abspath(os.sep), "recursive": False},
+            "dicom": {"dir": os.path.abspath(os.sep), "recursive": False, "max_lost": 1},  # scripts count on removal
             "metadata": {"file": "rows.jsonl", "keys": "tag", "tables": []},
         }
         if self.pixels:

@@ -158,7 +158,7 @@ class ScanExport:
         for number, instance in enumerate(self.scan.instances):
             if instance.is_index:
                 self.states[number].exclude(INDEX)
-            elif self.states[number].outcome.reason != select.REASON:
+            elif self.states[number].usable and self.states[number].outcome.reason != select.REASON:
                 instances[number] = instance
             if is_video(instance):
                 self.states[number].usable = False

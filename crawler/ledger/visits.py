@@ -49,7 +49,10 @@ class Visits(Accounts):
         return int(self.execute(sql, values).fetchone()[0])
 
     def count_lost(self, path: str, root: int) -> int:
-        """Files known below a root's folder that are gone: of folders not seen, and of queued ones that hold fewer."""
+        """Files known below a root's folder that are gone: of folders not seen, and of queued ones that hold fewer.
+
+        An archive that is queued is there; what it holds is known when it was read again.
+        """
         where, values = _below(path)
         known = "SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE"
         sql = f"{known} folders.id NOT IN (SELECT id FROM seen) AND {where}"
@@ -60,6 +63,11 @@ class Visits(Accounts):
             inside = portable(os.fsdecode(native))
             key = prefix + inside if inside else path
             lost += max(0, int(self.execute(f"{known} folders.path = ?", (key,)).fetchone()[0]) - count)
+        queued = self.execute("SELECT path, archive FROM todo WHERE root = ? AND archive != x''", (root,)).fetchall()
+        for native, name in queued:
+            key = prefix + portable(os.fsdecode(os.path.join(native, name)))
+            sql = f"{known} folders.id NOT IN (SELECT id FROM seen) AND {_WITHIN}"
+            lost -= int(self.execute(sql, _within(key)).fetchone()[0])
         return lost
 
     def visit_archive(self, path: str, digest: str) -> bool:

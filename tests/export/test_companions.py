@@ -103,7 +103,7 @@ def test_a_file_that_goes_takes_its_outputs_with_it(source: Path, tmp_path: Path
     assert names(out) == before
     (source / "a" / "ecg.dcm").unlink()
     (source / "a" / "report.dcm").unlink()
-    export(source, out, **sections)
+    export(source, out, **sections, dicom={"max_lost": 1})
     assert names(out) == ["media/a/image.png", "media/a/image.txt"]
     export(source, out, rebuild=True, metadata={}, media={})
     assert names(out) == ["media/a/image.png"]

@@ -282,7 +282,7 @@ def test_second_run_keeps_and_an_added_section_makes_previews(tmp_path: Path) ->
     assert path.stat().st_mtime_ns == before
     for file in (tmp_path / "in" / "a").iterdir():
         file.unlink()
-    export(tmp_path / "in", tmp_path / "out", metadata={}, preview={})
+    export(tmp_path / "in", tmp_path / "out", metadata={}, preview={}, dicom={"max_lost": 1})
     assert not path.exists()
 
 
