@@ -98,7 +98,6 @@ class Engine:
 
     def run(self) -> None:
         """Do all that is to be done, or stop early; raises StopError when it cannot go on."""
-        self.ledger.begin_survey()
         survey = Survey(self.store, self.roots, self.outputs, self.progress, self.stopped, self._partial)
         survey.run()
         self.listed, self._archives = survey.listed, survey.archives

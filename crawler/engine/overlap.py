@@ -114,6 +114,7 @@ class Overlap:
 
     def _pass(self, helper: subprocess.Popen[bytes]) -> None:
         """Export what the gate lets through; what the ledger knows beyond is left as it is."""
+        self._store.ledger.begin_survey()
         engine = Engine(self._store, self._roots, _Pumping(lambda: self._pump(helper)), self._stopped, self._gate)
         engine.run()
         self.handled += engine.handled

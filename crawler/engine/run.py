@@ -85,6 +85,7 @@ def _run(config: Config, progress: Progress, rebuild: bool, retry_failed: bool, 
         retrieved, early = None, 0
         if config.pacs is not None and retrieve:
             retrieved, early = _retrieve(store, roots, progress, stop.is_set)
+        store.ledger.begin_survey()
         engine = Engine(store, roots, progress, stop.is_set)
         engine.run()
         summary = summarise(

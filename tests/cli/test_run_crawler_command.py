@@ -265,7 +265,8 @@ def test_a_file_without_a_uid_is_a_scan_of_its_own(here: Path) -> None:
 
 def test_a_repeated_instance_uid_loses_no_file(here: Path) -> None:
     for number in range(2):
-        save(quick_dataset(slice_pixels(number), SOPInstanceUID="1.9"), here / "a" / f"{number}.dcm")
+        place = {"ImagePositionPatient": [0, 0, number]}  # at one place the second would be a duplicate
+        save(quick_dataset(slice_pixels(number), SOPInstanceUID="1.9", **place), here / "a" / f"{number}.dcm")
     (here / "a" / "copy.dcm").write_bytes((here / "a" / "0.dcm").read_bytes())
     crawl("a", flags=("--write_pixeldata", "y"))
     assert shapes().keys() == table("metadata.csv").keys() == {"a_1.9", "a_1.9_2"}

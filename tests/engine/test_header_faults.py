@@ -32,7 +32,10 @@ def test_faults_fail_and_notes_stay(tree: Path, tmp_path: Path) -> None:
     assert summary.failed == {"header: truncated header": 2}
     for stem in ("reportsi", "CT_small"):
         whole, cut, stray = (found[f"{stem}-{kind}.dcm"] for kind in ("whole", "cut", "stray"))
-        assert whole["outcome"] in ("exported", "skipped")  # as a duplicate of the one with stray bytes, or the other way
+        assert whole["outcome"] in (
+            "exported",
+            "skipped",
+        )  # as a duplicate of the one with stray bytes, or the other way
         assert "header_notes" not in whole
         assert (cut["outcome"], cut["stage"], cut["reason"]) == ("failed", "header", "truncated header")
         assert cut["PatientID"] == whole["PatientID"]
