@@ -147,8 +147,8 @@ class Receiver:
         except OSError as error:
             self._note(f"a caller's connection failed ({words(error)})")
         finally:
+            self._last = monotonic()  # before the association goes, so that `heard` never steps back
             self._open.pop(thread, None)
-            self._last = monotonic()
             self._threads.discard(thread)
 
     def _converse(self, sock: socket.socket, thread: threading.Thread) -> None:

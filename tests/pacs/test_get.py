@@ -203,18 +203,21 @@ def test_the_total_time_is_bounded_when_it_is_given(tmp_path: Path) -> None:
     assert "timeouts.total" in answer.reason
 
 
-def test_slow_bytes_are_no_silence(tmp_path: Path) -> None:
+def test_slow_instances_are_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The idle time begins anew with each byte, so an exchange may take many times as long."""
+    now = [1000.0]
+    for module in ("wire", "retrieve"):
+        monkeypatch.setattr(f"crawler.pacs.{module}.monotonic", lambda: now[0])
 
     def script(association: Association, number: int, command: Command) -> None:
         for n in range(8):
-            threading.Event().wait(0.25)
-            association.send(number, reply(command, dimse.PENDING, remaining=8 - n))
-        final(0, 1, completed=1)(association, number, command)
+            now[0] += 25
+            store(association, CT, make_uid(n))  # waits for the answer, so that no two waits run together
+        association.send(number, reply(command, 0, completed=8, failed=0))
 
-    with scripted(script, Timeouts(idle=1.6)) as server:
+    with scripted(script, Timeouts(idle=30)) as server:
         answer, _ = fetch(server, tmp_path)
-    assert answer.ok
+    assert (answer.outcome, answer.received) == ("complete", 8)
 
 
 def test_stop_ends_it(tmp_path: Path) -> None:

@@ -147,17 +147,20 @@ def test_what_never_comes_is_not_waited_for_without_end(
     assert answer.reason
 
 
-def test_instances_that_arrive_are_no_silence(tmp_path: Path) -> None:
+def test_instances_that_arrive_are_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server may say nothing over the association that asked while it sends."""
     port = free_port()
+    now = [1000.0]
+    for module in ("wire", "retrieve", "receiver", "move"):
+        monkeypatch.setattr(f"crawler.pacs.{module}.monotonic", lambda: now[0])
 
     def script(association: Association, number: int, command: Command) -> None:
         for n in range(6):
-            threading.Event().wait(0.25)
+            now[0] += 25
             push(port, {f"1.{n}": command.message})
         association.send(number, reply(command, 0, completed=6, failed=0))
 
-    with scripted(script, Timeouts(idle=1.2), calling_port=port) as server, moving(server) as transport:
+    with scripted(script, Timeouts(idle=30), calling_port=port) as server, moving(server) as transport:
         answer = transport.fetch(REQUEST, tmp_path, lambda _: None, threading.Event())
     assert (answer.outcome, answer.received) == ("complete", 6)
 
