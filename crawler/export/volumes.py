@@ -76,11 +76,9 @@ class Volume:
             self._attempt(sink, partial(self._open, sink, target, subject))
         if self.omitted and not self.sinks and self.limit is not None:
             self.record(self.limit)
-        with ErrorBoundary("write", self._fail) as boundary:
-            frame = self._as_held(index, frame)
-        if not boundary.failed:
-            for sink in tuple(self.sinks):
-                self._attempt(sink, partial(sink.put, index, frame))
+        frame = self._as_held(index, frame)  # what is wrong with a frame's values is its own file's fault: the caller's
+        for sink in tuple(self.sinks):
+            self._attempt(sink, partial(sink.put, index, frame))
 
     def close(self) -> list[Product]:
         """Finish every sink that is left."""
@@ -126,11 +124,6 @@ class Volume:
             sink.abort()
             if sink in self.sinks:
                 self.sinks.remove(sink)
-
-    def _fail(self, outcome: Outcome) -> None:
-        """No sink can have the frame."""
-        self.abort()
-        self.record(outcome)
 
 
 def photometric_of(subject: Instance, values: str) -> str:
