@@ -135,6 +135,8 @@ def _joined(parts: Sequence[Layout], instance: Instance, grid: _Grid | None) -> 
         return None
     places = [place for part in parts for place in part.placement]
     planes = [instance.plane(place.frame) for place in places]
+    if any(plane.position is None or plane.orientation is None or plane.spacing is None for plane in planes):
+        return None
     positions = np.array([plane.position for plane in planes], dtype=np.float64)
     slots = np.round((geometry.distances(positions, grid.direction) - grid.start) / grid.step).astype(np.int64)
     first, count = int(slots.min()), int(slots.max() - slots.min()) + 1
