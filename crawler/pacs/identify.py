@@ -1,8 +1,8 @@
 """Which instance a received file holds, by its own dataset, and where it lies in the tree of received files.
 
 The server announces an instance before it sends it, and may be wrong: the dataset decides. A small scanner looks at the
-first kilobytes, since that is done for every file that arrives (CT_small.dcm: 0.06 ms with opening it; pydicom takes
-0.9 ms); what the scanner does not understand, pydicom reads. Values other than the four UIDs are not looked at.
+first kilobytes, since that is done for every file that arrives (CT_small.dcm: 0.14 ms with opening it; pydicom takes
+1.23 ms); what the scanner does not understand, pydicom reads. Values other than the four UIDs are not looked at.
 """
 
 from __future__ import annotations
