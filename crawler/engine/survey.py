@@ -144,7 +144,7 @@ class Survey:
         """Stop when more of a root is gone than may be."""
         share = self._store.config.dicom.max_lost
         key = Folder(root, "", ()).key
-        if share >= 1 or root.is_file:
+        if share >= 1 or root.is_file or not self._ledger.count("files"):  # a first run asks nothing of each folder
             return
         lost = self._ledger.count_lost(key, number)
         known = self._ledger.count_below(key) if lost else 0
