@@ -1,4 +1,4 @@
-# Short names for the commands in README.md. GNU make 3.81 or newer. `make help` lists them.
+# Short names for the commands in README.md and CONTRIBUTING.md. GNU make 3.81 or newer. `make help` lists them.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,7 +6,7 @@ CONFIG ?= config.yml
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: help run test lint sample clean
+.PHONY: help run test lint docs sample clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -23,11 +23,14 @@ lint: $(VENV)/.dev  ## check style, format and types
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
 
+docs: $(VENV)/.docs  ## build the documentation site in site/ (warnings are errors)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
 sample: $(VENV)/.main  ## write the sample tree dicom_data/ again
 	$(BIN)/python dme.py sample dicom_data
 
 clean:  ## remove the virtual environment and caches; outputs of runs stay
-	rm -rf $(VENV) .venv-lint build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lint build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written after its packages are in, so a second call installs nothing and a failed one tries again.
@@ -42,4 +45,9 @@ $(VENV)/.test: $(VENV)/.main requirements-formats.txt requirements-tables.txt re
 
 $(VENV)/.dev: $(VENV)/.main requirements-dev.txt
 	$(PIP) -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.docs: requirements-docs.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements-docs.txt
 	@touch $@

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""python dme.py config.yml: see README.md, or --help."""
+"""python dme.py config.yml: see docs/reference, or --help."""
 
 import sys
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""python run_crawler.py --dicom_folders "['a','b']": see README.md, or -h."""
+"""python run_crawler.py --dicom_folders "['a','b']": see docs/reference, or -h."""
 
 import sys
 

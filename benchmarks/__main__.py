@@ -39,7 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="list the names, and end")
     parser.add_argument("--scale", action="store_true", help="instead: cost against files and against workers")
-    parser.add_argument("--publish", action="store_true", help="write RESULTS.md, results.svg, and the README's table")
+    parser.add_argument(
+        "--publish", action="store_true", help="write RESULTS.md, results.svg, and the table of docs/speed.md"
+    )
     return parser
 
 
@@ -78,7 +80,7 @@ def _bars(options: argparse.Namespace) -> int:
         from benchmarks.plot import plot
 
         here = Path(__file__).parent
-        report.publish(results, here, ROOT / "README.md")
+        report.publish(results, here, ROOT / "docs" / "speed.md")
         plot(results, here / "results.svg")
     return 0
 

@@ -1,4 +1,4 @@
-"""The results as Markdown: bars, rates of all contenders, own pieces beside libraries; and the bars in the README."""
+"""The results as Markdown: bars, rates of all contenders, own pieces, and the bars of docs/speed.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.micro import Pair
 from benchmarks.peers import OURS
 
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
-"""Around what README.md shows of RESULTS.md."""
+"""Around what docs/speed.md shows of RESULTS.md."""
 INTRODUCTION = (
     "Written by `python -m benchmarks --publish`. All contenders of a work ran in turn, round by round. A ratio is how "
     "many times as fast dme was: the peer's median time over ours, start of the processes included; the spread is that "
@@ -64,7 +64,7 @@ def unit(job: Job) -> str:
 
 
 def bars_table(results: Results) -> str:
-    """The table of ratios, with its date and machine: what the README shows."""
+    """The table of ratios, with its date and machine: what docs/speed.md shows."""
     rows = [
         (
             line.work,
@@ -141,11 +141,11 @@ def shown(text: str) -> str:
     return found[1]
 
 
-def publish(results: Results, folder: Path, readme: Path) -> None:
-    """Write RESULTS.md into a folder, and its table into the README."""
+def publish(results: Results, folder: Path, page: Path) -> None:
+    """Write RESULTS.md into a folder, and its table into the page about speed."""
     (folder / "RESULTS.md").write_text(markdown(results), encoding="utf-8")
-    text = readme.read_text("utf-8")
-    readme.write_text(text.replace(shown(text), bars_table(results)), encoding="utf-8")
+    text = page.read_text("utf-8")
+    page.write_text(text.replace(shown(text), bars_table(results)), encoding="utf-8")
 
 
 def _seconds(runs: Runs) -> str:

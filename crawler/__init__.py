@@ -3,7 +3,7 @@
 >>> from crawler import load_config, run
 >>> summary = run(load_config("config.yml"))  # doctest: +SKIP
 
-README.md, "From Python", shows the stages one by one.
+docs/reference/python.md shows the stages one by one.
 """
 
 import importlib

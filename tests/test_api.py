@@ -1,4 +1,4 @@
-"""What `import crawler` offers, and that README's examples of it are true."""
+"""What `import crawler` offers, and that the examples of it in docs/ are true."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.documents import blocks, page
 from support.factories import quick_dataset, save
 
 import crawler
@@ -43,24 +44,21 @@ def test_importing_the_package_is_cheap() -> None:
 
 
 def from_python() -> str:
-    """The session in README's section "From Python"."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.search(r"^## From Python\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
-    assert section is not None
-    return "\n".join(re.findall(r"^```pycon\n(.*?)^```", section[1], re.MULTILINE | re.DOTALL))
+    """The session on the page about Python."""
+    return "\n".join(blocks(page("reference/python.md"), "pycon"))
 
 
-def test_readme_shows_every_function() -> None:
+def test_reference_shows_every_function() -> None:
     shown = from_python()
     functions = [name for name in NAMES if name.islower()]  # the others are exceptions: `crawler/errors.py`
     assert [name for name in functions if not re.search(rf"\b{name}\(", shown)] == []
 
 
-def test_readme_session_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reference_session_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "dicom_data", tmp_path / "dicom_data")
     shutil.copy(ROOT / "config.yml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    session = doctest.DocTestParser().get_doctest(from_python(), {}, "From Python", "README.md", 0)
+    session = doctest.DocTestParser().get_doctest(from_python(), {}, "From Python", "reference/python.md", 0)
     heard: list[str] = []
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(session, out=heard.append)
     assert result.attempted > 10

@@ -1,4 +1,4 @@
-"""`python -m benchmarks` on a tiny tree, its laws, and the README's copy of its table. Nothing here depends on time."""
+"""`python -m benchmarks` on a tiny tree, its laws, and the copy of its table in docs/. Nothing here depends on time."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_bars_are_judged_by_medians() -> None:
     assert judge(Bar("nobody", 2), runs) is None
 
 
-def test_readme_shows_the_last_results() -> None:
+def test_speed_page_shows_the_last_results() -> None:
     last = report.shown((ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8"))
-    assert report.shown((ROOT / "README.md").read_text("utf-8")) == last
+    assert report.shown((ROOT / "docs" / "speed.md").read_text("utf-8")) == last
     assert re.match(r"\d{4}-\d\d-\d\d, ", last)

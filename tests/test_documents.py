@@ -1,4 +1,4 @@
-"""What README.md, config.yml and `--help` say is what the code does: keys, defaults, flags, exit codes, examples."""
+"""What README.md, docs/, config.yml and `--help` say is what the code does: keys, defaults, flags, codes, examples."""
 
 from __future__ import annotations
 
@@ -16,33 +16,18 @@ from typing import Any
 
 import pytest
 import yaml
+from support.documents import ROOT, blocks, page, pages, section, table
 
 from crawler.cli import run
 from crawler.config import checking, loader
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
+KEYS_PAGE = "reference/configuration.md"
+COMMANDS_PAGE = "reference/command-line.md"
+CODES_PAGE = "reference/exit-codes.md"
+OUTPUTS_PAGE = "reference/outputs.md"
+PYTHON_PAGE = "reference/python.md"
 COMMANDS = tuple(import_module(f"crawler.cli.{name}").build_parser for name in run.COMMANDS)
 KEYS = {key.path: key for key in checking.keys(loader.Config)}
-
-
-def section(title: str) -> str:
-    """Text of README's second-level section of that title."""
-    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
-    assert found, f"README.md has no section {title!r}"
-    return found[1]
-
-
-def table(title: str) -> dict[str, str]:
-    """First cell -> second cell of the tables in a section, for rows whose first cell is in code quotes."""
-    return dict(re.findall(r"^\| `([^`]+)`[^|]*\| ([^|]*?) *\|", section(title), re.MULTILINE))
-
-
-def blocks(language: str, title: str) -> list[str]:
-    """Code blocks in a section."""
-    found = re.findall(rf"^```{language}\n(.*?)^```", section(title), re.MULTILINE | re.DOTALL)
-    assert found, f"README.md, {title!r}: no block of {language}"
-    return found
 
 
 def nested(paths: dict[str, Any]) -> dict[str, Any]:
@@ -60,13 +45,13 @@ def nested(paths: dict[str, Any]) -> dict[str, Any]:
 # -- configuration ------------------------------------------------------------------------------------------------
 
 
-def test_every_key_is_in_the_readme_and_no_other() -> None:
-    documented = table("Configuration").keys()
-    assert documented == KEYS.keys(), "the table of README.md and the sections of crawler/config.py differ"
+def test_every_key_is_in_the_reference_and_no_other() -> None:
+    documented = table(page(KEYS_PAGE)).keys()
+    assert documented == KEYS.keys(), f"the table of docs/{KEYS_PAGE} and the sections of crawler/config differ"
 
 
-def test_defaults_in_the_readme_are_the_defaults() -> None:
-    written = {path: yaml.safe_load(cell.strip("`")) for path, cell in table("Configuration").items() if "`" in cell}
+def test_defaults_in_the_reference_are_the_defaults() -> None:
+    written = {path: yaml.safe_load(cell.strip("`")) for path, cell in table(page(KEYS_PAGE)).items() if "`" in cell}
     server = {"host": "pacs", "port": 104, "query": {"PatientID": "1"}, "tls": {}}  # a section needs them to be valid
     spelt_out = nested({**written, "dicom.dir": "in"})
     spelt_out["pacs"] |= server
@@ -85,38 +70,38 @@ def test_every_key_is_in_config_yml() -> None:
 # -- command line -------------------------------------------------------------------------------------------------
 
 
-def test_every_flag_is_in_the_readme_and_no_other() -> None:
+def test_every_flag_is_in_the_reference_and_no_other() -> None:
     parsers = [run.build_parser(), *map(call, COMMANDS)]
     for parser in list(parsers):
         below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         parsers += [command for action in below for command in action.choices.values()]
     known = {flag for parser in parsers for action in parser._actions for flag in action.option_strings}
-    rows = [line for line in section("Command line").splitlines() if line.startswith("| `-")]
+    rows = [line for line in page(COMMANDS_PAGE).splitlines() if line.startswith("| `-")]
     documented = {flag for row in rows for flag in re.findall(r"(?<=`)--?[a-z0-9-]+", row.split("|")[1])}
     known -= {"-h", "--help"}
     assert documented == known
 
 
-def test_exit_codes_are_in_the_readme_and_in_help() -> None:
+def test_exit_codes_are_in_the_reference_and_in_help() -> None:
     codes = {"0", "1", "2", "3", "130"}
-    assert table("Exit codes").keys() == codes
+    assert table(page(CODES_PAGE)).keys() == codes
     text = run.build_parser().format_help()
     missing = sorted(code for code in codes if not re.search(rf"\b{code}\b", text))
     assert not missing, f"--help does not name exit code {', '.join(missing)}"
 
 
-def test_every_command_is_in_the_readme_and_in_help() -> None:
-    usage = blocks("", "Command line")[0]
+def test_every_command_is_in_the_reference_and_in_help() -> None:
+    usage = blocks(page(COMMANDS_PAGE), "")[0]
     help_text = run.build_parser().format_help()
     for parser in map(call, COMMANDS):
         assert parser.prog in usage
         assert parser.prog in help_text
 
 
-def test_dry_run_in_the_readme_is_what_it_tells(finished: Path) -> None:
+def test_dry_run_in_the_reference_is_what_it_tells(finished: Path) -> None:
     command = [sys.executable, str(ROOT / "dme.py"), "config.yml", "--dry-run"]
     done = subprocess.run(command, cwd=finished, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
-    printed = blocks("", "Command line")[1].splitlines()
+    printed = blocks(page(COMMANDS_PAGE), "")[1].splitlines()
     told = done.stdout.splitlines()
     measured = ("trial run", "estimate", " ")  # times and sizes are this machine's
     of_trial = next(number for number, line in enumerate(printed) if line.startswith("trial run"))
@@ -125,7 +110,7 @@ def test_dry_run_in_the_readme_is_what_it_tells(finished: Path) -> None:
     assert told[-1] == printed[-1]
 
 
-# -- examples: what the README shows is what a run of config.yml on dicom_data/ gives -------------------------------
+# -- examples: what the pages show is what a run of config.yml on dicom_data/ gives -------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -142,25 +127,32 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_example_row_is_a_row(finished: Path) -> None:
     rows = [json.loads(line) for line in (finished / "output" / "metadata.jsonl").read_text("utf-8").splitlines()]
-    [example] = [json.loads(block) for block in blocks("json", "Outputs")]
+    [example] = [json.loads(block) for block in blocks(page(OUTPUTS_PAGE), "json")]
     [row] = [row for row in rows if row["dicom_file"] == example["dicom_file"]]
     assert {key: row.get(key) for key in example} == example
 
 
-def test_outputs_in_the_readme_are_written(finished: Path) -> None:
-    names = table("Outputs").keys()
+def test_outputs_in_the_reference_are_written(finished: Path) -> None:
+    names = table(page(OUTPUTS_PAGE).partition("\n## ")[0]).keys()
     missing = [name for name in names if not list((finished / "output").glob(name))]
     assert names
     assert not missing
 
 
-def test_python_in_the_readme_runs(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_in_the_reference_runs(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(finished)
-    for block in blocks("python", "Reading the outputs"):
-        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    for block in blocks(section(PYTHON_PAGE, "Reading the outputs"), "python"):
+        exec(compile(block, PYTHON_PAGE, "exec"), {"__name__": "readme"})
 
 
 def test_links_lead_to_files() -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
-    missing = [link for link in links if not (ROOT / link).exists()]
-    assert not missing, f"README.md links to {', '.join(missing)}"
+    missing = []
+    for name, text in pages().items():
+        folder = ROOT if name == "README.md" else (ROOT / "docs" / name).parent
+        links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+        missing += [f"{name}: {link}" for link in links if not (folder / link).exists()]
+    assert not missing
+
+
+def test_readme_is_short() -> None:
+    assert len(page("README.md").splitlines()) < 250, "README.md says what, why and how to start; docs/ has the rest"

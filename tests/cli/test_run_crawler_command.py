@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from support.documents import page
 from support.factories import ct_series, multiframe, quick_dataset, save, slice_pixels
 
 from crawler.cli.main import run_crawler as main
@@ -94,10 +95,8 @@ def test_the_examples_run_as_printed(here: Path, number: int) -> None:
         assert shapes("pixel_data_example2.h5") == dict.fromkeys(sorted(rows), (1, 16, 12))
 
 
-def test_the_readme_shows_the_flags_and_no_others() -> None:
-    text = (
-        (ROOT / "README.md").read_text("utf-8").partition("## For users of run_crawler.py\n")[2].partition("\n## ")[0]
-    )
+def test_the_reference_shows_the_flags_and_no_others() -> None:
+    text = page("reference/run-crawler.md")
     flags = {
         flag for action in build_parser()._actions for flag in action.option_strings if "_" in flag or "reb" in flag
     }

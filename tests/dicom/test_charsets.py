@@ -118,7 +118,7 @@ def test_right_declarations_are_believed(term: bytes, text: str) -> None:
     ],
 )  # fmt: skip
 def test_bytes_that_a_set_does_not_have_are_kept(term: bytes | None, value: bytes) -> None:
-    """README: `text.encode("latin-1")` gives the stored bytes."""
+    """docs/reference/outputs.md: `text.encode("latin-1")` gives the stored bytes."""
     instance = read(term, value, "LO")
     assert instance.record["PatientName"].encode("latin-1") == value
     assert len(instance.header_notes) == 1

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from support.documents import page
 from support.factories import ct_series, quick_dataset, save
 from support.runs import ALL, ROOT, content, export, failures, rows
 
@@ -226,8 +227,8 @@ def test_a_file_is_low_when_more_than_the_share_of_its_frames_is() -> None:
     assert low.mean.contrast == pytest.approx(0.6 * good.contrast)
 
 
-def test_built_in_thresholds_are_those_of_the_readme() -> None:
-    text = (ROOT / "README.md").read_text("utf-8").partition("\n## Quality\n")[2].partition("\n## ")[0]
+def test_built_in_thresholds_are_those_of_the_reference() -> None:
+    text = page("reference/quality.md")
     table = [line.strip("|").split("|") for line in text.splitlines() if re.match(r"\| (low|under|inv|likely)", line)]
     told: dict[str, dict[str, float]] = {"CT": {}, "MR": {}, "DX": {}}
     for _, rule, *cells in table:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas
 import pytest
 from pydicom.dataset import Dataset
+from support.documents import page
 from support.factories import ct_series, multiframe, quick_dataset, save
-from support.runs import ROOT, export
+from support.runs import export
 from support.samples import copy_sample
 
 TABLES = ["csv", "parquet", "xlsx"]
@@ -127,9 +128,7 @@ def test_a_failed_series_is_identified(tmp_path: Path) -> None:
     assert (row["PatientID"], row["n_failed"], row["n_volumes"]) == ("007", "2", "0")
 
 
-def test_the_readme_names_every_column(finished: Path) -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
-    section = text.partition("### Columns of series.csv")[2].partition("\nA cine plays")[0]
-    assert section
+def test_the_reference_names_every_column(finished: Path) -> None:
+    section = page("reference/columns.md")
     missing = [name for name in series(finished)[0] if f"*{name}*" not in section and not name.startswith("quality_")]
     assert not missing
