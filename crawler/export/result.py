@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,6 +14,8 @@ import orjson
 
 from crawler.dicom.attributes import Name
 from crawler.dicom.dictionary import KeyStyle, key_for, key_of
+from crawler.error_boundary import stop_of
+from crawler.errors import OutputError
 from crawler.export.setup import Setup
 from crawler.model import File, Instance, Outcome, Product
 from crawler.paths import portable
@@ -51,7 +54,7 @@ class Header:
         if isinstance(self.row, bytes):
             return self.row
         path, start, size = self.row
-        with open(path, "rb") as spool:
+        with using_spool(), open(path, "rb") as spool:
             spool.seek(start)
             return spool.read(size)
 
@@ -127,8 +130,24 @@ def write_rows(setup: Setup, scan_id: str, headers: Sequence[Header], states: Se
     return path
 
 
+@contextmanager
+def using_spool() -> Iterator[None]:
+    """Have an error at the run's own unfinished rows stop the run: it is no file's fault, and no row may be lost.
+
+    Raises
+    ------
+    OutputError
+        Inside, the system raised an error.
+    """
+    try:
+        yield
+    except OSError as error:
+        text = f"rows on their way cannot be kept below output.dir: {error.strerror}; check the disk and run again"
+        raise stop_of(error) or OutputError(text) from error
+
+
 def _append(path: str, lines: list[bytes]) -> None:
-    with open(path, "ab") as file:
+    with using_spool(), open(path, "ab") as file:
         file.writelines(lines)
 
 

@@ -19,7 +19,7 @@ from crawler.dicom.row_size import record_bytes
 from crawler.error_boundary import outcome_of
 from crawler.errors import NotDicom, StopError
 from crawler.export.heartbeat import Heartbeat
-from crawler.export.result import Header, ScanResult, noted_keys
+from crawler.export.result import Header, ScanResult, noted_keys, using_spool
 from crawler.export.scan import ScanExport
 from crawler.export.series_columns import series_keys
 from crawler.export.setup import Setup
@@ -230,7 +230,7 @@ class Worker:
     def _index(self, task: IndexTask, heartbeat: Heartbeat) -> IndexResult:
         path = os.path.join(self.setup.spool, f"{uuid.uuid4().hex}.spool")
         entries: list[tuple[SeriesKey, Spooled] | Outcome] = []
-        with open(path, "wb") as spool:
+        with using_spool(), open(path, "wb") as spool:
             for item, file in enumerate(task.files):
                 headers: list[Header] = []
                 outcome = self._read(file, item, task.culprits, headers, heartbeat)
@@ -250,7 +250,7 @@ def _load(places: Sequence[Spooled]) -> list[Header]:
     """Read instances back; rows stay in the spool until they are written."""
     headers: list[Header] = []
     for place in places:
-        with open(place.path, "rb") as spool:
+        with using_spool(), open(place.path, "rb") as spool:
             spool.seek(place.start)
             instance = pickle.loads(spool.read(place.sizes[0]))
         headers.append(Header(instance, (place.path, place.start + place.sizes[0], place.sizes[1])))

@@ -97,6 +97,10 @@ class Ledger(Products, Visits):
             return LedgerError(f"{name} is in use: another run works on this output; wait for it, or stop it")
         if "full" in text:
             return OutputError("the disk is full; all that was committed is kept: free space and run again")
+        if "disk I/O" in text:  # SQLITE_IOERR: the disk's fault of today, no reason to give the ledger up
+            return OutputError(
+                f"{name} cannot be read or written now ({text}); nothing of it was changed: check the disk and run again"
+            )
         if "unable to open" in text or "readonly" in text:
             return OutputError(f"{name} cannot be written: check the folder and its permissions")
         return LedgerError(
