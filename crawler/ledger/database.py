@@ -68,7 +68,7 @@ class Ledger(Products, Visits):
         except sqlite3.Error as error:
             self._db.close()
             raise self.translate(error) from None
-        except LedgerError:
+        except BaseException:
             self._db.close()
             raise
 
@@ -99,7 +99,7 @@ class Ledger(Products, Visits):
             return OutputError("the disk is full; all that was committed is kept: free space and run again")
         if "disk I/O" in text:  # SQLITE_IOERR: the disk's fault of today, no reason to give the ledger up
             return OutputError(
-                f"{name} cannot be read or written now ({text}); nothing of it was changed: check the disk and run again"
+                f"{name} cannot be read or written now ({text}); nothing was changed: check the disk and run again"
             )
         if "unable to open" in text or "readonly" in text:
             return OutputError(f"{name} cannot be written: check the folder and its permissions")

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.errors import CrawlerError, OutputError, SinkError, StopError
+from crawler.sinks import program
 from crawler.sinks.base import discard, writing
 
 QUIET = ("-hide_banner", "-loglevel", "error", "-nostdin")
@@ -74,14 +75,9 @@ class Encoder:
         self.paths = tuple(paths)
         self._hidden = (*map(local, paths), *paths, folder)
         with writing():
-            self._process = subprocess.Popen(
-                # No longer -stats_period: ffmpeg 7.0 notices only at a report that its encoder has failed.
-                [*command[:1], *QUIET, "-progress", "pipe:1", *command[1:]],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C is for the engine: it decides whether this file is finished
-            )
+            # No longer -stats_period: ffmpeg 7.0 notices only at a report that its encoder has failed.
+            progress = [*command[:1], *QUIET, "-progress", "pipe:1", *command[1:]]
+            self._process = program.start(progress, stdin=subprocess.PIPE)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -150,13 +146,7 @@ def run(command: Sequence[str], hidden: Sequence[str]) -> None:
         The disk is full.
     """
     with writing():
-        done = subprocess.run(
-            [*command[:1], *QUIET, *command[1:]],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            start_new_session=True,
-        )
+        done = program.run([*command[:1], *QUIET, *command[1:]])
     if done.returncode != 0:
         raise failure(done.stderr, done.returncode, hidden)
 
@@ -178,26 +168,20 @@ def _ending(code: int) -> str:
     return f"ffmpeg was ended by signal {-code}" if code < 0 else f"ffmpeg ended with code {code}"
 
 
-def probe(program: str, path: str) -> tuple[str, tuple[str, ...]]:
+def probe(ffmpeg: str, path: str) -> tuple[str, tuple[str, ...]]:
     """What a file is: ffmpeg's name of its container ("h264" for a bare stream), and the codecs in it.
 
     Both are empty when ffmpeg cannot tell. (imageio-ffmpeg brings no ffprobe.)
     """
     with writing():
-        done = subprocess.run(
-            [program, "-hide_banner", "-nostdin", "-i", local(path)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            start_new_session=True,
-        )
+        done = program.run([ffmpeg, "-hide_banner", "-nostdin", "-i", local(path)])
     text = done.stderr.decode("utf-8", "replace")
     container = re.search(r"^Input #0, (\S+?), from ", text, re.MULTILINE)
     codecs = re.findall(r"^  +Stream #0:.*?: (?:Video|Audio): (\w+)", text, re.MULTILINE)
     return container[1] if container else "", tuple(codecs)
 
 
-def packet_times(program: str, path: str) -> list[int]:
+def packet_times(ffmpeg: str, path: str) -> list[int]:
     """When each packet of a file's video is shown, in ticks of its own clock, in the order in which they are stored.
 
     Raises
@@ -206,12 +190,8 @@ def packet_times(program: str, path: str) -> list[int]:
         ffmpeg cannot read the file.
     """
     with writing():
-        done = subprocess.run(
-            [program, *QUIET, "-i", local(path), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "pipe:1"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            start_new_session=True,
+        done = program.run(
+            [ffmpeg, *QUIET, "-i", local(path), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
         )
     if done.returncode != 0:
         raise failure(done.stderr, done.returncode, [local(path), path])

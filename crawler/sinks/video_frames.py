@@ -5,7 +5,6 @@ For outputs that are made of pictures; an MP4 needs none of it (`sinks/remux.py`
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import numpy as np
 from crawler.errors import PixelError, SinkError
 from crawler.model import Frame, Instance
 from crawler.pixels.video import copy_stream
+from crawler.sinks import program
 from crawler.sinks.base import Target, discard, writing
 from crawler.sinks.ffmpeg import LAST_LINES, QUIET, failure, find_program, local
 
@@ -61,13 +61,7 @@ def decoded(
 def _pictures(source: str, folder: str, limit: int) -> Iterator[Frame]:
     command = [find_program(), *QUIET, "-i", local(source), "-map", "0:v:0", "-threads", "1", *PICTURES]
     with writing():
-        process = subprocess.Popen(
-            [*command, "pipe:1"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        process = program.start([*command, "pipe:1"])
     assert process.stdout is not None
     assert process.stderr is not None
     messages: deque[bytes] = deque(maxlen=LAST_LINES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 
@@ -149,3 +150,38 @@ def test_of_a_thousand_folders_the_largest_go_first(tmp_path):
         assert len(order) == 1500
     finally:
         ledger.close()
+
+
+def test_a_disk_error_is_no_damage(changed, monkeypatch):
+    """`--rebuild` sets a damaged ledger aside, and with it what it knows of products; not for an error of the disk."""
+    original = Ledger.commit
+
+    def fails(self):
+        raise self.translate(sqlite3.OperationalError("disk I/O error"))
+
+    monkeypatch.setattr(Ledger, "commit", fails)
+    with pytest.raises(OutputError, match="cannot be read or written now"):
+        export(changed / "in", changed / "out", rebuild=True)
+    monkeypatch.setattr(Ledger, "commit", original)
+    assert not list((changed / "out").rglob("*set-aside*"))
+    assert export(changed / "in", changed / "out", rebuild=True).exit_code == 0
+    assert content(changed / "out") == content(changed / "fresh")
+
+
+def test_rows_on_their_way_that_cannot_be_kept_stop_the_run(changed, monkeypatch):
+    """Their files did not fail; the next run has them."""
+    monkeypatch.setattr("crawler.engine.plan.FOLDER_FILES", 2)
+    monkeypatch.setattr("crawler.engine.crawl.FOLDER_FILES", 2)
+    makedirs = os.makedirs
+
+    def unwritable(path, *arguments, **options):
+        """The spool's place is taken by nothing that can be written in."""
+        if os.path.basename(os.path.dirname(os.path.dirname(path))) != ".dme-tmp":
+            makedirs(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "makedirs", unwritable)
+    with pytest.raises(OutputError, match="rows on their way"):
+        export(changed / "in", changed / "out", rebuild=True)
+    monkeypatch.undo()
+    assert export(changed / "in", changed / "out").exit_code == 0
+    assert content(changed / "out") == content(changed / "fresh")
