@@ -25,7 +25,8 @@ Beside each picture lies its header as a text. Run it again to convert what is n
 the list of failures are in output/records/.
 
 exit codes:
-  0  all well    1  could not run    3  finished, but some files failed (see unreadable_files.csv)    130  interrupted
+  0  all well    1  could not run    2  wrong arguments    3  finished, but some files failed (see
+  unreadable_files.csv)    130  interrupted
 """
 
 

@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given and given[0] in run.COMMANDS:
         command = import_module(f"crawler.cli.{given[0]}")  # what the main job does not need is not loaded for it
         return guarded(lambda: command.execute(command.build_parser().parse_args(given[1:])))
-    return guarded(lambda: run.execute(run.build_parser().parse_args(given)))
+    parser = run.build_parser()
+    if given and (near := run.misspelt(given[0])):
+        parser.error(f"{given[0]!r} is no command and no file; did you mean {near}?")
+    return guarded(lambda: run.execute(parser.parse_args(given)))
 
 
 def run_crawler(arguments: Sequence[str] | None = None) -> int:

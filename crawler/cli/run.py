@@ -12,21 +12,25 @@ from dataclasses import replace
 from crawler.cli.common import account_lines, add_common, count, logging_to, program, shown
 from crawler.cli.terminal import reasons
 from crawler.config.loader import Config, load_config
+from crawler.config.starters import GOALS
 from crawler.disk import created_as
 from crawler.engine.progress import make_progress
 from crawler.engine.run import run
+from crawler.errors import StopError
 from crawler.ledger.summary import EXIT_OK, Summary
+from crawler.sources.archive import is_archive
 
 log = logging.getLogger("dme")
 
 # Modules of this folder, by name, with their line in --help.
 COMMANDS = {
-    "init": "write a configuration to begin from, every key explained",
+    "init": "write a configuration to begin from, every key explained, or one for a goal",
     "status": "what is done, as the ledger has it",
     "schema": "the configuration as a JSON Schema, for editors",
     "convert": "pictures, videos and texts of a file or a folder, without a configuration",
     "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
     "sample": "write a small synthetic tree of DICOM files",
+    "completion": "a script for bash or zsh that completes what you type",
 }
 
 EPILOG = """\
@@ -37,6 +41,7 @@ examples:
   {program} config.yml                   export what the file describes; run it again to go on or to update
   {program} config.yml --dry-run         what there is, what would go wrong, how long it would take; writes nothing
   {program} init                         write config.yml, every key explained, to begin from
+  {program} init study --goal ml         write study/config.yml, short, for a goal: {goals}
   {program} status config.yml            what is done, as the ledger has it; changes nothing
   {program} schema > dme.schema.json     the configuration as a JSON Schema, for editors
   {program} config.yml --workers 0       without worker processes, for debugging
@@ -44,6 +49,7 @@ examples:
   {program} config.yml --rebuild         forget what was done and make everything anew
   {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
   {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
+  {program} completion bash              print a script that completes what you type; for zsh, too
   {program} sample demo --broken         write a small sample tree with damaged files into demo/
 
 exit codes:
@@ -58,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program(),
         description="Turn folders of DICOM files into tables, media and volumes, with every file accounted for.",
-        epilog=EPILOG.format(program=program(), commands=commands),
+        epilog=EPILOG.format(program=program(), commands=commands, goals=", ".join(GOALS)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("config", metavar="CONFIG", help="YAML file that says what to do: config.yml explains each key")
@@ -73,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def execute(options: argparse.Namespace) -> int:
     """Run the main job; return its exit code."""
+    _refuse_input(options.config)
     config = load_config(options.config, retrieves=not options.no_retrieve)
     if options.workers is not None:
         config = replace(config, num_workers=options.workers)
@@ -95,6 +102,46 @@ def execute(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(closing_table(summary, config, options.config))
     return summary.exit_code
+
+
+def misspelt(word: str) -> str | None:
+    """The command that a word is a slip of, when it is neither a file nor like a path."""
+    if os.path.lexists(word) or not word.isalpha():
+        return None
+    import difflib  # for an error's text only
+
+    near = difflib.get_close_matches(word.lower(), COMMANDS, n=1)
+    return near[0] if near else None
+
+
+def _is_dicom(path: str) -> bool:
+    """Whether a file begins as PS3.10 7.1 has it: 128 bytes of preamble, then DICM."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False  # `load_config` says why it cannot be read
+
+
+def _refuse_input(path: str) -> None:
+    """Tell of the way to go when DICOM is given in place of a configuration.
+
+    Raises
+    ------
+    StopError
+        It is a folder, or a file that no configuration is.
+    """
+    if os.path.isdir(path):
+        what = "a folder"
+    elif os.path.isfile(path) and (_is_dicom(path) or is_archive(path)):
+        what = "an archive" if is_archive(path) else "a DICOM file"
+    else:
+        return
+    raise StopError(
+        f"{shown(path)} is {what}, and CONFIG is a YAML file. Pictures, videos and texts of it:"
+        f" {program()} convert {shown(path)}. For tables and volumes write a configuration, and name it there in"
+        f" dicom.dir: {program()} init --goal GOAL ({', '.join(GOALS)})"
+    )
 
 
 def closing_table(summary: Summary, config: Config, config_name: str) -> str:

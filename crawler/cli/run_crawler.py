@@ -34,7 +34,8 @@ examples:
 Run it again, with the same folders or more, to add what is new.
 
 exit codes:
-  0  all well    1  could not run    3  finished, but some scans failed (see unreadable_files.csv)    130  interrupted
+  0  all well    1  could not run    2  wrong arguments    3  finished, but some scans failed (see
+  unreadable_files.csv)    130  interrupted
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from crawler.cli.common import started_as
 from crawler.cli.main import main
 from crawler.config.loader import load_config
 from crawler.config.packaged import packaged
+from crawler.config.starters import GOALS
 
 
 def test_it_writes_the_reference_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,3 +59,31 @@ def test_shipped_templates_serve_where_no_folder_of_that_name_lies(
     assert load_config("c.yml").templates_dir == str(packaged("dicom_tags"))
     (tmp_path / "dicom_tags").mkdir()
     assert load_config("c.yml").templates_dir == str(tmp_path / "dicom_tags")
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_the_configuration_for_a_goal_is_valid_and_says_what_it_is_for(goal: str, tmp_path: Path) -> None:
+    assert main(["init", str(tmp_path), "--goal", goal]) == 0
+    text = (tmp_path / "config.yml").read_text("utf-8")
+    assert text.startswith(f"# {GOALS[goal]}\n")
+    assert len(text.splitlines()) < 30
+    config = load_config(tmp_path / "config.yml")
+    assert config.metadata is not None
+    assert (config.pacs is not None) == (goal == "pacs")
+
+
+@pytest.mark.parametrize("goal", [goal for goal in GOALS if goal != "pacs"])
+def test_the_configuration_for_a_goal_runs(goal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("us_heart", "ct_head", "mr_spine"):
+        shutil.copytree(ROOT / "dicom_data" / name, tmp_path / "dicom_data" / name)
+    assert main(["init", "--goal", goal]) == 0
+    assert main(["config.yml", "-q", "--workers", "0"]) == 0
+    wanted = {
+        "ml": ["volumes/*/*.npz", "series.parquet"],
+        "audit": ["metadata.parquet", "*.xlsx"],
+        "cine": ["media/*/*.mp4", "media/*/*.gif", "media/*/*.png", "media/*/*.txt"],
+        "neuro": ["volumes/*/*-1.nii.gz", "volumes/*/*-1.json", "mr_cleaned.csv"],
+        "tables": ["metadata.csv", "*.xlsx"],
+    }
+    assert [one for one in wanted[goal] if not list((tmp_path / "output").glob(one))] == []
