@@ -30,6 +30,7 @@ _MAX_ASSOCIATE = 1 << 20  # 128 contexts of 60 syntaxes each take some 300 kB
 _MAX_COMMAND = 1 << 16
 _MAX_IDENTIFIER = 1 << 22
 _PDV = struct.Struct(">IBB")
+_FIRST = struct.Struct(">BxIIBB")  # the header of a P-DATA-TF and of the fragment that begins it
 _COMMAND, _LAST = 1, 2
 # Seconds that the other side has for the answer to our A-RELEASE-RQ.
 _FAREWELL = 2.0
@@ -140,7 +141,9 @@ class Association:
             length, context, control = pdv
             if not control & _COMMAND or len(body) + length > _MAX_COMMAND:
                 raise self._nonsense("a dataset without its command")
-            for piece in self._pieces(length):
+            while length:
+                piece = self.wire.some(length)
+                length -= len(piece)
                 body += piece
             if control & _LAST:
                 break
@@ -151,6 +154,7 @@ class Association:
         if not command.has_data:
             return context, command, None
         target = opener(context, command)
+        some, write = self.wire.some, target.write
         while True:
             pdv = self._next_pdv()
             if pdv is None:
@@ -158,8 +162,10 @@ class Association:
             length, number, control = pdv
             if control & _COMMAND or number != context:
                 raise self._nonsense("a command in the middle of a dataset")
-            for piece in self._pieces(length):
-                target.write(piece)
+            while length:
+                piece = some(length)
+                length -= len(piece)
+                write(piece)
             if control & _LAST:
                 return context, command, target
 
@@ -230,6 +236,12 @@ class Association:
     def _next_pdv(self) -> tuple[int, int, int] | None:
         """Length of the fragment, number of its context, and its control header; None after a release."""
         wire = self.wire
+        if not self._left and (first := wire.glance(_FIRST)):  # both headers in one step, where they are here
+            kind, left, length, context, control = first
+            if kind == pdu.DATA and 2 <= length <= left - 4:
+                wire.skip(_FIRST.size)
+                self._left = left - 4 - length
+                return length - 2, context, control
         while not self._left:
             kind, self._left = wire.unpack(pdu.HEADER)
             if kind == pdu.DATA:
@@ -248,13 +260,6 @@ class Association:
         if length < 2 or self._left < 0:
             raise self._nonsense("a fragment longer than its protocol unit")
         return length - 2, context, control
-
-    def _pieces(self, length: int) -> Iterator[memoryview]:
-        """The bytes of a fragment, as they arrive."""
-        while length:
-            piece = self.wire.some(length)
-            length -= len(piece)
-            yield piece
 
     def _nonsense(self, what: str) -> RequestError:
         return RequestError(f"the other side broke the protocol: {what}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from operator import attrgetter
 
 # PS3.7 table E.1-1, (0000,0100): command fields; a response has bit 15.
 STORE, GET, FIND, MOVE, ECHO, CANCEL = 0x0001, 0x0010, 0x0020, 0x0021, 0x0030, 0x0FFF
@@ -17,6 +18,7 @@ MEDIUM = 0x0000  # (0000,0700), the priority that servers expect
 SUCCESS, PENDING, PENDING_WARNING, CANCELLED = 0x0000, 0xFF00, 0xFF01, 0xFE00
 
 _HEADER = struct.Struct("<HHI")
+_NUMBER = struct.Struct("<HHIH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +73,26 @@ _ELEMENTS = {
 }
 
 
+# The same as encoding and decoding need it: both run for every instance that comes.
+_ENCODED = tuple((element, vr == "US", b"\0" if vr == "UI" else b" ") for element, (_, vr) in _ELEMENTS.items())
+_DECODED = {element: (name, vr == "US") for element, (name, vr) in _ELEMENTS.items()}
+_values = attrgetter(*(name for name, _ in _ELEMENTS.values()))
+
+
 def encode(command: Command) -> bytes:
     """Return the command set with its group length."""
-    replies = bool(command.field & RESPONSE) or command.field == CANCEL
+    skipped = 0x0110 if command.field & RESPONSE or command.field == CANCEL else 0x0120
     body = b""
-    for element, (name, vr) in _ELEMENTS.items():
-        value = getattr(command, name)
-        if value is None or element == (0x0110 if replies else 0x0120):
+    for (element, is_number, pad), value in zip(_ENCODED, _values(command), strict=True):
+        if value is None or element == skipped:
             continue
-        if vr == "US":
-            content = struct.pack("<H", value)
+        if is_number:
+            body += _NUMBER.pack(0, element, 2, value)
         else:
-            content = str(value).encode("ascii", "replace")
-            content += (b"\0" if vr == "UI" else b" ") * (len(content) % 2)
-        body += _HEADER.pack(0, element, len(content)) + content
+            content = value.encode("ascii", "replace")
+            if len(content) % 2:
+                content += pad
+            body += _HEADER.pack(0, element, len(content)) + content
     return _HEADER.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
 
 
@@ -96,25 +104,26 @@ def decode(body: bytes | bytearray) -> Command:
     ValueError
         It is cut off, or has no command field.
     """
+    body = bytes(body)
     values: dict[str, int | str] = {}
-    at = 0
-    while at < len(body):
-        if at + 8 > len(body):
+    at, end = 0, len(body)
+    while at < end:
+        if at + 8 > end:
             raise ValueError("a command element without its header")
         group, element, length = _HEADER.unpack_from(body, at)
-        if group != 0 and "field" in values:
+        if group and "field" in values:
             break  # Orthanc 1.10 puts (0008,0058), the instances that failed, behind the command of a C-GET response
-        at += 8
-        if group != 0 or at + length > len(body):
+        begin = at + 8
+        at = begin + length
+        if group or at > end:
             raise ValueError("a command set that is cut off")
-        if found := _ELEMENTS.get(element):
-            name, vr = found
-            content = bytes(body[at : at + length])
-            if vr != "US":
-                values[name] = content.decode("ascii", "replace").strip("\0 ")
-            elif length >= 2:
-                values[name] = int.from_bytes(content[:2], "little")
-        at += length
+        if (found := _DECODED.get(element)) is None:
+            continue
+        name, is_number = found
+        if not is_number:
+            values[name] = body[begin:at].decode("ascii", "replace").strip("\0 ")
+        elif length >= 2:
+            values[name] = body[begin] | body[begin + 1] << 8
     if "field" not in values:
         raise ValueError("a command set without its command field")
     return Command(**values)  # type: ignore[arg-type]  # names and types are those of the table

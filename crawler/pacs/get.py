@@ -115,7 +115,7 @@ class GetTransport:
         self, association: Association, context: pdu.Context, request: Request, temp: Path, progress: _Progress
     ) -> tuple[Answer, tuple[str, ...]]:
         """Ask for the whole, or for lists of instances in turn."""
-        store = StoreScp(association, self._names, lambda _: temp, progress.take)
+        store = StoreScp(association, self._names, lambda _: temp, progress.take, answers_first=True)
         answers: list[Answer] = []
         failed: tuple[str, ...] = ()
         try:

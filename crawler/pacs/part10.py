@@ -115,11 +115,16 @@ class Writer:
         self._hash.update(data)
         self.size += len(data)
         try:
-            while data:
-                data = data[os.write(self._file, data) :]
+            if (written := os.write(self._file, data)) < len(data):
+                self._rest(data[written:])
         except OSError as error:
             self.discard()
             raise OutputError(f"{self.path.parent}: a received file cannot be written ({error.strerror})") from error
+
+    def _rest(self, data: memoryview) -> None:
+        """What one call did not take, as at a limit or a signal."""
+        while data:
+            data = data[os.write(self._file, data) :]
 
     def finish(self) -> Received:
         """Close the file, which is now complete."""

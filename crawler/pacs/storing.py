@@ -40,9 +40,15 @@ class StoreScp:
         Where an instance goes, by its C-STORE-RQ; None when it is not wanted.
     take
         Called with each complete instance; whether it was taken.
+    answers_first
+        Whether the sender is told "success" once the file is complete and before `take` looks at it, so that it reads
+        the next instance meanwhile. For takers that refuse nothing, and count for themselves what they keep.
     """
 
-    def __init__(self, association: Association, names: Iterator[str], folder: Folder, take: Take) -> None:
+    def __init__(
+        self, association: Association, names: Iterator[str], folder: Folder, take: Take, *, answers_first: bool = False
+    ) -> None:
+        self._answers_first = answers_first
         self._association = association
         self._names = names
         self._folder = folder
@@ -65,30 +71,34 @@ class StoreScp:
     def finish(self, number: int, command: Command) -> None:
         """Hand over the instance whose dataset has ended, and answer the request."""
         writer, self._writer = self._writer, None
-        status = dimse.SUCCESS
-        if writer is not None:
-            try:
-                taken = self._take(writer.finish(), command)
-            except BaseException:
-                writer.discard()
-                raise
-            if taken:
-                self.received += 1
+        if writer is None:
+            if number not in self._association.contexts:
+                status = NO_SUCH_CLASS
             else:
-                writer.discard()
-                status = OUT_OF_RESOURCES
-        elif number not in self._association.contexts:
-            status = NO_SUCH_CLASS
+                status = OUT_OF_RESOURCES if command.has_data else NOT_UNDERSTOOD
+            self._answer(number, command, status)
+            return
+        try:
+            received = writer.finish()
+            if self._answers_first:
+                self._answer(number, command, dimse.SUCCESS)
+            taken = self._take(received, command)
+        except BaseException:
+            writer.discard()
+            raise
+        if taken:
+            self.received += 1
         else:
-            status = OUT_OF_RESOURCES if command.has_data else NOT_UNDERSTOOD
+            writer.discard()
+        if not self._answers_first:
+            self._answer(number, command, dimse.SUCCESS if taken else OUT_OF_RESOURCES)
+
+    def _answer(self, number: int, command: Command, status: int) -> None:
         if status != dimse.SUCCESS:
             self.refused.append(Refusal("instance", command.sop_uid or "", status))
-        self._association.send(
-            number,
-            Command(
-                dimse.STORE | dimse.RESPONSE, command.sop_class, command.message, status=status, sop_uid=command.sop_uid
-            ),
-        )
+        field, message = dimse.STORE | dimse.RESPONSE, command.message
+        answer = Command(field, command.sop_class, message, status=status, sop_uid=command.sop_uid)
+        self._association.send(number, answer)
 
     def discard(self) -> None:
         """Remove a file that did not become complete."""

@@ -141,6 +141,14 @@ class Wire:
         self._start = at + layout.size
         return layout.unpack_from(self._view, at)
 
+    def glance(self, layout: struct.Struct) -> tuple[int, ...] | None:
+        """Return the numbers that come next and leave them there; None when they have not arrived."""
+        return layout.unpack_from(self._view, self._start) if self._end - self._start >= layout.size else None
+
+    def skip(self, count: int) -> None:
+        """Pass over bytes that were glanced at."""
+        self._start += count
+
     def exactly(self, count: int) -> bytes:
         """Read `count` bytes, at most the size of the buffer."""
         at = self._need(count)
