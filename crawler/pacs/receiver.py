@@ -139,7 +139,7 @@ class Receiver:
                     with self._tls.wrap_socket(sock, server_side=True) as wrapped:
                         self._converse(wrapped, thread)
         except RequestError as error:
-            if not self._stop.is_set():
+            if not self._stop.is_set() or error.outcome == "refused":  # who was turned away is told in any case
                 self._note(error.reason)
         except CrawlerError as error:
             self.failure = error
