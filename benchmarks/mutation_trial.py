@@ -29,6 +29,9 @@ from types import CodeType, ModuleType
 ROOT = Path(__file__).parents[1]
 SECONDS = 240  # for the tests of one change, on a machine that is busy
 DISPLAY = ("tests/display",)
+LAYOUT = tuple(
+    f"tests/layout/test_{name}.py" for name in ("axes", "unplaced", "derived", "scan", "layout", "whole_volumes")
+)
 TESTS: dict[str, Sequence[str]] = {
     "crawler/display/attributes.py": DISPLAY,
     "crawler/display/colour.py": DISPLAY,
@@ -42,16 +45,37 @@ TESTS: dict[str, Sequence[str]] = {
     "crawler/display/voi.py": ("tests/display/test_windows.py", "tests/display"),
     "crawler/pixels/modality.py": ("tests/pixels/test_modality.py",),
     "crawler/pixels/bits.py": ("tests/pixels/test_bits.py",),
+    "crawler/pixels/codestream.py": ("tests/pixels",),
+    "crawler/pixels/frames.py": ("tests/pixels",),
     "crawler/instance/acquisition.py": ("tests/instance/test_acquisition.py",),
+    "crawler/instance/component.py": ("tests/instance/test_component.py",),
+    "crawler/instance/describe.py": ("tests/instance/test_header.py", "tests/instance"),
+    "crawler/instance/functional.py": ("tests/instance/test_functional.py", "tests/instance"),
+    "crawler/instance/mosaic.py": ("tests/instance/test_mosaic.py",),
+    "crawler/instance/multiframe.py": ("tests/instance/test_multiframe.py",),
     "crawler/instance/real_world.py": ("tests/instance/test_acquisition.py", "tests/sinks/test_meaning.py"),
     "crawler/instance/segments.py": ("tests/sinks/test_meaning.py",),
+    "crawler/instance/traits.py": ("tests/instance",),
+    "crawler/instance/vendor.py": ("tests/instance/test_vendor.py",),
     "crawler/instance/vendor_acquisition.py": ("tests/instance/test_acquisition.py",),
+    **{
+        f"crawler/layout/{name}.py": LAYOUT
+        for name in (
+            *("axes", "columns", "layouts", "planes", "repeats", "scan", "sequence", "series_parts", "unplaced"),
+            "verdict",
+        )
+    },
     "crawler/layout/derived.py": ("tests/layout/test_derived.py",),
     "crawler/layout/empty_slices.py": ("tests/layout/test_derived.py",),
     "crawler/sinks/bids.py": ("tests/sinks/test_bids.py", "tests/sinks/test_sink_nifti.py"),
     "crawler/sinks/bids_mr.py": ("tests/sinks/test_bids.py", "tests/sinks/test_timing.py"),
     "crawler/sinks/bids_pet.py": ("tests/sinks/test_bids.py",),
     "crawler/sinks/gradients.py": ("tests/sinks/test_gradients.py",),
+    "crawler/sinks/hdf5.py": ("tests/sinks/test_sink_hdf5.py", "tests/sinks/test_volume_base.py"),
+    "crawler/sinks/metaimage.py": ("tests/sinks/test_sink_metaimage.py",),
+    "crawler/sinks/npz.py": ("tests/sinks/test_sink_npz.py",),
+    "crawler/sinks/provenance.py": ("tests/sinks/test_meaning.py", "tests/sinks/test_sink_hdf5.py"),
+    "crawler/sinks/volume_base.py": ("tests/sinks/test_volume_base.py",),
     "crawler/sinks/nifti.py": ("tests/sinks/test_sink_nifti.py",),
     "crawler/sinks/timing.py": ("tests/sinks/test_timing.py", "tests/sinks/test_bids.py"),
     "crawler/geometry.py": ("tests/test_geometry.py", "tests/layout/test_layout.py"),

@@ -22,20 +22,9 @@ Affine = tuple[tuple[float, ...], ...]
 
 # What may tell two planes at one position apart (`layout/repeats.py`).
 TRAITS = (
-    "EchoTime",
-    "EchoNumbers",
-    "InversionTime",
-    "FlipAngle",
-    "DiffusionBValue",
-    "DiffusionGradientOrientation",
-    "TemporalPositionIdentifier",
-    "FrameReferenceTime",
-    "TriggerTime",
-    "NominalPercentageOfCardiacPhase",
-    "ImageType",
-    "DimensionIndexValues",
-    "AcquisitionNumber",
-    "AcquisitionTime",
+    *("EchoTime", "EchoNumbers", "InversionTime", "FlipAngle", "DiffusionBValue", "DiffusionGradientOrientation"),
+    *("TemporalPositionIdentifier", "FrameReferenceTime", "TriggerTime", "NominalPercentageOfCardiacPhase"),
+    *("ImageType", "DimensionIndexValues", "KVP", "ConvolutionKernel", "AcquisitionNumber", "AcquisitionTime"),
 )
 
 

@@ -26,10 +26,11 @@ _NUMBERS = (
     "FrameReferenceTime",
     "TriggerTime",
     "NominalPercentageOfCardiacPhase",
+    "KVP",
     "AcquisitionNumber",
 )
 # Where functional groups keep a number: (macro, element, trait, factor). Of two for one trait the later one counts.
-# PS3.3 C.7.6.16.2 (Temporal Position Time Offset is in s) and C.8.13.5 (MR).
+# PS3.3 C.7.6.16.2 (Temporal Position Time Offset is in s), C.8.13.5 (MR) and C.8.15.3 (CT).
 _GROUP_NUMBERS = (
     ("MREchoSequence", "EffectiveEchoTime", "EchoTime", 1),
     ("MRModifierSequence", "InversionTimes", "InversionTime", 1),
@@ -41,6 +42,7 @@ _GROUP_NUMBERS = (
     ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", "TriggerTime", 1),
     ("RespiratorySynchronizationSequence", "NominalPercentageOfRespiratoryPhase", "NominalPercentageOfCardiacPhase", 1),
     ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase", "NominalPercentageOfCardiacPhase", 1),
+    ("CTXRayDetailsSequence", "KVP", "KVP", 1),
     ("FrameContentSequence", "FrameAcquisitionNumber", "AcquisitionNumber", 1),
 )
 # Dimensions that say where a frame lies, not which of several at one place it is: Stack ID, In-Stack Position Number,
@@ -116,6 +118,7 @@ def _without_time(fields: Attributes) -> Traits:
     found: dict[str, Any] = {keyword: _number(fields, keyword) for keyword in _NUMBERS}
     found["DiffusionGradientOrientation"] = fields.vector("DiffusionGradientOrientation", 3)
     found["ImageType"] = _texts(fields.value("ImageType"))
+    found["ConvolutionKernel"] = _kernel(fields)
     if found["NominalPercentageOfCardiacPhase"] is None and fields.text("Manufacturer").startswith("Philips"):
         found["NominalPercentageOfCardiacPhase"] = _philips_percentage(fields)
     return tuple(found.get(keyword) for keyword in TRAITS)
@@ -140,6 +143,8 @@ def group_traits(traits: Traits, group: Attributes, frame_type: Attributes | Non
     if (diffusion := group.item("MRDiffusionSequence")) is not None:
         gradient = diffusion.item("DiffusionGradientDirectionSequence")
         found["DiffusionGradientOrientation"] = gradient and gradient.vector("DiffusionGradientOrientation", 3)
+    if (reconstruction := group.item("CTReconstructionSequence")) is not None:
+        found["ConvolutionKernel"] = _kernel(reconstruction)
     if frame_type is not None:
         found["ImageType"] = _texts(frame_type.value("FrameType"))
     found["DimensionIndexValues"] = dimensions.values(group)
@@ -178,6 +183,11 @@ def _philips_percentage(fields: Attributes) -> float | None:
     if phase is None or phases is None or phases < 2 or not 1 <= phase <= phases:
         return None
     return 100 * (phase - 1) / phases
+
+
+def _kernel(fields: Attributes) -> str | None:
+    """(0018,1210) *Convolution Kernel*, which may have several values, as DICOM writes them."""
+    return "\\".join(text for text in _texts(fields.value("ConvolutionKernel")) or () if text) or None
 
 
 def _texts(value: Any) -> tuple[str, ...] | None:

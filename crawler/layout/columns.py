@@ -19,6 +19,7 @@ from crawler.dicom.attributes import Private
 from crawler.dicom.dictionary import KeyStyle, key_for, key_of
 from crawler.dicom.record import Record
 from crawler.geometry import Floats, Integers
+from crawler.layout.plane_record import MULTI_FRAME, last_key
 from crawler.model import TRAITS, Instance, Plane
 
 TraitKey = tuple[int, float, str]
@@ -52,8 +53,6 @@ TIMES = ("TemporalPositionIdentifier", *CLOCKS, "AcquisitionNumber", "Acquisitio
 """Traits of the axis of time. All of them tell when, and one of them is enough."""
 
 ELEMENTS = (
-    "KVP",
-    "ConvolutionKernel",
     "FilterType",
     "ContrastBolusAgent",
     "CorrectedImage",
@@ -109,6 +108,8 @@ _OF_ONE_IMAGE = (
     "InstanceAvailability", "StationName", "StationAETitle", "ImageComments", "PixelData", "BitsAllocated",
     "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "SpecificCharacterSet", "ExposureTime",
     "XRayTubeCurrent", "Exposure", "ExposureInuAs", "ExposureInmAs", "CTDIvol", "TableHeight", "ImagesInAcquisition",
+    "StackID", "InStackPositionNumber", "FrameAcquisitionDateTime", "TemporalPositionIndex",
+    "TemporalPositionTimeOffset", "EffectiveEchoTime", "InversionTimes", "NominalCardiacTriggerDelayTime", "FrameType",
 )  # fmt: skip
 
 
@@ -132,24 +133,25 @@ def trait_columns(planes: Sequence[Plane], order: str = "auto") -> Columns:
     return columns
 
 
-def known_elements(instances: Sequence[Instance], slots: Integers, keys: KeyStyle) -> Columns:
-    """Code the `ELEMENTS` that differ between planes at one position, by keyword.
+def known_elements(instances: Sequence[Instance], record_of: Records, slots: Integers, keys: KeyStyle) -> Columns:
+    """Code the `ELEMENTS` and `KINDS` that differ between planes at one position, by keyword or name.
 
     Parameters
     ----------
     instances
         That of each plane.
+    record_of
+        As of `other_elements`; asked where frames have functional groups.
     keys
         Style of the records' keys.
     """
-    busiest = [instances[plane].record for plane in _busiest(slots)]
-    found = {}
-    for key, keyword in element_keys(keys).items():
-        if any(record.get(key) != busiest[0].get(key) for record in busiest):
-            values = [instance.record.get(key) for instance in instances]
-            if _is_flat(values):
-                found[keyword] = trait_codes(values)
-    return found
+    known = element_keys(keys)
+    grouped = any(instance.sop_class in MULTI_FRAME for instance in instances)
+    read = record_of if grouped else lambda plane: instances[plane].record
+    found: Columns = {}
+    for path, codes in _varying(read, slots, lambda path: last_key(path) in known).items():
+        found.setdefault(known[last_key(path)], codes)
+    return {name: found[name] for name in known.values() if name in found}
 
 
 @cache
@@ -166,16 +168,21 @@ def other_elements(record_of: Records, slots: Integers, keys: KeyStyle) -> Colum
     Parameters
     ----------
     record_of
-        Gives the whole record of a plane.
+        Gives the whole record of a plane, as `plane_record` makes it.
     """
     out = {key_for(keyword, keys) for keyword in (*ELEMENTS, *_OF_ONE_IMAGE, *TRAITS)}
-    busiest = [record_of(plane) for plane in _busiest(slots)]
-    candidates = dict.fromkeys(key for record in busiest for key in record if key not in out)
-    varying = [key for key in candidates if any(record.get(key) != busiest[0].get(key) for record in busiest)]
-    rows = [[record.get(key) for key in varying] for record in map(record_of, range(len(slots)))] if varying else []
+    return _varying(record_of, slots, lambda path: last_key(path) not in out)
+
+
+def _varying(record_of: Records, slots: Integers, wanted: Callable[[str], bool]) -> Columns:
+    """Code the wanted elements that differ between planes at the position that most share, and are no binary values."""
+    busiest = [record_of(plane) for plane in np.flatnonzero(slots == np.bincount(slots).argmax()).tolist()]
+    candidates = dict.fromkeys(path for record in busiest for path in record if wanted(path))
+    varying = [path for path in candidates if any(record.get(path) != busiest[0].get(path) for record in busiest)]
+    rows = [[record.get(path) for path in varying] for record in map(record_of, range(len(slots)))] if varying else []
     return {
-        key: trait_codes(values)
-        for key, values in zip(varying, zip(*rows, strict=True), strict=True)
+        path: trait_codes(values)
+        for path, values in zip(varying, zip(*rows, strict=True), strict=True)
         if _is_flat(values)
     }
 
@@ -184,7 +191,10 @@ def value_of(record: Record, name: str, keys: KeyStyle) -> Any:
     """What an element of `ELEMENTS`, or any other by its key, says of a step: a number or a coded text, else None."""
     if name in FREE_TEXT or (name not in ELEMENTS and not isinstance(record.get(name), int | float)):
         return None
-    value = record.get(key_for(name, keys) if name in ELEMENTS else name)
+    value = record.get(name)
+    if name in ELEMENTS:
+        key = key_for(name, keys)
+        value = next((found for path, found in record.items() if last_key(path) == key), None)
     return "\\".join(map(str, value)) if isinstance(value, list) else value
 
 
@@ -243,11 +253,6 @@ def joined(columns: Sequence[Integers]) -> Integers:
     for column in columns[1:]:
         codes = np.unique(codes * (int(column.max()) + 1) + column, return_inverse=True)[1].reshape(-1)
     return np.asarray(np.unique(codes, return_inverse=True)[1].reshape(-1), dtype=np.intp)
-
-
-def _busiest(slots: Integers) -> list[int]:
-    """Planes at the position that most share."""
-    return np.flatnonzero(slots == np.bincount(slots).argmax()).tolist()
 
 
 def _is_flat(values: Iterable[Any]) -> bool:

@@ -24,6 +24,7 @@ from crawler.layout.series_parts import part_of_series
 from crawler.layout.unplaced import unplaced
 from crawler.layout.verdict import (
     ASSUMED_STEP,
+    COUNTED,
     IN_DOUBT,
     IN_ORDER,
     INCOMPLETE,
@@ -143,13 +144,13 @@ class _Group:
             unique_positions=repeated == 0,
             duplicate_positions=repeated,
         )
-        of = plane_set(self.scan.instances, self.planes, self.members, slots, self.records)
+        of = plane_set(self.scan.instances, self.planes, self.members, slots, self.records, self.keys)
         positions = self.planes.position[self.members]
         if repeated:
             separation = separate(of, self.order, self.keys)
             common = replace(common, reason=join_reasons(common.reason, _repetition(slots, separation)))
         else:
-            separation = part_of_series(of, positions, direction, self.keys, self.tolerance)
+            separation = part_of_series(of, positions, direction, self.tolerance)
             told = PARTS + " and ".join(separation.traits) if separation.traits else ""
             common = replace(common, reason=join_reasons(common.reason, told))
         if separation.traits == (BY_ORDER,) and (self._is_result() or slots.max() == 0):
@@ -163,7 +164,8 @@ class _Group:
             lacking = (
                 _lacking(slots[stack.members.reshape(-1, stack.members.shape[-1])[0]], slots, whole) if repeated else 0
             )
-            known = replace(common, reason=join_reasons(common.reason, IN_DOUBT)) if stack.doubtful else common
+            doubt = "" if not stack.doubtful else COUNTED if separation.counted else IN_DOUBT
+            known = replace(common, reason=join_reasons(common.reason, doubt))
             stack = replace(stack, members=self.members[stack.members])
             for draft in self._stack(stack, direction, known, number):
                 yield _incomplete(draft, lacking) if lacking else _irregular(draft) if stack.doubtful else draft

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from crawler.dicom.dictionary import KeyStyle
+from crawler.dicom.record import Record
 from crawler.geometry import (
     ORIENTATION_TOLERANCE,
     PIXEL_SPACING_TOLERANCE,
@@ -21,6 +23,7 @@ from crawler.geometry import (
     valid_orientations,
 )
 from crawler.layout.columns import Records, trait_key
+from crawler.layout.plane_record import plane_record
 from crawler.model import Instance, Pixels, Plane
 
 FRAME_LIMIT = 2**20
@@ -97,7 +100,7 @@ class PlaneSet:
     sequence
         Shape (n,): rank of each plane in the order of acquisition, as far as that is known.
     record_of
-        Gives the whole record of a plane, of which `Instance.record` may hold a part.
+        Gives the whole record of a plane (`plane_record`), of which `Instance.record` may hold a part.
     """
 
     slots: Integers
@@ -200,7 +203,12 @@ def _columns(
 
 
 def plane_set(
-    instances: Sequence[Instance], planes: Planes, members: Integers, slots: Integers, records: Records | None = None
+    instances: Sequence[Instance],
+    planes: Planes,
+    members: Integers,
+    slots: Integers,
+    records: Records | None = None,
+    keys: KeyStyle = "keyword",
 ) -> PlaneSet:
     """Planes with what may tell them apart.
 
@@ -213,31 +221,37 @@ def plane_set(
         Shape (n,): indices into `planes`, in order of files and frames, and position number of each.
     records
         Give the whole record of an instance; None for that which instances have.
+    keys
+        Style of the records' keys.
     """
     of = [instances[index] for index in planes.instance[members].tolist()]
     frames = planes.frame[members].tolist()
     chosen = [instance.plane(frame) for instance, frame in zip(of, frames, strict=True)]
     numbers = [instance.instance_number for instance in of]
-    keys = [
+    order_keys = [
         (number is None, number or 0, trait_key(plane.trait("AcquisitionTime")), frame)
         for number, plane, frame in zip(numbers, chosen, frames, strict=True)
     ]
     # Members are in order of file names and frames, which a stable sort keeps; numbers may exceed an int64.
-    order = sorted(range(len(keys)), key=lambda index: keys[index][:3])
+    order = sorted(range(len(order_keys)), key=lambda index: order_keys[index][:3])
     ranks = np.empty(len(order), dtype=np.intp)
     ranks[order] = np.arange(len(order))
     counted: Floats
     own = {number for number in numbers if number is not None and abs(number) < NUMBER_LIMIT}
     if len(own) == len(numbers):
         counted = np.array(numbers, dtype=np.float64)
-    elif len(set(keys)) == len(keys) and len({number is None for number in numbers}) == 1:
+    elif len(set(order_keys)) == len(order_keys) and len({number is None for number in numbers}) == 1:
         counted = ranks.astype(np.float64) + 1
     else:
         known = [np.nan if number is None else min(number, NUMBER_LIMIT) for number in numbers]
         counted = np.array(known, dtype=np.float64)
     numbers_of_files = planes.instance[members]
     whole = lru_cache(1)(records or (lambda number: instances[number].record))  # frames of a file follow each other
-    return PlaneSet(slots, chosen, of, counted, ranks, lambda plane: whole(int(numbers_of_files[plane])))
+
+    def record_of(plane: int) -> Record:
+        return plane_record(whole(int(numbers_of_files[plane])), frames[plane], keys)
+
+    return PlaneSet(slots, chosen, of, counted, ranks, record_of)
 
 
 def clusters(features: Floats) -> Integers:

@@ -8,7 +8,7 @@ tells apart is in no group.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,10 @@ class Separation:
     untold
         Planes that nothing tells apart, in no group.
     doubtful
-        Numbers of groups that hold the first of several planes that nothing tells apart.
+        Numbers of groups that hold the first of several planes that nothing tells apart, or of all where `counted`.
+    counted
+        Nothing but *Instance Number* tells planes at one position apart, and it runs slice by slice: nothing shows
+        whether it does so alike at every position.
     """
 
     groups: tuple[Integers, ...]
@@ -70,6 +73,7 @@ class Separation:
     second: tuple[Integers, ...] = ()
     untold: tuple[Integers, ...] = ()
     doubtful: frozenset[int] = frozenset()
+    counted: bool = False
 
 
 def separate(of: PlaneSet, order: str = "auto", keys: KeyStyle = "keyword") -> Separation:
@@ -98,7 +102,7 @@ def separate(of: PlaneSet, order: str = "auto", keys: KeyStyle = "keyword") -> S
         if name != "AcquisitionTime" and (name == CUSTOM or names_volumes(codes, of.slots))
     }
     if not _is_apart(columns, of.slots):
-        elements = known_elements(of.instances, of.slots, keys)
+        elements = known_elements(of.instances, of.record_of, of.slots, keys)
         columns |= {name: codes for name, codes in elements.items() if names_volumes(codes, of.slots)}
     if _is_apart(columns, of.slots):
         return _named(columns, of)
@@ -111,7 +115,10 @@ def separate(of: PlaneSet, order: str = "auto", keys: KeyStyle = "keyword") -> S
         return _named({**columns, **found}, of)
     by_slice = volumes_by_slice(of.slots, of.numbers)
     if by_slice is not None and _is_apart({**columns, BY_ORDER: by_slice}, of.slots):
-        return _named({**columns, BY_ORDER: by_slice}, of)
+        found_by_slice = _named({**columns, BY_ORDER: by_slice}, of)
+        if _agrees(by_slice, columns, of):
+            return found_by_slice
+        return replace(found_by_slice, doubtful=frozenset(range(len(found_by_slice.groups))), counted=True)
     for name, codes in traits.items():  # stacks that overlap in part
         if name != "AcquisitionTime" and name not in columns and _are_stacks(codes, of.slots):
             columns[name] = codes
@@ -181,7 +188,7 @@ def _without(of: PlaneSet, cells: Integers, order: str, keys: KeyStyle) -> Separ
     second = tuple(others[part] for part in separation_of({"group": homes, "copy": rank}).groups)
     untold = tuple(kept[planes] for planes in found.untold)
     second += tuple(kept[planes] for planes in found.second)
-    return Separation(groups, found.traits, found.codes, second, untold, found.doubtful | doubts)
+    return Separation(groups, found.traits, found.codes, second, untold, found.doubtful | doubts, found.counted)
 
 
 def _are_stacks(codes: Integers, slots: Integers) -> bool:
@@ -215,6 +222,18 @@ def _clocks(of: PlaneSet) -> Iterator[tuple[str, Floats, bool]]:
     if np.isfinite(times).all():
         yield BY_ORDER, past_midnight(times), False
     yield BY_ORDER, of.numbers, True
+
+
+def _agrees(volumes: Integers, columns: Columns, of: PlaneSet) -> bool:
+    """Whether a clock goes up with the volume at every position, among planes that agree in all columns."""
+    cells = joined([of.slots, *columns.values()])
+    order = np.lexsort((volumes, cells))
+    same = np.diff(cells[order]) == 0
+    for name in (*CLOCKS, "AcquisitionTime"):
+        times = numbers_of(plane.trait(name) for plane in of.planes)
+        if np.isfinite(times).all() and (np.diff(past_midnight(times)[order])[same] > 0).all():
+            return True
+    return False
 
 
 def _agreeing(of: PlaneSet, volumes: Integers, columns: Columns, keys: KeyStyle) -> Columns:

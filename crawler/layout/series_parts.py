@@ -8,19 +8,20 @@ from __future__ import annotations
 import numpy as np
 
 from crawler import geometry
-from crawler.dicom.dictionary import KeyStyle, key_for
-from crawler.geometry import Floats
-from crawler.layout.columns import Columns, joined, nearly_equal, trait_columns
+from crawler.geometry import Floats, Integers
+from crawler.layout.columns import Columns, joined, nearly_equal, trait_codes, trait_columns
 from crawler.layout.planes import PlaneSet
 from crawler.layout.repeats import Separation, separation_of, together
 
-CONTRASTS = ("EchoTime", "DiffusionBValue", "KVP")
+CONTRASTS = ("EchoTime", "DiffusionBValue", "KVP", "ConvolutionKernel")
 """Differ in two volumes, and never within one."""
 VARYING = ("InversionTime", "TemporalPositionIdentifier")
 """Differ in two volumes; where they differ from plane to plane they may do so within one."""
 COUNTED = 4
 """Planes, from which on a value of its own for each is taken for a count of planes."""
 
+THICKNESS = "SliceThickness"
+"""Thin and thick slices of one series are two reconstructions, if each are evenly spaced."""
 ACQUISITIONS = ("AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "AcquisitionTime")
 
 
@@ -28,7 +29,6 @@ def part_of_series(
     of: PlaneSet,
     positions: Floats,
     direction: Floats,
-    keys: KeyStyle = "keyword",
     share: float = geometry.SHARE,
 ) -> Separation:
     """Split planes at distinct positions where one stack would mix what does not belong together.
@@ -42,18 +42,14 @@ def part_of_series(
         The n planes, no two in one slot, and their positions, shape (n, 3), mm.
     direction
         The slice normal.
-    keys
-        Style of the records' keys.
     share
         `volume.tolerance`.
     """
     contrast: Columns = {}
     for name in (*CONTRASTS, *VARYING):
-        if name == "KVP":
-            values = [instance.record.get(key_for(name, keys)) for instance in of.instances]
-        else:
-            values = [plane.trait(name) for plane in of.planes]
-        codes, sizes = nearly_equal(values), np.bincount(nearly_equal(values))
+        values = [plane.trait(name) for plane in of.planes]
+        codes = trait_codes(values) if name == "ConvolutionKernel" else nearly_equal(values)
+        sizes = np.bincount(codes)
         lost = min(sizes) == 1 and values[int(np.flatnonzero(codes == sizes.argmin())[0])] is None
         counts = len(sizes) == len(values) >= COUNTED
         told = name in CONTRASTS or (name == "TemporalPositionIdentifier" and not counts)
@@ -61,16 +57,25 @@ def part_of_series(
             contrast[name] = codes
     if contrast:
         return separation_of(_needed(contrast))
-    ordered = np.argsort(of.slots)
-    if len(of.slots) > 2 and not geometry.is_uniform(positions[ordered], direction, share):
-        columns = trait_columns(of.planes)
-        for name in (name for name in ACQUISITIONS if name in columns):
-            separation = separation_of({name: columns[name]})
-            if all(
-                _is_even(positions[group[np.argsort(of.slots[group])]], direction, share) for group in separation.groups
-            ):
-                return separation
+    thickness = nearly_equal([plane.thickness for plane in of.planes])
+    uniform = len(of.slots) < 3 or geometry.is_uniform(positions[np.argsort(of.slots)], direction, share)
+    if uniform and (thickness.max() == 0 or not _interleaved(thickness, of.slots)):
+        return together(len(of.slots))
+    columns = {THICKNESS: thickness} if thickness.max() else {}
+    if not uniform:
+        columns |= {name: codes for name, codes in trait_columns(of.planes).items() if name in ACQUISITIONS}
+    for name in (name for name in (THICKNESS, *ACQUISITIONS) if name in columns):
+        separation = separation_of({name: columns[name]})
+        parts = [positions[group[np.argsort(of.slots[group])]] for group in separation.groups]
+        if all(_is_even(part, direction, share) for part in parts):
+            return separation
     return together(len(of.slots))
+
+
+def _interleaved(codes: Integers, slots: Integers) -> bool:
+    """Whether planes of one code lie between planes of another on both sides, more often than a change of code does."""
+    ordered = codes[np.argsort(slots)]
+    return int(np.count_nonzero(np.diff(ordered))) > int(codes.max())
 
 
 def _needed(columns: Columns) -> Columns:

@@ -37,6 +37,7 @@ BY_NUMBER = "slices in the order of their numbers"
 VOLUME_SPACE = "positions in the frame of reference of the volume, not of the patient"
 NOT_TOLD = "repeated positions that nothing tells apart"
 IN_DOUBT = "the first of several planes that nothing tells apart"
+COUNTED = "only the numbers of the instances tell it, slice by slice"
 INCOMPLETE = "incomplete: other volumes of the series have more positions"
 UNTOLD = "repeated positions in one object"
 

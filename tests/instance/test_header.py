@@ -98,6 +98,8 @@ def test_fields_of_a_ct_do_not_depend_on_the_style_of_keys(keys: str) -> None:
             traits=tuple(
                 {
                     "ImageType": ("ORIGINAL", "PRIMARY", "AXIAL"),
+                    "KVP": 120,
+                    "ConvolutionKernel": "STANDARD",
                     "AcquisitionNumber": 2,
                     "AcquisitionTime": 41376.0,
                 }.get(name)

@@ -76,9 +76,10 @@ IDENTITIES: dict[str, Callable[[tuple[int, ...], int, int], tuple[dict[str, Any]
         },
         {},
     ),
-    "energy": lambda v, slot, place: ({"TemporalPositionIdentifier": v[0]}, {"KVP": 80 + 60 * v[1]}),
+    "energy": lambda v, slot, place: ({"TemporalPositionIdentifier": v[0], "KVP": 80 + 60 * v[1]}, {}),
     "private element": lambda v, slot, place: ({}, {"(0099,xx10 MAKER)": 2 * v[0] + v[1]}),
-    "kernel": lambda v, slot, place: ({"AcquisitionNumber": v[0]}, {"ConvolutionKernel": f"B{v[1]}0f"}),
+    "kernel": lambda v, slot, place: ({"AcquisitionNumber": v[0], "ConvolutionKernel": f"B{v[1]}0f"}, {}),
+    "filter": lambda v, slot, place: ({"AcquisitionNumber": v[0]}, {"FilterType": f"F{v[1]}"}),
 }
 
 
