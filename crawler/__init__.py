@@ -31,11 +31,14 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not follow `__getat
     from crawler.layout.layouts import layouts
     from crawler.layout.scan import group_scans
     from crawler.pixels.frames import frames
+    from crawler.series.collection import Cohort, Patient, Study
+    from crawler.series.series import Series
     from crawler.tables.reading import read_metadata, read_series
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Cohort",
     "ConfigError",
     "CrawlerError",
     "FileError",
@@ -44,10 +47,13 @@ __all__ = [
     "LedgerError",
     "NotDicom",
     "OutputError",
+    "Patient",
     "PixelError",
+    "Series",
     "SinkError",
     "SourceError",
     "StopError",
+    "Study",
     "__version__",
     "find",
     "frames",
@@ -73,9 +79,13 @@ _HOMES = {
     "read_instance": "crawler.instance.header",
     "read_metadata": "crawler.tables.reading",
     "read_series": "crawler.tables.reading",
+    "Cohort": "crawler.series.collection",
+    "Patient": "crawler.series.collection",
+    "Series": "crawler.series.series",
+    "Study": "crawler.series.collection",
     "run": "crawler.engine.run",
 }
-_HOMES |= {name: "crawler.errors" for name in __all__ if name[0].isupper()}
+_HOMES |= {name: "crawler.errors" for name in __all__ if name.endswith(("Error", "NotDicom"))}
 
 
 def __getattr__(name: str) -> object:

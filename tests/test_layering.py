@@ -18,6 +18,7 @@ FOLDERS = (
     "tables",
     "export",
     "ledger",
+    "series",
     "sinks",
     "quality",
     "mr",

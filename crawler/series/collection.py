@@ -1,0 +1,200 @@
+"""Studies, patients and cohorts: what a place holds, as mappings from UIDs to series. Voxels stay in their files.
+
+Each is a view of one reading of the place. Whatever cannot be read is in `notes`, and stops nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+from crawler.errors import FileError, SourceError
+from crawler.series.errors import FieldNotSet, UnknownInputError
+from crawler.series.places import find_files, place_name, require_places
+from crawler.series.read_dicom import parts_of, read_headers, scans_of
+from crawler.series.series import Series, read_options
+
+Child = TypeVar("Child")
+
+
+class _Collection(Mapping[str, Child], Generic[Child]):
+    """A mapping that also counts: ``study[0]``, ``study["2.25..."]``."""
+
+    def __init__(self, children: Mapping[str, Child], notes: list[str]) -> None:
+        self._children = dict(children)
+        self.notes = notes
+
+    def __getitem__(self, key: str | int) -> Child:
+        if isinstance(key, int):
+            return list(self._children.values())[key]
+        return self._children[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._children)
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+
+class Study(_Collection[Series]):
+    """The series of one study, by their UIDs; a further array of a series has ``#2`` and so on behind it.
+
+    Parameters
+    ----------
+    data
+        A place or several, or a list of series.
+    opts, **options
+        As of `Series`.
+
+    Raises
+    ------
+    SourceError
+        The place holds no image, or images of several studies.
+    """
+
+    level = "study"
+
+    def __init__(self, data: Any, opts: Any = None, order: Any = "auto", **options: Any) -> None:
+        series, notes = _series(data, order, options)
+        uids = dict.fromkeys(_text(one, "StudyInstanceUID") for one in series)
+        if len(uids) > 1:
+            raise SourceError(f"{len(uids)} studies where one is asked for: take a Patient or a Cohort")
+        super().__init__(_by_uid(series), notes)
+
+    def __getattr__(self, name: str) -> Any:
+        """Fields that all series of a study share: ``studyInstanceUID``, ``studyDate`` ... or a DICOM keyword."""
+        return _shared(list(self._children.values()), name)
+
+    def write(self, url: str, opts: Any = None, formats: Any = None, **options: Any) -> list[Any]:
+        """Write each series into a folder of its own: ``NUMBER-LAST DIGITS OF THE UID``."""
+        return [
+            one.write(os.path.join(url, _folder(one, number)), opts, formats=formats, **options)
+            for number, one in enumerate(self.values())
+        ]
+
+    def anonymize(self, keep: Mapping[str, Any] | None = None) -> None:
+        """Set the direct identifiers of all series (`Series.anonymize`)."""
+        for one in self.values():
+            one.anonymize(keep)
+
+
+class Patient(_Collection[Study]):
+    """The studies of one patient, by their UIDs. Parameters and errors as of `Study`."""
+
+    level = "patient"
+
+    def __init__(self, data: Any, opts: Any = None, order: Any = "auto", **options: Any) -> None:
+        series, notes = _series(data, order, options)
+        if len({_text(one, "PatientID") for one in series}) > 1:
+            raise SourceError("several patients where one is asked for: take a Cohort")
+        groups = _grouped(series, "StudyInstanceUID")
+        super().__init__({uid: Study(some) for uid, some in groups.items()}, notes)
+
+    def __getattr__(self, name: str) -> Any:
+        """Fields that all studies share: ``patientID``, ``patientName`` ... or a DICOM keyword."""
+        return _shared([one for study in self._children.values() for one in study.values()], name)
+
+    def write(self, url: str, opts: Any = None, formats: Any = None, **options: Any) -> list[Any]:
+        """Write each study into a folder of its own, called by its date and the last digits of its UID."""
+        written: list[Any] = []
+        for uid, study in self.items():
+            date = _text(study[0], "StudyDate") or "undated"
+            written += study.write(os.path.join(url, f"{date}-{uid[-8:]}"), opts, formats, **options)
+        return written
+
+    def anonymize(self, keep: Mapping[str, Any] | None = None) -> None:
+        """Set the direct identifiers of all series (`Series.anonymize`)."""
+        for study in self.values():
+            study.anonymize(keep)
+
+
+class Cohort(_Collection[Patient]):
+    """The patients of a place, by their IDs. Parameters and errors as of `Study`."""
+
+    level = "cohort"
+
+    def __init__(self, data: Any, opts: Any = None, order: Any = "auto", **options: Any) -> None:
+        series, notes = _series(data, order, options)
+        groups = _grouped(series, "PatientID")
+        super().__init__({name: Patient(some) for name, some in groups.items()}, notes)
+
+    def write(self, url: str, opts: Any = None, formats: Any = None, **options: Any) -> list[Any]:
+        """Write each patient into a folder of its own, called by its number: no identifier is in a path."""
+        written: list[Any] = []
+        for number, patient in enumerate(self.values(), start=1):
+            written += patient.write(os.path.join(url, f"patient{number:04d}"), opts, formats, **options)
+        return written
+
+    def anonymize(self, keep: Mapping[str, Any] | None = None) -> None:
+        """Set the direct identifiers of all series (`Series.anonymize`)."""
+        for patient in self.values():
+            patient.anonymize(keep)
+
+
+def _series(data: Any, order: Any, options: Mapping[str, Any]) -> tuple[list[Series], list[str]]:
+    """All arrays of all series of a place; a series that forms none in the order asked for is read in its own."""
+    if isinstance(data, Series):
+        return [data], []
+    if isinstance(data, (list, tuple)) and data and all(isinstance(one, Series) for one in data):
+        return list(data), []
+    places = require_places(data)
+    settings = read_options(order, None, options)
+    found = find_files(places)
+    instances, _ = read_headers(found.files, found.notes)
+    series: list[Series] = []
+    for scan in scans_of(instances, settings):
+        for attempt in (settings, replace(settings, order="auto")):
+            try:
+                series += [Series.of_part(part) for part in parts_of(scan, attempt, found.keep, [])]
+                break
+            except (SourceError, FileError) as error:
+                found.notes.append(f"{scan.scan_id}: {error}")
+                if settings.strict or attempt.order == "auto":
+                    break
+    if not series:
+        raise UnknownInputError(f"{place_name(places)} holds no image series")
+    return series, found.notes
+
+
+def _by_uid(series: list[Series]) -> dict[str, Series]:
+    found: dict[str, Series] = {}
+    for one in series:
+        uid = one.seriesInstanceUID
+        number = 1
+        while (key := uid if number == 1 else f"{uid}#{number}") in found:
+            number += 1
+        found[key] = one
+    return found
+
+
+def _grouped(series: list[Series], keyword: str) -> dict[str, list[Series]]:
+    groups: dict[str, list[Series]] = {}
+    for one in series:
+        groups.setdefault(_text(one, keyword), []).append(one)
+    return groups
+
+
+def _text(series: Series, keyword: str) -> str:
+    value = series.getDicomAttribute(keyword)
+    return "" if value is None else str(value)
+
+
+def _shared(series: list[Series], name: str) -> Any:
+    """A field that is the same in all series, by our keyword or by the name that seeds/002 gives it."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    keyword = name[:1].upper() + name[1:]
+    try:
+        values = [one.getDicomAttribute(keyword) for one in series]
+    except ValueError:
+        raise AttributeError(f"no field {name!r}") from None
+    if any(value != values[0] for value in values):
+        raise FieldNotSet(f"{keyword} differs between the series")
+    return values[0]
+
+
+def _folder(series: Series, number: int) -> str:
+    told = series.getDicomAttribute("SeriesNumber")
+    return f"{number if told is None else told}-{series.seriesInstanceUID[-8:]}"

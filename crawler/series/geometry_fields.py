@@ -1,0 +1,333 @@
+"""Where an array lies, as attributes to read and to set: LPS in our own names, (z, y, x) in those of seeds/002.
+
+An array that was made of numbers has indices for positions: `affine` is None then, and the names of seeds/002 give
+index coordinates. Where a place was lost, reading it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from crawler.geometry import SHARE, is_uniform, lps_to_ras
+from crawler.series.axis import PLANE_AXES, SPATIAL, Axes, Axis
+from crawler.series.description import empty_frames, with_grid
+from crawler.series.errors import DoNotSetSlicesError, FieldNotSet, NoGeometry, NotTimeOrder
+from crawler.series.grid import Floats, Grid, zyx
+from crawler.series.state import State
+
+
+class GeometryFields(State):
+    """Access to axes, grid and tags."""
+
+    @property
+    def axes(self) -> Axes:
+        """One a dimension: name, values, unit."""
+        return self._description.axes
+
+    @axes.setter
+    def axes(self, axes: Iterable[Any]) -> None:
+        given = [as_axis(axis) for axis in axes]
+        if tuple(map(len, given)) != self.shape:
+            raise ValueError(f"axes of {tuple(map(len, given))} steps for an array of shape {self.shape}")
+        names = [axis.name for axis in given]
+        if len(set(names)) != len(names):
+            raise ValueError(f"axes have one name each, not {', '.join(names)}")
+        description = replace(self._description, axes=Axes(given))
+        if len(description.leading) != self._description.frames.ndim:
+            description = replace(description, frames=empty_frames([self.shape[n] for n in description.leading]))
+        grid = description.grid
+        if grid is not None and not grid.placed:
+            for axis in given:
+                if axis.name in SPATIAL and len(axis) > 1:
+                    grid = grid.with_vector(axis.name, axis.step * Grid.of_indices().vectors[axis.name])
+            description = replace(description, grid=grid)
+        self._description = description
+
+    @property
+    def geometry(self) -> Grid | None:
+        """Origin and vectors by axis name, patient LPS, mm; None where there is no place."""
+        return self._description.grid if self._description.is_placed else None
+
+    @property
+    def affine(self) -> Floats | None:
+        """Shape (4, 4): index of (slice, row, column) -> patient LPS, mm; None where there is no place."""
+        grid = self.geometry
+        return None if grid is None else grid.matrix
+
+    @affine.setter
+    def affine(self, matrix: npt.ArrayLike | None) -> None:
+        old = self._description.grid
+        grid = None if matrix is None else Grid.of(matrix, old.frame_of_reference if old is not None else "")
+        if matrix is not None and grid is None:
+            raise ValueError("an affine is a 4 x 4 matrix that can be inverted")
+        self._set_grid(grid)
+
+    @property
+    def ras_affine(self) -> Floats | None:
+        """Shape (4, 4): index of (slice, row, column) -> RAS, mm, as NIfTI counts; None where there is no place."""
+        matrix = self.affine
+        return None if matrix is None else lps_to_ras(matrix)
+
+    @property
+    def origin(self) -> Floats | None:
+        """LPS of the first voxel, mm; None where there is no place."""
+        grid = self.geometry
+        return None if grid is None else grid.origin.copy()
+
+    @property
+    def spacing(self) -> Floats:
+        """Shape (3,): mm between slices, rows, columns; counts from the centres of voxels, not from thickness."""
+        return self._grid.spacing
+
+    @spacing.setter
+    def spacing(self, spacing: Iterable[float]) -> None:
+        wanted, grid = np.asarray(list(spacing), dtype=float), self._grid
+        if wanted.shape != (3,) or not (wanted > 0).all():
+            raise ValueError("a spacing is three positive numbers: between slices, rows, columns (mm)")
+        for name, length in zip(SPATIAL, wanted, strict=True):
+            vector = grid.vectors[name]
+            grid = grid.with_vector(name, vector * (length / np.linalg.norm(vector)))
+        self._set_grid(grid)
+
+    @property
+    def orientation(self) -> Floats:
+        """Direction of increasing column index, then of increasing row index, each (z, y, x)."""
+        cosines = self._grid.orientation
+        return np.concatenate([cosines[:3][::-1], cosines[3:][::-1]])
+
+    @orientation.setter
+    def orientation(self, cosines: Iterable[float]) -> None:
+        values = np.asarray(list(cosines), dtype=float)
+        if values.shape != (6,):
+            raise ValueError("an orientation is six numbers")
+        grid = self._grid
+        spacing = grid.spacing
+        along, down = values[:3][::-1], values[3:][::-1]
+        grid = grid.with_vector("column", along * spacing[2]).with_vector("row", down * spacing[1])
+        self._set_grid(grid.with_vector("slice", np.cross(along, down) * spacing[0]))
+
+    @property
+    def transformationMatrix(self) -> Floats:
+        """Shape (4, 4): index of (slice, row, column) -> (z, y, x), mm."""
+        return zyx(self._grid.matrix)
+
+    @transformationMatrix.setter
+    def transformationMatrix(self, matrix: npt.ArrayLike) -> None:
+        self.affine = zyx(matrix)
+
+    @property
+    def imagePositions(self) -> dict[int, Floats]:
+        """Slice -> (z, y, x) of its first voxel, mm."""
+        grid = self._grid
+        return {number: grid.position(slice=number)[::-1] for number in range(self.slices)}
+
+    @imagePositions.setter
+    def imagePositions(self, positions: Mapping[int, npt.ArrayLike]) -> None:
+        grid = self._grid
+        own = np.array([grid.position(slice=number) for number in range(self.slices)])
+        for number, place in positions.items():
+            if not 0 <= int(number) < self.slices:
+                raise IndexError(f"slice {number} of {self.slices}")
+            own[int(number)] = np.asarray(place, dtype=float).ravel()[::-1]
+        if len(own) > 1:
+            step = (own[-1] - own[0]) / (len(own) - 1)
+            if len(positions) == 1:  # one place moves all
+                (number,) = positions
+                step = grid.vectors["slice"]
+                own[0] = own[int(number)] - int(number) * step
+            elif not is_uniform(own, step / np.linalg.norm(step), SHARE):
+                raise ValueError("the positions are no even line: an array of uneven slices has no geometry")
+            grid = grid.with_vector("slice", step)
+        self._set_grid(replace(grid, origin=own[0]))
+
+    @property
+    def sliceLocations(self) -> Floats:
+        """Distance of each slice from the patient's origin along the slice normal, mm."""
+        grid = self._grid
+        return np.array([float(grid.position(slice=number) @ grid.normal) for number in range(self.slices)]) + 0.0
+
+    @sliceLocations.setter
+    def sliceLocations(self, locations: Iterable[float]) -> None:
+        wanted, grid = np.asarray(list(locations), dtype=float), self._grid
+        if len(wanted) != self.slices:
+            raise ValueError(f"{len(wanted)} locations for {self.slices} slices")
+        gaps = np.diff(wanted)
+        if len(gaps) and np.abs(gaps - gaps.mean()).max() > SHARE * abs(float(gaps.mean())):
+            raise ValueError("the locations are not evenly spaced: such an array has no geometry")
+        moved = replace(grid, origin=grid.origin + (wanted[0] - float(grid.origin @ grid.normal)) * grid.normal)
+        self._set_grid(moved.with_vector("slice", float(gaps.mean()) * grid.normal) if len(gaps) else moved)
+
+    @property
+    def frameOfReferenceUID(self) -> Any:
+        """(0020,0052) *Frame of Reference UID*."""
+        grid = self._description.grid
+        if grid is None or not grid.frame_of_reference:
+            raise FieldNotSet("Frame of Reference UID is not set")
+        return grid.frame_of_reference
+
+    @frameOfReferenceUID.setter
+    def frameOfReferenceUID(self, uid: str) -> None:
+        self._description = replace(self._description, grid=replace(self._grid, frame_of_reference=str(uid)))
+
+    @property
+    def slices(self) -> int:
+        """Number of slices; 1 for a single image."""
+        return self._description.sizes.get("slice", 1)
+
+    @slices.setter
+    def slices(self, value: int) -> None:
+        raise DoNotSetSlicesError("the number of slices follows from the array")
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self._description.sizes.get("row", 1)
+
+    @property
+    def columns(self) -> int:
+        """Number of columns."""
+        return self._description.sizes.get("column", 1)
+
+    @property
+    def input_order(self) -> str:
+        """Names of the axes before the slices, with commas; "none" without."""
+        names = [axis.name for axis in tag_axes(self._description.axes)]
+        return ",".join(names) or "none"
+
+    @input_order.setter
+    def input_order(self, order: str) -> None:
+        names = [name.strip() for name in order.split(",") if name.strip() not in ("none", "auto", "")]
+        own = [axis.name for axis in tag_axes(self._description.axes)]
+        if not names:
+            return
+        if len(names) != len(own):
+            raise ValueError(f"{len(names)} names for {len(own)} axes before the slices")
+        new = dict(zip(own, names, strict=True))
+        axes = Axes(axis.renamed(new.get(axis.name, axis.name)) for axis in self._description.axes)
+        self._description = replace(self._description, axes=axes)
+
+    @property
+    def tags(self) -> dict[int, npt.NDArray[Any]]:
+        """Slice -> values of the axes before the slices, a tuple a step, as the images of that slice have them."""
+        return {number: self._tags_of(number) for number in range(self.slices)}
+
+    @property
+    def timeline(self) -> Floats:
+        """Seconds from the first step of the axis of time."""
+        number = self._description.axes.find("time")
+        if number is None:
+            raise NotTimeOrder(f"there is no axis of time: the order is {self.input_order}")
+        values = self._description.axes[number].values
+        if values.dtype.kind not in "iuf":
+            raise NotTimeOrder("the times of some steps are not known")
+        line: Any = np.asarray(values, dtype=np.float64)
+        from_first: Floats = line - line[0]
+        return from_first
+
+    @property
+    def bvalues(self) -> npt.NDArray[Any]:
+        """Values of the axis of b, s/mm2."""
+        number = self._description.axes.find("b")
+        if number is None:
+            raise FieldNotSet("there is no axis of b-values")
+        return np.array(self._description.axes[number].values)
+
+    def getPositionForVoxel(self, r: npt.ArrayLike, transformation: Any = None) -> Floats:
+        """(z, y, x) in mm of voxels by (slice, row, column), shape (3,), (3, 1) or (n, 3); the result likewise."""
+        matrix = self.transformationMatrix if transformation is None else np.asarray(transformation, dtype=float)
+        points, columns = _points(r)
+        found = points @ matrix[:3, :3].T + matrix[:3, 3]
+        return _shaped(found, columns)
+
+    def getVoxelForPosition(self, p: npt.ArrayLike, transformation: Any = None) -> npt.NDArray[np.intp]:
+        """(slice, row, column), rounded, of places (z, y, x) in mm; shapes as of `getPositionForVoxel`."""
+        matrix = self.transformationMatrix if transformation is None else np.asarray(transformation, dtype=float)
+        inverse = np.linalg.inv(matrix)
+        points, columns = _points(p)
+        found = np.rint(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.intp)
+        return np.asarray(_shaped(found, columns), dtype=np.intp)
+
+    def position(self, index: Iterable[float]) -> Floats:
+        """LPS in mm of the voxel (slice, row, column).
+
+        Raises
+        ------
+        NoGeometry
+            The array has no place in the patient.
+        """
+        grid = self.geometry
+        if grid is None:
+            raise NoGeometry("the array has no place in the patient")
+        return grid.position(**dict(zip(SPATIAL, index, strict=True)))
+
+    def without_geometry(self) -> Self:
+        """The same voxels, without a place."""
+        return self._made(self._data, self._description.without_grid())
+
+    @property
+    def _grid(self) -> Grid:
+        grid = self._description.grid
+        if grid is None:
+            raise FieldNotSet("the array has no geometry: its voxels do not lie on one even grid")
+        return grid
+
+    def _set_grid(self, grid: Grid | None) -> None:
+        placed = None if grid is None else replace(grid, placed=True)
+        axes = with_grid(self._description.axes, placed)
+        self._description = replace(self._description, grid=placed, axes=axes)
+
+    def _tags_of(self, slice_number: int) -> npt.NDArray[Any]:
+        axes = tag_axes(self._description.axes)
+        if not axes:
+            single = np.empty(1, dtype=object)
+            single[0] = (0,)
+            return single
+        frames = self._description.frames
+        names = [self._description.axes[number].name for number in self._description.leading]
+        if "slice" in names:
+            frames = frames.take(slice_number, axis=names.index("slice"))
+        tags = np.empty([len(axis) for axis in axes], dtype=object)
+        for index in np.ndindex(tags.shape):
+            header = frames[index]
+            tags[index] = tuple(_tag(axis, step, header) for axis, step in zip(axes, index, strict=True))
+        return tags
+
+
+def _tag(axis: Axis, step: int, header: Any) -> Any:
+    """A step's value as a frame has it: times differ from slice to slice."""
+    if header is not None and axis.keyword == "AcquisitionTime" and axis[step] is not None:
+        own = header.plane.trait("AcquisitionTime")
+        if own is not None and axis.unit == "s" and abs(own - axis[step]) < 43200:
+            return own
+    return axis[step]
+
+
+def tag_axes(axes: Axes) -> tuple[Axis, ...]:
+    """The axes before the slices."""
+    return tuple(axis for axis in axes if axis.name not in (*PLANE_AXES, "slice"))
+
+
+def as_axis(axis: Any) -> Axis:
+    """An axis of ours, or one that looks like it: a name and values."""
+    if isinstance(axis, Axis):
+        return axis
+    values = getattr(axis, "values", None)
+    return Axis(str(axis.name), list(axis) if values is None or callable(values) else values)
+
+
+def _points(given: npt.ArrayLike) -> tuple[Floats, bool]:
+    points = np.asarray(given, dtype=float)
+    columns = points.ndim == 2 and points.shape[0] == 3 and points.shape[1] != 3
+    points = points.T if columns else points
+    if points.shape[-1:] != (3,):
+        raise ValueError("points are three numbers each: (slice, row, column) or (z, y, x)")
+    return points, columns
+
+
+def _shaped(points: Any, columns: bool) -> Any:
+    return points.T if columns else points
