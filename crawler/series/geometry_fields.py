@@ -242,7 +242,7 @@ class GeometryFields(State):
         matrix = self.transformationMatrix if transformation is None else np.asarray(transformation, dtype=float)
         points, columns = _points(r)
         found = points @ matrix[:3, :3].T + matrix[:3, 3]
-        return _shaped(found, columns)
+        return np.asarray(_shaped(found, columns), dtype=np.float64)
 
     def getVoxelForPosition(self, p: npt.ArrayLike, transformation: Any = None) -> npt.NDArray[np.intp]:
         """(slice, row, column), rounded, of places (z, y, x) in mm; shapes as of `getPositionForVoxel`."""
