@@ -18,7 +18,7 @@ from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import Progress
 from crawler.engine.run import run
 from crawler.ledger.summary import Summary
-from crawler.pacs.identify import checksum, identify, place
+from crawler.pacs.identify import holds, identify, place
 from crawler.pacs.model import Received, Server
 from crawler.pacs.receiver import Receiver, Sender
 from crawler.pacs.retrieval import Standing
@@ -61,7 +61,7 @@ class Inbox:
         with self._lock:
             there = self.root / relative
             if there.exists():
-                same = there.stat().st_size == received.size and checksum(there) == received.xxh3
+                same = holds(there, received.size, received.xxh3)
                 received.path.unlink(missing_ok=True)
                 self.refused += not same
                 if not same:

@@ -67,6 +67,20 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
+def holds(path: Path, size: int, xxh3: str) -> bool:
+    """Whether a file is there and has these bytes, by its size and XXH3.
+
+    Raises
+    ------
+    OSError
+        It is there, and cannot be read.
+    """
+    try:
+        return path.stat().st_size == size and checksum(path) == xxh3
+    except FileNotFoundError:
+        return False
+
+
 def _name(uid: str) -> str:
     return uid if is_uid(uid) else f"x{xxhash.xxh3_128(uid.encode('utf-8', 'surrogateescape')).hexdigest()}"
 

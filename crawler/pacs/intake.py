@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from crawler.errors import OutputError
-from crawler.pacs.identify import Identity, checksum, identify, place
+from crawler.pacs.identify import Identity, holds, identify, place
 from crawler.pacs.manifest import Manifest
 from crawler.pacs.model import Received
 from crawler.pacs.schedule import Throttle
@@ -127,6 +127,6 @@ class Intake:
 def _same(path: Path, received: Received) -> bool:
     """Whether a file that lies in the way holds the same bytes."""
     try:
-        return path.stat().st_size == received.size and checksum(path) == received.xxh3
-    except OSError:
+        return holds(path, received.size, received.xxh3)
+    except OSError:  # a folder, or what we may not read
         return False

@@ -20,7 +20,7 @@ from typing import Any
 
 from crawler.errors import LedgerError, OutputError
 from crawler.pacs.accounts import Accounts
-from crawler.pacs.identify import checksum, place
+from crawler.pacs.identify import holds, place
 from crawler.pacs.journal import Journal
 from crawler.pacs.names import ARRIVALS, MANIFEST
 from crawler.pacs.wanted import HERE, Arrival, Ask, Listed, Series
@@ -153,7 +153,7 @@ class Manifest(Accounts):
                 continue
             path = self.root / place(row[0], row[1], arrival.uid)
             with contextlib.suppress(OSError):
-                if path.stat().st_size == arrival.size and checksum(path) == arrival.xxh3:
+                if holds(path, arrival.size, arrival.xxh3):
                     self._note(number, arrival)
                 else:
                     path.unlink()  # it is ours, as the line says, and a loss of power cut it short
