@@ -55,6 +55,16 @@ def is_there(path: str) -> bool:
     return True
 
 
+def is_folder(path: str) -> bool | None:
+    """Whether a path is a folder, links followed; None when it cannot be told, where `os.path.isdir` would say no."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return None
+
+
 def require_regular(path: str) -> None:
     """Refuse to write to what is no regular file: a FIFO would wait for a reader, a link leads elsewhere.
 
@@ -180,7 +190,10 @@ def sync_file_systems(folders: Iterable[str]) -> None:
     OSError
         The disk reports an error.
     """
-    devices = {os.stat(folder).st_dev: folder for folder in folders if os.path.isdir(folder)}
+    devices: dict[int, str] = {}
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):  # nothing was put there yet
+            devices[os.stat(folder).st_dev] = folder
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name == "posix" else None
     if syncfs is None:
         if hasattr(os, "sync"):

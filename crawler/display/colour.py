@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crawler.dicom.terms import photometric_term
 from crawler.errors import PixelError
 from crawler.model import Frame
 
@@ -41,7 +42,8 @@ def to_rgb(frame: Frame) -> Array:
         if frame.photometric == "YBR_PARTIAL_422" and values.dtype == np.uint8:
             colours = ((values - _PARTIAL_ZERO) * _PARTIAL_SCALE) @ _PARTIAL.T
             return np.asarray(np.clip(np.rint(colours), 0, 255), dtype=np.uint8)
-    kind = f"{frame.photometric}, {values.shape[2] if values.ndim == 3 else 1} samples of {values.dtype}"
+    samples = values.shape[2] if values.ndim == 3 else 1
+    kind = f"{photometric_term(frame.photometric)}, {samples} samples of {values.dtype}"
     raise PixelError("unsupported photometric interpretation", kind)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crawler.dicom.terms import photometric_term
 from crawler.display.attributes import DisplayAttributes
 from crawler.display.colour import to_rgb
 from crawler.display.grey_range import Range, padding, range_of, spread_numbers, values_of
@@ -100,7 +101,7 @@ class Display:
                 raise PixelError("missing palette", "the file holds no palette of its own")
             return np.asarray(self.palette(values))
         if not is_grey(frame.photometric) or not self.vois:
-            raise PixelError("unsupported photometric interpretation", frame.photometric)
+            raise PixelError("unsupported photometric interpretation", photometric_term(frame.photometric))
         if values.dtype.kind == "f":
             return self._shade(values, frame, bits)
         # Each level that occurs is computed once: 4,096 levels of a CT, not its 262,144 pixels.

@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pydicom.config import IGNORE
 from pydicom.uid import UID
 
 from crawler.config.loader import Config
 from crawler.config.sections import VolumeSection
+from crawler.dicom.terms import UNKNOWN, modality_term
 from crawler.dryrun.contained import ContainedReader
 from crawler.dryrun.survey import Survey
 from crawler.errors import PixelError
@@ -50,7 +52,7 @@ class HeaderSample:
     dicom, not_dicom, indexes, failed
         Readable instances, other content, DICOMDIRs, and reasons why a header cannot be read.
     modalities, syntaxes
-        (0008,0060) *Modality* and transfer syntax UID of the readable instances.
+        (0008,0060) *Modality* and transfer syntax UID of the readable instances, as far as the standard knows them.
     undecodable
         Transfer syntax UID -> why images in it cannot be decoded here.
     folders, scans, arrays
@@ -135,14 +137,16 @@ def _count(seen: HeaderSample, answer: Instance | Outcome) -> None:
         seen.indexes += 1
         return
     seen.dicom += 1
-    seen.modalities[answer.modality or "none given"] += 1
-    seen.syntaxes[answer.transfer_syntax] += 1
+    syntax = answer.transfer_syntax
+    told = syntax if not syntax or UID(syntax, IGNORE).type == "Transfer Syntax" else UNKNOWN
+    seen.modalities[modality_term(answer.modality) or "none given"] += 1
+    seen.syntaxes[told] += 1
     encapsulated = answer.pixels is not None and answer.pixels.keyword and answer.pixels.length is None
-    if encapsulated and answer.transfer_syntax not in (*NATIVE_FRAMES, *seen.undecodable):
+    if encapsulated and syntax not in NATIVE_FRAMES and told not in seen.undecodable:
         try:
-            require_decoder(answer.transfer_syntax)
+            require_decoder(syntax)
         except PixelError as error:
-            seen.undecodable[answer.transfer_syntax] = str(error)
+            seen.undecodable[told] = str(error)
 
 
 def _predict(seen: HeaderSample, instances: Sequence[Instance], volume: VolumeSection) -> None:
@@ -162,4 +166,4 @@ def _predict(seen: HeaderSample, instances: Sequence[Instance], volume: VolumeSe
 
 def syntax_name(uid: str) -> str:
     """A transfer syntax in words (PS3.6 table A-1), or its UID."""
-    return UID(uid).name or "none given"
+    return UID(uid, IGNORE).name or "none given"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from crawler.config.loader import Config
-from crawler.disk import boot_id, is_below
+from crawler.disk import boot_id, is_below, is_folder
 from crawler.export.foreign import closed
 from crawler.export.tasks import ArchiveTask, FolderJob, FolderTask, IndexResult, IndexTask, ScanJob, ScanTask, Task
 from crawler.layout.scan import SeriesKey, scan_members
@@ -258,9 +258,9 @@ class Planner:
                 continue
             for name in names:
                 path = os.path.join(folder.mirror, name)
-                pictures = name.endswith(FRAMES) and os.path.isdir(os.path.join(place, name))
+                pictures = name.endswith(FRAMES) and is_folder(os.path.join(place, name))
                 inside = _names_in(os.path.join(place, name), root) if pictures else []
-                if inside is None:
+                if inside is None or pictures is None:
                     found.add(closed(f"{slot}/{path}"))
                 for one in [os.path.join(path, inner) for inner in inside or ()] if pictures else [path]:
                     if not self._store.ledger.is_ours(os.fsencode(one)):

@@ -13,7 +13,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 
-from crawler.disk import LEFT, Published, is_below, journaled_targets
+from crawler.disk import LEFT, Published, is_below, is_there, journaled_targets
 from crawler.errors import OutputError
 from crawler.ledger.database import Ledger
 from crawler.paths import TEMP, portable
@@ -66,7 +66,7 @@ def some_left(root: str, name: str) -> bool:
     """Whether a run's worker left there what it should have deleted."""
     folder = os.path.join(root, TEMP, name)
     try:
-        return any(os.path.exists(os.path.join(folder, run, LEFT)) for run in os.listdir(folder))
+        return any(is_there(os.path.join(folder, run, LEFT)) for run in os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return False
 

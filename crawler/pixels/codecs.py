@@ -20,6 +20,7 @@ from pydicom.uid import UID
 
 from crawler.dicom import uids
 from crawler.dicom.elements import quiet_pydicom
+from crawler.dicom.terms import UNKNOWN, photometric_term
 from crawler.errors import PixelError
 from crawler.pixels.codestream import (
     HTJ2K_LOSSLESS,
@@ -263,6 +264,8 @@ def decode(source: bytes, syntax: str, options: dict[str, Any], rgb: bool = Fals
                 )
         except decoder_errors() as error:
             words = words or f"{name}: {_last_line(error)}"
+            photometric = str(options["photometric_interpretation"])
+            words = words.replace(photometric, photometric_term(photometric))  # some quote it
         else:
             return Decoded(values, str(properties["photometric_interpretation"]), name)
     raise PixelError("damaged pixel data", words)
@@ -314,7 +317,7 @@ def require_decoder(syntax: str) -> None:
         return
     known = UID(syntax, IGNORE)  # what is no UID has its own error here
     if known.type != "Transfer Syntax":
-        raise PixelError("unknown transfer syntax", syntax or "the header names none")
+        raise PixelError("unknown transfer syntax", UNKNOWN if syntax else "the header names none")
     if syntax.startswith(_VIDEO):
         raise PixelError("video transfer syntax", known.name)
     try:

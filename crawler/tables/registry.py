@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from crawler.config.loader import Config
+from crawler.disk import is_there
 from crawler.errors import StopError
 from crawler.ledger.database import Ledger
 from crawler.ledger.own_files import OwnFiles
@@ -82,7 +83,7 @@ def build(config: Config, ledger: Ledger, summary: Summary) -> list[str]:
         with replacing(path) as scratch:
             view.build(Context(config, ledger, summary), scratch)
         own.finish(path)
-        written = os.path.exists(path)
+        written = is_there(path)
         ledger.put(f"view {view.name}", [*state, written])
         if written:
             made.append(path)

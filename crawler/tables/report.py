@@ -19,6 +19,7 @@ from urllib.parse import quote
 import orjson
 
 from crawler.config.loader import Config
+from crawler.dicom.terms import modality_term
 from crawler.ledger.store import output_root
 from crawler.tables.base import Context, View
 from crawler.tables.series import verdict_word
@@ -89,7 +90,7 @@ def _series(context: Context) -> Iterator[list[Any]]:
         spacing = verdict.get("spacing")
         yield [
             scan_id,
-            verdict.get("modality") or "",
+            modality_term(str(verdict.get("modality") or "")),
             verdict.get("n_files") or 0,
             *size,
             None if spacing is None else round(spacing, 3),
