@@ -19,6 +19,7 @@ from crawler.series.description import empty_frames, with_grid
 from crawler.series.errors import DoNotSetSlicesError, FieldNotSet, NoGeometry, NotTimeOrder
 from crawler.series.grid import Floats, Grid, zyx
 from crawler.series.state import State
+from crawler.series.steps import own_time
 
 
 class GeometryFields(State):
@@ -287,24 +288,16 @@ class GeometryFields(State):
             single = np.empty(1, dtype=object)
             single[0] = (0,)
             return single
-        frames = self._description.frames
+        frames: Any = self._description.frames
+        first = frames
         names = [self._description.axes[number].name for number in self._description.leading]
         if "slice" in names:
-            frames = frames.take(slice_number, axis=names.index("slice"))
+            frames, first = (frames.take(number, axis=names.index("slice")) for number in (slice_number, 0))
         tags = np.empty([len(axis) for axis in axes], dtype=object)
         for index in np.ndindex(tags.shape):
-            header = frames[index]
-            tags[index] = tuple(_tag(axis, step, header) for axis, step in zip(axes, index, strict=True))
+            steps = zip(axes, index, strict=True)
+            tags[index] = tuple(own_time(axis, step, frames[index], first[index]) for axis, step in steps)
         return tags
-
-
-def _tag(axis: Axis, step: int, header: Any) -> Any:
-    """A step's value as a frame has it: times differ from slice to slice."""
-    if header is not None and axis.keyword == "AcquisitionTime" and axis[step] is not None:
-        own = header.plane.trait("AcquisitionTime")
-        if own is not None and axis.unit == "s" and abs(own - axis[step]) < 43200:
-            return own
-    return axis[step]
 
 
 def tag_axes(axes: Axes) -> tuple[Axis, ...]:

@@ -250,6 +250,8 @@ def _part(scan: Scan, layout: Layout, keep: Any, notes: Sequence[str]) -> Part:
     assumed = frozenset({"slice"}) if "slice" in layout.axes and steps[-1] == 1 else frozenset()
     reference = instances[0].frame_of_reference
     grid = None if layout.affine is None else Grid.of(layout.affine, reference, assumed)
+    if grid is None and all(plane.position is None for plane in planes):
+        grid = Grid.of_indices()  # nothing was lost: such images have no place
     axes = with_grid([*_leading(layout, headers), *_in_plane(frame_shape)], grid)
     meta = Meta(Template(header_bytes(instances[0])), input_format="dicom", verdict=layout.verdict, notes=tuple(notes))
     description = Description(axes, grid, headers, meta)

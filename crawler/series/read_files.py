@@ -202,12 +202,22 @@ def _stacked_pictures(parts: Sequence[Part]) -> list[Part]:
 
 
 def _axis(name: str, length: int, metadata: Mapping[str, Any]) -> Axis:
-    values = metadata.get(f"{name}_values", metadata.get(name))
-    if isinstance(values, np.ndarray):
-        values = values.ravel().tolist()
-    if isinstance(values, list) and len(values) == length:
-        return Axis(name, values, str(metadata.get(f"{name}_unit", "")))
-    return Axis(name, np.arange(length))
+    values = metadata.get(f"axis_{name}")
+    listed = values.ravel().tolist() if isinstance(values, np.ndarray) else values
+    listed = [listed] if isinstance(listed, (int, float, str)) else listed
+    if not isinstance(listed, list) or len(listed) != length:
+        return Axis(name, np.arange(length))
+    told = metadata.get(f"axis_{name}_directions")
+    rows = None if told is None else np.asarray(told, dtype=float).reshape(-1, 3)
+    directions = [] if rows is None else [None if np.isnan(row).any() else tuple(row.tolist()) for row in rows]
+    unit, keyword = (_word(metadata.get(f"axis_{name}_{field}")) for field in ("unit", "keyword"))
+    return Axis(name, listed, unit, keyword, directions)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        value = value.ravel()[0] if value.size else ""
+    return value.decode() if isinstance(value, bytes) else str(value or "")
 
 
 def _with_bvals(path: str, description: Description) -> Description:

@@ -1,0 +1,315 @@
+"""Planes to DICOM files, one a plane, each read back before it counts as written.
+
+Positions come from the grid, one a slice; nothing of the template's place is kept. Values are stored as `quantize.py`
+says. Sends nothing, and decides no name outside its folder.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crawler.dicom import uids
+from crawler.dicom.unique import new_uid
+from crawler.errors import FileError, OutputError
+from crawler.instance.header import read_instance
+from crawler.model import File
+from crawler.pacs.pdu import IMPLEMENTATION_UID
+from crawler.pixels.frames import frames
+from crawler.series.description import Description
+from crawler.series.dicom_elements import (
+    CT,
+    MR,
+    PET,
+    Base,
+    changes_of,
+    class_of,
+    complete,
+    image_type,
+    set_element,
+    source_items,
+)
+from crawler.series.display_fields import uid_below, window_of
+from crawler.series.elements import keyword_of, plain_value
+from crawler.series.errors import NoGeometry, WriteNotImplemented
+from crawler.series.grid import Grid
+from crawler.series.headers import FrameHeader
+from crawler.series.planes import PlaneStack, plane_stack, require_writable, step_indices
+from crawler.series.quantize import Stored, converted, stored_values
+from crawler.series.report import WriteOptions, WriteReport
+from crawler.series.steps import step_elements
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset, FileDataset
+
+VERSION_NAME = "DME_SERIES"
+NOT_PLACED = "Positions are array indices: the array had no place in a patient."
+_PLACE_TOLERANCE = 1e-3
+"""mm: what a DS of 16 characters keeps of any position inside a scanner, many times over."""
+
+
+class DicomWriter:
+    """Writes one array as a series.
+
+    Parameters
+    ----------
+    values, description
+        The array.
+    """
+
+    def __init__(self, values: Any, description: Description, options: WriteOptions) -> None:
+        self.options, self.description = options, description
+        self.meta = description.meta
+        values = converted(values, options.dtype)
+        if description.grid is None:
+            raise NoGeometry(
+                "the array has no geometry: DICOM images need positions. Give it one (a.affine = ..., or "
+                "Series(a, geometry=b)), or take slices one by one"
+            )
+        self.stack: PlaneStack = plane_stack(values, description)
+        assert self.stack.grid is not None
+        self.grid: Grid = self.stack.grid
+        require_writable(self.grid)
+        self.template = self.meta.template.dataset if self.meta.template is not None else None
+        told = options.sop_class or self.meta.changes.get("SOPClassUID")
+        told = told or (None if self.template is None else self.template.get("SOPClassUID"))
+        self.colour = self.stack.colour
+        if self.colour and (self.stack.values.shape[-1] != 3 or self.stack.values.dtype != np.uint8):
+            raise WriteNotImplemented("colour is written as three samples of uint8")
+        self.sop_class = class_of(None if told is None else str(told), self.colour)
+        self.stored = Stored(self.stack.values) if self.colour else self._stored()
+        kept = options.keep_uid
+        self.series_uid = self._own_uid() if kept else new_uid()
+        self.study_uid = str(self._element("StudyInstanceUID") or new_uid())
+        self.reference = options.frame_of_reference or self.grid.frame_of_reference or new_uid()
+        self.base = Base(self.template, options.keep_private, self.sop_class)
+        self.window = self._window()
+
+    def write(self, folder: str) -> WriteReport:
+        """Write all planes below a folder, which exists, and read each back.
+
+        Raises
+        ------
+        OutputError
+            A file cannot be written, or reads back as something else.
+        """
+        shape = self.stack.frames.shape
+        names: list[str] = []
+        for number, index in enumerate(step_indices(shape, self.options.sort)):
+            dataset = self._dataset(index, number + 1)
+            name = self._name(index, number)
+            path = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            try:
+                dataset.save_as(path, enforce_file_format=True)
+            except OSError as error:
+                raise OutputError(f"an image cannot be written: {error.strerror}") from error
+            self._check(path, index)
+            names.append(name)
+        notes = [] if self.grid.placed else [NOT_PLACED]
+        return WriteReport(folder, tuple(names), self.stored.rounding, self.stored.replaced, tuple(notes))
+
+    def _stored(self) -> Stored:
+        found = stored_values(self.stack.values, self.options.nan, through_zero=self.sop_class == PET)
+        if found.values.dtype.itemsize == 1 and self.sop_class in (
+            CT,
+            MR,
+            PET,
+        ):
+            # 16 bits allocated: PS3.3 C.8.2, C.8.3, C.8.9
+            wide = np.uint16 if found.values.dtype.kind == "u" else np.int16
+            found = replace(found, values=found.values.astype(wide))
+        return found
+
+    def _own_uid(self) -> str:
+        changed = self.meta.changes.get("SeriesInstanceUID") or self.meta.series_uid
+        return str(changed or self._element("SeriesInstanceUID") or new_uid())
+
+    def _element(self, keyword: str) -> Any:
+        if keyword in self.meta.changes:
+            return self.meta.changes[keyword]
+        if self.template is not None and keyword in self.template:
+            return plain_value(self.template[keyword].value)
+        return None
+
+    def _window(self) -> tuple[float, float] | None:
+        if self.colour:
+            return None
+        if self.options.window is not None:
+            return self.options.window
+        shown = self.meta.display
+        if "window_center" in shown and "window_width" in shown:
+            return shown["window_center"], shown["window_width"]
+        center, width = (_first(self._element(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
+        if not self.meta.is_derived and isinstance(center, (int, float)) and isinstance(width, (int, float)):
+            return float(center), float(width)
+        center, width = window_of(self.stack.values)
+        return center, max(width, 1.0)
+
+    def _name(self, index: tuple[int, ...], number: int) -> str:
+        if self.options.folders != "multi" or not self.stack.steps:
+            return f"Image_{number:05d}.dcm"
+        within = int(np.ravel_multi_index(index[1:], self.stack.frames.shape[1:]))
+        return os.path.join(f"{self.stack.steps[0].name}{index[0]:02d}", f"Image_{within:05d}.dcm")
+
+    def _dataset(self, index: tuple[int, ...], number: int) -> FileDataset:
+        from pydicom.dataset import FileDataset, FileMetaDataset
+
+        header: FrameHeader | None = self.stack.frames[index]
+        plain = self.base.image(header)
+        self._identity(plain, index, number, header)
+        self._place(plain, index)
+        for place, axis in enumerate(self.stack.steps):
+            first = self.stack.frames[(*index[:-1], 0)]
+            for keyword, value in step_elements(axis, index[place], header, first).items():
+                if value is None and keyword in plain:
+                    del plain[keyword]
+                elif value is not None:
+                    set_element(plain, keyword, value)
+        self._pixels(plain, self.stored.values[index])
+        complete(plain, self.sop_class)
+        for keyword, value in changes_of(self.meta.changes, header).items():
+            if keyword not in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "WindowCenter", "WindowWidth"):
+                set_element(plain, keyword, value)
+        self._asked(plain)
+        meta: Any = FileMetaDataset()
+        for keyword in ("SOPClassUID", "SOPInstanceUID"):
+            set_element(meta, f"MediaStorage{keyword}", str(plain[keyword].value))
+        meta.TransferSyntaxUID = uids.ExplicitVRLittleEndian
+        meta.ImplementationClassUID = IMPLEMENTATION_UID
+        meta.ImplementationVersionName = VERSION_NAME
+        return FileDataset("", plain, file_meta=meta, preamble=bytes(128))
+
+    def _identity(self, plain: Dataset, index: tuple[int, ...], number: int, header: FrameHeader | None) -> None:
+        own = None if header is None else header.record.get("SOPInstanceUID")
+        if own and self.options.keep_uid and not self.meta.is_derived and not (header and header.sources[0].frame):
+            uid = str(own)
+        else:
+            uid = uid_below(self.series_uid, index)
+        for keyword, value in (
+            ("SOPClassUID", self.sop_class),
+            ("SOPInstanceUID", uid),
+            ("SeriesInstanceUID", self.series_uid),
+            ("StudyInstanceUID", self.study_uid),
+        ):
+            set_element(plain, keyword, value)
+        plain.InstanceNumber = number
+        now = datetime.datetime.now()
+        plain.InstanceCreationDate, plain.InstanceCreationTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S.%f")
+        told = plain.get("ImageType")
+        told = None if told is None else plain_value(told)
+        if self.options.keep_uid and not self.meta.is_derived and told:
+            return
+        plain.ImageType = image_type([told] if isinstance(told, str) else told, self.sop_class)
+        items = source_items([header])
+        if items:
+            plain.SourceImageSequence = items
+        if header is not None or self.meta.history:
+            steps = ", ".join(self.meta.history) or "copied, cut or put in another order"
+            plain.DerivationDescription = f"dme series: {steps}"[:1024]
+
+    def _place(self, plain: Dataset, index: tuple[int, ...]) -> None:
+        grid, place = self.grid, self.grid.position(slice=index[-1])
+        spacing = grid.spacing
+        set_element(plain, "ImagePositionPatient", (place + 0.0).tolist())
+        set_element(plain, "ImageOrientationPatient", (grid.orientation + 0.0).tolist())
+        set_element(plain, "PixelSpacing", spacing[1:].tolist())
+        step = abs(float(grid.vectors["slice"] @ grid.normal))
+        count = self.stack.frames.shape[-1]
+        if not plain.get("SliceThickness"):
+            set_element(plain, "SliceThickness", step or 1.0)
+        if count > 1 and self.sop_class != PET:
+            set_element(plain, "SpacingBetweenSlices", step)
+        set_element(plain, "SliceLocation", float(place @ grid.normal))
+        plain.FrameOfReferenceUID = self.reference
+        if not grid.placed:
+            plain.ImageComments = NOT_PLACED
+
+    def _pixels(self, plain: Dataset, values: Any) -> None:
+        bits = 8 * values.dtype.itemsize
+        plain.Rows, plain.Columns = values.shape[:2]
+        plain.SamplesPerPixel = 3 if self.colour else 1
+        inverse = self._element("PhotometricInterpretation") == "MONOCHROME1"
+        plain.PhotometricInterpretation = "RGB" if self.colour else f"MONOCHROME{1 if inverse else 2}"
+        if self.colour:
+            plain.PlanarConfiguration = 0
+        plain.BitsAllocated = plain.BitsStored = bits
+        plain.HighBit = bits - 1
+        plain.PixelRepresentation = int(values.dtype.kind == "i")
+        scaled = (self.stored.slope, self.stored.intercept) != (1.0, 0.0)
+        if not self.colour and (scaled or self.sop_class in (CT, PET)):
+            set_element(plain, "RescaleSlope", self.stored.slope)
+            set_element(plain, "RescaleIntercept", self.stored.intercept)
+            if self.sop_class == CT or scaled:
+                plain.RescaleType = self._rescale_type()
+        if self.window is not None:
+            set_element(plain, "WindowCenter", self.window[0])
+            set_element(plain, "WindowWidth", self.window[1])
+        data = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()
+        plain.PixelData = data + b"\0" * (len(data) % 2)
+        plain["PixelData"].VR = "OB" if bits == 8 else "OW"
+
+    def _rescale_type(self) -> str:
+        told = self._element("RescaleType")
+        if told and not self.meta.is_derived:
+            return str(told)
+        return "HU" if self.sop_class == CT and not self.meta.is_derived else "US"
+
+    def _asked(self, plain: Dataset) -> None:
+        options = self.options
+        if options.series_number is not None:
+            plain.SeriesNumber = int(options.series_number)
+        if options.series_description is not None:
+            plain.SeriesDescription = str(options.series_description)
+        if options.image_type is not None:
+            asked = options.image_type
+            plain.ImageType = asked.split("\\") if isinstance(asked, str) else list(asked)
+        for keyword, value in options.further:
+            if keyword[:1].isupper():
+                set_element(plain, keyword_of(keyword), value)
+
+    def _check(self, path: str, index: tuple[int, ...]) -> None:
+        """Read a file back with the pipeline's own reader, and compare voxels and place."""
+        info = os.stat(path)
+        file = File(os.path.dirname(path), os.path.basename(path), info.st_size, info.st_mtime_ns)
+        try:
+            instance = read_instance(file)
+            (frame,) = frames(instance, [0])
+        except FileError as error:
+            raise OutputError(f"a written image cannot be read back: {error}") from error
+        plane = instance.plane(0)
+        place, orientation = self.grid.position(slice=index[-1]), self.grid.orientation
+        same = np.array_equal(frame.values, self.stored.values[index])
+        placed = plane.position is not None and np.abs(np.subtract(plane.position, place)).max() < _PLACE_TOLERANCE
+        turned = plane.orientation is not None and np.abs(np.subtract(plane.orientation, orientation)).max() < 1e-6
+        spaced = plane.spacing is not None and np.allclose(plane.spacing, self.grid.spacing[1:], rtol=1e-6)
+        scaled = self.colour or (plane.slope, plane.intercept) == (self.stored.slope, self.stored.intercept)
+        if not (same and placed and turned and spaced and scaled):
+            wrong = [
+                name
+                for name, right in zip(
+                    ("values", "position", "orientation", "spacing", "rescale"),
+                    (same, placed, turned, spaced, scaled),
+                    strict=True,
+                )
+                if not right
+            ]
+            raise OutputError(f"a written image reads back with another {', '.join(wrong)}: nothing was put in place")
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else value
+
+
+def is_ours(path: str) -> bool:
+    """Whether a DICOM file was written by this module."""
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(1024)  # the file meta information
+    except OSError:
+        return False
+    return VERSION_NAME.encode() in head and IMPLEMENTATION_UID.encode() in head

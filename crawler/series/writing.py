@@ -1,0 +1,222 @@
+"""From an array to a target: which format, which names, and that all of it is checked before any of it is in place."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from crawler.errors import OutputError
+from crawler.pacs.address import is_address
+from crawler.series.description import Description
+from crawler.series.errors import WriteNotImplemented
+from crawler.series.quantize import converted
+from crawler.series.read_files import loader_of
+from crawler.series.report import WriteOptions, WriteReport
+from crawler.series.targets import Target
+from crawler.series.write_files import FORMATS, OTHER_NAMES
+
+log = logging.getLogger("dme")
+
+_NAMES = {
+    "sernum": "series_number",
+    "serdes": "series_description",
+    "imagetype": "image_type",
+    "SOPClassUID": "sop_class",
+    "frame": "frame_of_reference",
+    "output_sort": "sort",
+    "output_dir": "folders",
+}
+_SORTS = {0: "slice", 1: "tag", "SORT_ON_SLICE": "slice", "SORT_ON_TAG": "tag"}
+_OPTIONS = {field.name for field in fields(WriteOptions)} - {"further"}
+_READERS_OWN = {"input_order", "output_format", "order", "formats"}
+ANY = "%p"
+"""In a target stands for the name of the format."""
+
+
+def write_array(
+    values: Any, description: Description, url: str, formats: Sequence[str], options: WriteOptions
+) -> WriteReport:
+    """Write an array into a folder, an archive or a file, or send it.
+
+    Parameters
+    ----------
+    url
+        A folder, ``file.zip`` (``file.zip?dir``), a file with the extension of a format, or ``dicom://host:port/AET``.
+    formats
+        Names; empty for DICOM, or what the extension of `url` says.
+
+    Raises
+    ------
+    FileAlreadyExistsError
+        Something that is not replaced is there.
+    WriteNotImplemented, NoGeometry, LossRefused
+        The format cannot hold the array, or not without a loss that nobody agreed to.
+    OutputError
+        A file cannot be written, or does not read back as it should.
+    """
+    url = os.fspath(url)
+    if is_address(url.strip()):
+        from crawler.series.send import send_array  # loads the PACS part
+
+        return send_array(values, description, url.strip(), options)
+    extension = next((end for end, _ in FORMATS.values() if url.lower().endswith(end)), "")
+    names = [OTHER_NAMES.get(name, name) for name in formats]
+    if not names:
+        names = [name for name, (end, _) in FORMATS.items() if end == extension] or ["dicom"]
+    report = WriteReport(url)
+    for name in names:
+        target = url.replace(ANY, name)
+        if extension and name in FORMATS:
+            folder, base = os.path.split(os.path.abspath(target))
+            report = report.joined(_write_format(values, description, folder, name, options, base[: -len(extension)]))
+        else:
+            report = report.joined(_write_format(values, description, target, name, options, "Image"))
+        if len(names) > 1 and ANY not in url and Target(target).is_archive:
+            raise WriteNotImplemented(f"an archive holds one format: name it with {ANY} for several")
+    for note in report.notes:
+        log.warning("%s: %s", url, note)
+    return report
+
+
+def write_options(opts: Any, options: Mapping[str, Any]) -> tuple[WriteOptions, list[str]]:
+    """Options of a caller, under their names here or those of seeds/002; and formats that stand among them.
+
+    Raises
+    ------
+    TypeError
+        A name that is none, among those that were given one by one.
+    """
+    given = {} if opts is None else dict(opts) if isinstance(opts, Mapping) else dict(vars(opts))
+    formats = given.get("output_format") or []
+    found: dict[str, Any] = {}
+    further: list[tuple[str, Any]] = []
+    for source, strict in ((given, False), (options, True)):
+        for name, value in source.items():
+            key = _NAMES.get(name, name)
+            if value is None:
+                continue
+            if key in _OPTIONS:
+                found[key] = value
+            elif strict and (name[:1].isupper() or name == "fps"):
+                further.append((name, value))
+            elif strict and name not in _READERS_OWN:
+                raise TypeError(f"unknown option {name!r}")
+    found["sort"] = _SORTS.get(found.get("sort", "slice"), found.get("sort", "slice"))
+    if found["sort"] not in ("slice", "tag"):
+        raise ValueError('sort is "slice" or "tag"')
+    made = WriteOptions(**found)
+    return replace(made, further=tuple(further)), [formats] if isinstance(formats, str) else list(formats)
+
+
+def _write_format(
+    values: Any, description: Description, url: str, name: str, options: WriteOptions, base: str
+) -> WriteReport:
+    if name == "dicom":
+        return _write_dicom(values, description, url, options)
+    if name == "mp4":
+        from crawler.series.movies import write_mp4  # needs ffmpeg
+
+        writer: tuple[str, Any] = (".mp4", write_mp4)
+    else:
+        writer = FORMATS.get(name) or _from_entry_points(name)
+    extension, function = writer
+    with Target(url, options.replace) as target:
+        path = os.path.join(target.folder, base + extension)
+        try:
+            function(path, converted(values, options.dtype), description, options)
+        except OSError as error:
+            raise OutputError(f"{name} cannot be written: {error.strerror or type(error).__name__}") from error
+        if name in FORMATS and name != "png":
+            _check(path, converted(values, options.dtype), description)
+        placed = target.publish(lambda path: True)
+    return WriteReport(url, tuple(placed))
+
+
+def _write_dicom(values: Any, description: Description, url: str, options: WriteOptions) -> WriteReport:
+    if options.kind != "image":
+        raise WriteNotImplemented(f"unknown kind {options.kind!r}: image")
+    from crawler.series.write_dicom import DicomWriter, is_ours  # loads pydicom
+
+    maker = DicomWriter(values, description, options).write
+    with Target(url, options.replace) as target:
+        if not target.is_archive and os.path.isdir(target.path):
+            _require_no_other_images(target)
+        report = maker(target.folder)
+        placed = target.publish(is_ours)
+    return replace(report, target=url, files=tuple(placed))
+
+
+def _require_no_other_images(target: Target) -> None:
+    """Raise where DICOM files already lie in a folder: old images among new ones would be one series to a reader."""
+    from crawler.series.errors import FileAlreadyExistsError
+    from crawler.series.write_dicom import is_ours
+
+    for place, _, names in os.walk(target.path):
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            if not _is_dicom(path):
+                continue
+            if not (target.replace and is_ours(path)):
+                raise FileAlreadyExistsError(
+                    f"the folder holds DICOM files already, as {name}: write into another one"
+                    + ("" if target.replace else ", or with replace=True where they are ours")
+                )
+            os.unlink(path)
+
+
+def _is_dicom(path: str) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _check(path: str, values: Any, description: Description) -> None:
+    """Read a file back, and compare values and place."""
+    loader = loader_of(path)
+    if loader is None:
+        return
+    found, read = loader(path, "")
+    wanted, known = values, description
+    if found.shape != wanted.shape or read.axes.names != known.axes.names:
+        from crawler.series.planes import plane_stack
+
+        stack = plane_stack(wanted, known)
+        wanted = stack.values
+        known = replace(known, grid=stack.grid)
+        while found.ndim < wanted.ndim and wanted.shape[0] == 1:
+            wanted = wanted[0]
+        while wanted.ndim < found.ndim and found.shape[0] == 1:
+            found = found[0]
+    if wanted.dtype == bool:
+        wanted = wanted.astype(found.dtype)
+    same = found.shape == wanted.shape and np.array_equal(found, wanted, equal_nan=wanted.dtype.kind in "fc")
+    placed = True
+    if known.is_placed and known.grid is not None and read.grid is not None and read.is_placed:
+        size = float(np.abs(known.grid.matrix).max())
+        placed = float(np.abs(read.grid.matrix - known.grid.matrix).max()) <= 1e-5 * max(size, 1.0)
+    if not same or not placed:
+        what = "values" if not same else "place"
+        raise OutputError(f"a written file reads back with other {what}: nothing was put in place")
+
+
+def _from_entry_points(name: str) -> tuple[str, Any]:
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group="dme.writers"):
+        if entry.name == name:
+            function = entry.load()
+            return getattr(function, "extension", f".{name}"), partial(_call, function)
+    raise WriteNotImplemented(f"unknown format {name!r}: dicom, {', '.join(FORMATS)}, mp4")
+
+
+def _call(function: Any, path: str, values: Any, description: Description, options: WriteOptions) -> None:
+    """Call a writer of another package: it gets path, values and description."""
+    function(path, values, description)

@@ -1,0 +1,379 @@
+"""Series written as DICOM and read again: voxels, place, axes, and what the files say of where they come from."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from support.factories import ct_series
+from support.mr import mr_series
+
+from crawler import Series
+from crawler.series.axis import Axis
+from crawler.series.errors import (
+    FileAlreadyExistsError,
+    LossRefused,
+    NoGeometry,
+    WriteNotImplemented,
+)
+
+
+def headers(folder: Path) -> list[Dataset]:
+    return [pydicom.dcmread(path) for path in sorted(folder.rglob("*.dcm"))]
+
+
+def placed_values(series: Any) -> dict[tuple[float, ...], float]:
+    """Value by place (rounded to 0.01 mm) of every voxel of a volume."""
+    names = series.axes.names
+    found = {}
+    for index in np.ndindex(series.shape):
+        place = [index[names.index(name)] if name in names else 0 for name in ("slice", "row", "column")]
+        found[tuple(np.round(series.position(place), 2) + 0.0)] = float(series.values[index])
+    return found
+
+
+CUTS: dict[str, Any] = {
+    "whole": lambda a: a,
+    "crop": lambda a: a[:, 3:, 2:],
+    "step": lambda a: a[:, ::2, ::3],
+    "slices reversed": lambda a: a[::-1],
+    "rows reversed": lambda a: a[:, ::-1],
+    "columns reversed": lambda a: a[..., ::-1],
+    "every other slice": lambda a: a[::2],
+    "transposed": lambda a: a.T,
+    "padded": lambda a: np.pad(a, 1),
+    "one slice": lambda a: a[2],
+    "sagittal cut": lambda a: a[..., 4],
+    "coronal cut": lambda a: a[:, 4],
+}
+
+
+@pytest.mark.parametrize("orientation", ["axial", "oblique"])
+@pytest.mark.parametrize("cut", CUTS)
+def test_cuts_land_where_they_were(tmp_path: Path, cut: str, orientation: str) -> None:
+    """imagedata 3.10: a crop is written 47 mm off, `a[::-1]` with all slices at 0, `a[:, ::-1]` with spacing -2.08."""
+    ct_series(tmp_path / "in", orientation=orientation)
+    part = CUTS[cut](Series(tmp_path / "in"))
+    part.write(tmp_path / "out")
+    assert placed_values(Series(tmp_path / "out")) == placed_values(part)
+    for dataset in headers(tmp_path / "out"):
+        assert min(dataset.PixelSpacing) > 0
+        assert "DERIVED" in dataset.ImageType
+
+
+@given(
+    st.tuples(*[st.tuples(st.integers(0, 3), st.sampled_from([1, 2, -1])) for _ in range(3)]),
+    st.sampled_from(["uint16", "int16", "uint8", "bool", "int32"]),
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_round_trip_law(tmp_path_factory: pytest.TempPathFactory, cut: Any, kind: str) -> None:
+    folder = tmp_path_factory.mktemp("law")
+    values = np.random.default_rng(0).integers(0, 100, (4, 5, 6)).astype(kind)
+    series = Series(values)
+    series.affine = [[0.1, 0, 2, -7], [0, 1.5, 0.1, 11], [3, 0.0, 0, 3], [0, 0, 0, 1]]
+    series.affine = [[0, 0, 2, -7], [0.6, 1.2, 0, 11], [2.4, -0.9 * 0, 0, 3], [0, 0, 0, 1.0]]
+    part = series[tuple(slice(start, None, step) if step > 0 else slice(None, None, -1) for start, step in cut)]
+    part.write(folder / "out")
+    again = Series.open(folder / "out")
+    assert placed_values(again) == placed_values(part)
+    assert again.is_lazy is False  # its values were looked at
+
+
+def test_time_series_round_trip(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=3, slices=4)
+    a = Series(tmp_path / "in", "time")
+    a.write(tmp_path / "out")
+    b = Series(tmp_path / "out", "time")
+    assert np.array_equal(a, b)
+    assert a.affine == pytest.approx(b.affine)
+    assert a.axes == b.axes
+    assert a.timeline.tolist() == b.timeline.tolist() == [0.0, 2.5, 5.0]
+    assert {number: list(tags) for number, tags in a.tags.items()} == {k: list(v) for k, v in b.tags.items()}
+    assert np.array_equal(Series(tmp_path / "out"), a)
+    assert np.array_equal(Series.open(tmp_path / "out")[1], a[1])
+
+
+def test_readme_example(tmp_path: Path) -> None:
+    mr_series(tmp_path / "dirA", times=2, slices=3)
+    mr_series(tmp_path / "dirB", times=2, slices=3, offset=10)
+    a, b = Series(tmp_path / "dirA", "time"), Series(tmp_path / "dirB", "time")
+    c = (a + b) / 2
+    c.write(tmp_path / "dirMean")
+    again = Series(tmp_path / "dirMean", "time")
+    assert np.abs(again - (a.values + b.values) / 2).max() == 0
+
+
+def test_axes_of_n_d_go_back_into_their_elements(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=2)
+    values = np.arange(2 * 3 * 2 * 6 * 5, dtype=np.uint16).reshape(2, 3, 2, 6, 5)
+    template = Series(tmp_path / "in")
+    a = Series(values, ["te", "b"], template=template, geometry=template)
+    a.axes = [Axis("te", [10.0, 20.0], "ms"), Axis("b", [0, 400, 800], "s/mm2"), *a.axes[2:]]
+    a.write(tmp_path / "out")
+    b = Series(tmp_path / "out", ["te", "b"])
+    assert np.array_equal(a, b)
+    assert b.axes.te.values.tolist() == [10, 20]
+    assert b.axes.b.values.tolist() == [0, 400, 800]
+    assert Series(tmp_path / "out").axes.names == b.axes.names
+    assert Series(tmp_path / "out", "b,te").shape == (3, 2, 2, 6, 5)
+
+
+def test_identity_of_what_is_written(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=3)
+    a = Series(tmp_path / "in")
+    (a * 2).write(tmp_path / "out", sernum=1004, serdes="Processed data")
+    originals, made = headers(tmp_path / "in"), headers(tmp_path / "out")
+    for dataset in made:
+        assert dataset.StudyInstanceUID == originals[0].StudyInstanceUID
+        assert dataset.FrameOfReferenceUID == originals[0].FrameOfReferenceUID
+        assert dataset.PatientID == originals[0].PatientID
+        assert dataset.SeriesInstanceUID != originals[0].SeriesInstanceUID
+        assert dataset.SeriesInstanceUID.startswith("2.25.")
+        assert pydicom.uid.UID(dataset.SOPInstanceUID).is_valid
+        assert (dataset.SeriesNumber, dataset.SeriesDescription) == (1004, "Processed data")
+        assert list(dataset.ImageType[:2]) == ["DERIVED", "SECONDARY"]
+        assert dataset.SourceImageSequence[0].ReferencedSOPInstanceUID in {one.SOPInstanceUID for one in originals}
+        assert "multiply" in dataset.DerivationDescription
+    assert len({dataset.SOPInstanceUID for dataset in made}) == 3
+    assert [dataset.InstanceNumber for dataset in made] == [1, 2, 3]
+
+
+def test_a_mean_names_all_its_sources(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=3, slices=2)
+    np.mean(Series(tmp_path / "in", "time"), axis=0).write(tmp_path / "out")
+    for dataset in headers(tmp_path / "out"):
+        assert len(dataset.SourceImageSequence) == 3
+
+
+def test_uids_are_kept_on_request(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=3)
+    a = Series(tmp_path / "in")
+    a.write(tmp_path / "out", keep_uid=True)
+    b = Series(tmp_path / "out")
+    assert b.seriesInstanceUID == a.seriesInstanceUID
+    assert b.SOPInstanceUIDs == a.SOPInstanceUIDs
+    assert "SourceImageSequence" not in headers(tmp_path / "out")[0]
+
+
+def test_floats_are_rounded_and_the_error_is_told(tmp_path: Path) -> None:
+    """imagedata 3.10 cuts them: errors up to one step."""
+    mr_series(tmp_path / "in", times=1, slices=3)
+    a = Series(tmp_path / "in") * 0.37 - 11.3
+    report = a.write(tmp_path / "out")
+    again = Series(tmp_path / "out", dtype=float)
+    slope = float(headers(tmp_path / "out")[0].RescaleSlope)
+    assert 0 < report.rounding <= 0.5 * slope * 1.0001
+    assert np.abs(again.values - a.values).max() <= report.rounding + 1e-4 * slope + 1e-5
+
+
+def test_large_integers_do_not_wrap(tmp_path: Path) -> None:
+    """imagedata 3.10: uint32 70000 becomes 4464."""
+    mr_series(tmp_path / "in", times=1, slices=3)
+    template = Series(tmp_path / "in")
+    values = np.full(template.shape, 5, np.uint32)
+    values[0, 0, 0] = 70000
+    report = Series(values, template=template, geometry=template).write(tmp_path / "out")
+    assert report.rounding <= 0.6
+    assert Series(tmp_path / "out").max() == pytest.approx(70000, abs=0.6)
+
+
+def test_nan_is_refused_unless_told(tmp_path: Path) -> None:
+    """imagedata 3.10: one NaN writes all voxels as 0."""
+    mr_series(tmp_path / "in", times=1, slices=3)
+    a = Series(tmp_path / "in") * 0.5
+    a[0, 0, 0] = np.nan
+    with pytest.raises(LossRefused, match="1 values are not finite"):
+        a.write(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    report = a.write(tmp_path / "out", nan=0)
+    assert report.replaced == 1
+    again = Series(tmp_path / "out")
+    assert again[0, 0, 0] == 0
+    assert np.nanmax(np.abs(again.values - a.values)) < 1
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    """imagedata 3.10: old files stay among the new."""
+    mr_series(tmp_path / "in", times=1, slices=3)
+    a = Series(tmp_path / "in")
+    a.write(tmp_path / "out")
+    with pytest.raises(FileAlreadyExistsError, match="holds DICOM files"):
+        a[:2].write(tmp_path / "out")
+    a[:2].write(tmp_path / "out", replace=True)
+    assert len(headers(tmp_path / "out")) == 2
+    with pytest.raises(FileAlreadyExistsError):
+        a.write(tmp_path / "in", replace=True)  # those are not ours
+    assert len(headers(tmp_path / "in")) == 3
+    a.write(tmp_path / "nifti", formats=["nifti"])
+    with pytest.raises(FileAlreadyExistsError):
+        a.write(tmp_path / "nifti", formats=["nifti"])
+    assert not list(tmp_path.rglob(".dme-tmp"))
+
+
+def test_template_elements_do_not_lie(tmp_path: Path) -> None:
+    """imagedata 3.10 copies nested elements to the top level; tables and windows of other pixels stay."""
+
+    def spoil(dataset: Dataset) -> None:
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "99X", "nested"
+        dataset.ProcedureCodeSequence = [item]
+        dataset.PixelPaddingValue = 0
+        dataset.SmallestImagePixelValue = 1
+        dataset.LossyImageCompression = "01"
+        dataset.add_new(0x00290010, "LO", "SIEMENS CSA HEADER")
+        dataset.add_new(0x00291010, "OB", b"place of another image")
+
+    mr_series(tmp_path / "in", times=1, slices=2, change=spoil)
+    Series(tmp_path / "in")[:, 2:].write(tmp_path / "out")
+    for dataset in headers(tmp_path / "out"):
+        assert dataset.ProcedureCodeSequence[0].CodeMeaning == "nested"
+        assert "CodeMeaning" not in dataset
+        for keyword in ("PixelPaddingValue", "SmallestImagePixelValue"):
+            assert keyword not in dataset
+        assert dataset.LossyImageCompression == "01"  # that was so, and stays so (PS3.3 C.7.6.1.1.5)
+        assert not any(element.tag.is_private for element in dataset)
+
+
+def test_colour_becomes_secondary_capture(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=2)
+    template = Series(tmp_path / "in")
+    a = Series(np.random.default_rng(0).integers(0, 255, (2, 6, 5, 3), dtype=np.uint8))
+    a.axes = [*template.axes, Axis("sample", range(3))]
+    b = Series(a, template=template, geometry=template)
+    b.write(tmp_path / "out")
+    dataset = headers(tmp_path / "out")[0]
+    assert dataset.SOPClassUID.name == "Secondary Capture Image Storage"
+    assert dataset.PhotometricInterpretation == "RGB"
+    again = Series(tmp_path / "out")
+    assert np.array_equal(again, a)
+    assert again.affine == pytest.approx(template.affine)
+    assert again.color
+
+
+def test_arrays_without_a_place(tmp_path: Path) -> None:
+    report = Series(np.arange(60, dtype=np.uint16).reshape(3, 4, 5)).write(tmp_path / "out")
+    assert "no place" in report.notes[0]
+    assert np.array_equal(Series(tmp_path / "out"), np.arange(60).reshape(3, 4, 5))
+    mr_series(tmp_path / "in", times=1, slices=4)
+    with pytest.raises(NoGeometry):
+        Series(tmp_path / "in")[[0, 1, 3]].write(tmp_path / "uneven")
+    with pytest.raises(WriteNotImplemented):
+        (Series(tmp_path / "in") * 1j).write(tmp_path / "complex")
+
+
+def test_fields_are_written(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=3)
+    a = Series(tmp_path / "in")
+    a.seriesNumber, a.seriesDescription, a.patientID = 7, "mine", "P"
+    a.setDicomAttribute("EchoTime", 33.0)
+    a.setDicomAttribute("ImageComments", "second", slice=1)
+    a.windowCenter, a.windowWidth = 50, 20
+    a.write(tmp_path / "out")
+    b = Series(tmp_path / "out")
+    assert (b.seriesNumber, b.seriesDescription, b.patientID) == (7, "mine", "P")
+    assert b.getDicomAttribute("EchoTime") == 33
+    assert [b.getDicomAttribute("ImageComments", slice=number) for number in range(3)] == [None, "second", None]
+    assert (b.windowCenter, b.windowWidth) == (50, 20)
+    a.write(tmp_path / "single", ImageComments="all", imagetype="DERIVED\\PRIMARY\\X")
+    assert Series(tmp_path / "single").imageType == ["DERIVED", "PRIMARY", "X"]
+
+
+def test_archives_and_names(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=2, slices=3)
+    a = Series(tmp_path / "in", "time")
+    a.write(tmp_path / "new.zip", formats=["dicom"])
+    a.write(f"{tmp_path}/parts.zip?dir_a", output_dir="multi")
+    assert zipfile.ZipFile(tmp_path / "new.zip").namelist() == [f"Image_{number:05d}.dcm" for number in range(6)]
+    assert "dir_a/time01/Image_00002.dcm" in zipfile.ZipFile(tmp_path / "parts.zip").namelist()
+    assert np.array_equal(Series(f"{tmp_path}/new.zip", "time"), a)
+    assert np.array_equal(Series(f"{tmp_path}/parts.zip?dir_a/time00"), a[0])
+    assert np.array_equal(Series(f"{tmp_path}/parts.zip?*/time0[01]", "time"), a)
+    with pytest.raises(FileAlreadyExistsError):
+        a.write(tmp_path / "new.zip")
+
+
+@pytest.mark.parametrize("name", ["nifti", "metaimage", "itk", "mat", "npz", "hdf5"])
+def test_formats_round_trip(tmp_path: Path, name: str) -> None:
+    """A folder with a file of a format is found again, as the README of imagedata shows it."""
+    mr_series(tmp_path / "in", times=3, slices=4, orientation="oblique")
+    a = Series(tmp_path / "in", "time")
+    for number, part in enumerate((a, a[0], a[1] * 0.5, a[0, :, ::-1])):
+        part.write(tmp_path / f"{name}{number}", formats=[name])
+        b = Series(tmp_path / f"{name}{number}", "time")
+        assert np.array_equal(b, part), (name, number)
+        assert b.dtype == part.dtype
+        assert b.affine == pytest.approx(part.affine, abs=1e-4)
+        assert b.axes.names == part.axes.names
+
+
+@pytest.mark.parametrize("name", ["nifti", "npz", "hdf5", "mat", "metaimage"])
+def test_the_way_back_to_dicom(tmp_path: Path, name: str) -> None:
+    """imagedata issue 174: `b = Series('niftiResult', template=a)`, then `b.write('dicomResult')`."""
+    mr_series(tmp_path / "in", times=2, slices=4, orientation="oblique")
+    a = Series(tmp_path / "in", "time")
+    a.write(tmp_path / "mid", formats=[name])
+    for template in (a, tmp_path / "in"):
+        b = Series(tmp_path / "mid", template=template)
+        b.seriesNumber = 1004
+        folder = tmp_path / f"back{type(template).__name__}"
+        b.write(folder)
+        c = Series(folder, "time")
+        assert np.array_equal(c, a)
+        assert c.affine == pytest.approx(a.affine)
+        assert c.axes == a.axes
+        assert (c.seriesNumber, c.patientID) == (1004, a.patientID)
+        assert len(headers(folder)[0].SourceImageSequence) == 1
+
+
+def test_flipped_nifti_goes_back_into_the_slices_it_came_from(tmp_path: Path) -> None:
+    """Other tools flip and reorder axes: voxels stay where they are, images get their own rows and columns again."""
+    import nibabel
+
+    mr_series(tmp_path / "in", times=1, slices=4, orientation="oblique")
+    a = Series(tmp_path / "in")
+    a.write(tmp_path / "mid", formats=["nifti"])
+    image: Any = nibabel.load(tmp_path / "mid" / "Image.nii.gz")
+    nibabel.save(nibabel.as_closest_canonical(image), tmp_path / "canonical.nii.gz")
+    b = Series(tmp_path / "canonical.nii.gz", template=a)
+    assert np.array_equal(b, a)
+    assert b.affine == pytest.approx(a.affine)
+    b.write(tmp_path / "out")
+    assert np.array_equal(Series(tmp_path / "out"), a)
+
+
+def test_pictures(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=3)
+    a = Series(tmp_path / "in")
+    a.write(tmp_path / "png", formats=["png"], window=(50, 100))
+    assert Series(tmp_path / "png").shape == a.shape
+    a[0].write(tmp_path / "one.png")
+    assert Series(tmp_path / "one.png").axes.names == ("row", "column")
+
+
+def test_several_formats(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=3)
+    a = Series(tmp_path / "in")
+    a.write(f"{tmp_path}/%p", formats=["nifti", "mat"])
+    assert (tmp_path / "nifti" / "Image.nii.gz").exists()
+    assert (tmp_path / "mat" / "Image.mat").exists()
+    with pytest.raises(WriteNotImplemented, match="unknown format"):
+        a.write(tmp_path / "x", formats=["abc"])
+    with pytest.raises(TypeError, match="unknown option"):
+        a.write(tmp_path / "x", nonsense=1)
+
+
+def test_elsewhere_is_refused_by_geometry(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=3)
+    a = Series(tmp_path / "in")
+    with pytest.raises(ValueError, match="the array has"):
+        Series(np.zeros((2, 6, 5)), geometry=a)
+    b = Series(np.zeros(a.shape), template=a)
+    assert b.affine == pytest.approx(a.affine)
+    assert b.patientID == a.patientID
