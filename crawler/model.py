@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from crawler.paths import portable
 
@@ -28,8 +28,7 @@ TRAITS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """One file of the input.
 
     Attributes
@@ -81,8 +80,7 @@ class File:
         return posixpath.basename(self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Plane:
+class Plane(NamedTuple):
     """Geometry and rescale of one frame, in patient LPS.
 
     Attributes
@@ -128,8 +126,7 @@ class Plane:
         return self.traits[TRAITS.index(keyword)]
 
 
-@dataclass(frozen=True, slots=True)
-class Mosaic:
+class Mosaic(NamedTuple):
     """A single-frame image that holds the slices of a volume side by side (Siemens), from left to right, then down.
 
     Attributes
@@ -148,8 +145,7 @@ class Mosaic:
     columns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pixels:
+class Pixels(NamedTuple):
     """The Image Pixel description (PS3.3 C.7.6.3) and where the pixel data lie; no pixel is read for it.
 
     A field that the header lacks is 0 or empty; `pixels/frames.py` names it in the error.
@@ -185,8 +181,7 @@ class Pixels:
     has_luts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """One DICOM instance, header only.
 
     Attributes
@@ -229,8 +224,7 @@ class Instance:
         return self.planes[frame] if len(self.planes) > 1 else self.planes[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """The instances of one SeriesInstanceUID in one folder, in order of their file names.
 
     ``scan_id`` is ``<folder>/s<SeriesNumber>-<8 hex digits of the UID>``.
@@ -250,8 +244,7 @@ class Place:
     index: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What was found about a layout's geometry; one of them, joined over layouts, is a row of series.csv."""
 
     single_orientation: bool | None = None
@@ -269,8 +262,7 @@ class Verdict:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Coordinates:
+class Coordinates(NamedTuple):
     """Values of the steps of an axis other than slice, row and column.
 
     Attributes
@@ -294,8 +286,7 @@ class Coordinates:
     directions: tuple[Vector | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """How the frames of a scan fill one array. Headers alone decide it.
 
     Attributes
@@ -322,7 +313,7 @@ class Layout:
     axes: tuple[str, ...]
     placement: tuple[Place, ...]
     affine: Affine | None = None
-    verdict: Verdict = field(default_factory=Verdict)
+    verdict: Verdict = Verdict()
     refused: str = ""
     coordinates: tuple[Coordinates, ...] = ()
 
@@ -360,8 +351,7 @@ class Frame:
         return int(self.values.nbytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
+class Product(NamedTuple):
     """A finished output file.
 
     ``path`` is absolute and native. ``kind`` is "image", "video", "document", "waveform" or "text" in the folder of
@@ -379,8 +369,7 @@ class Product:
 OutcomeName = Literal["exported", "skipped", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a file. Every file of a run has exactly one."""
 
     outcome: OutcomeName

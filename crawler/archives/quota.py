@@ -5,7 +5,7 @@ It holds numbers and compares them; it opens nothing and writes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _MB = 10**6
 _GB = 10**9
@@ -13,8 +13,7 @@ DEFLATE_MOST = 1032
 """No deflate stream inflates to more times its size (zlib.net, "Technical Details")."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """Limits on what one archive unpacks to.
 
     Attributes

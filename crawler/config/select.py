@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawler.config.sections import ConditionSection, SelectSection
 from crawler.dicom.attributes import Attributes
@@ -24,8 +23,7 @@ DERIVED_CLASSES = frozenset(
 REASON = "filtered"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An instance without its record, and the way to its record, which is read when a condition needs it."""
 
     instance: Instance

@@ -6,8 +6,7 @@ refuses is read again in Python, which has other words for what is wrong, and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -23,8 +22,7 @@ NOTHING: Any = object()
 _TAG = "tag:yaml.org,2002:"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """What is wrong with the value at a path of keys (and list positions, from 0)."""
 
     path: Path

@@ -9,8 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from crawler.dicom.dictionary import tag_text
 from crawler.dicom.elements import (
@@ -33,8 +32,7 @@ _UNDEFINED = 0xFFFFFFFF
 _BLOCK = 1 << 20  # bytes copied at a time
 
 
-@dataclass(frozen=True, slots=True)
-class DataSet:
+class DataSet(NamedTuple):
     """An open data set.
 
     Attributes

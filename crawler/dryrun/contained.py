@@ -68,7 +68,7 @@ class _Work:
                 shutil.copyfileobj(stream, copy)
             return None
         try:
-            return replace(read_instance(file, custom=self._custom), record={})
+            return read_instance(file, custom=self._custom)._replace(record={})
         except NotDicom:
             return Outcome("skipped", "", "not DICOM")
 

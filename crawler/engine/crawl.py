@@ -13,8 +13,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawler.config.loader import Config
 from crawler.engine.own_outputs import own_outputs
@@ -51,8 +50,7 @@ COMMIT_SECONDS = 0.5  # results of so long share one transaction
 DEPTH = 6  # tasks kept ready for each worker, so that none waits while the parent writes
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """A task in the pool, and whom its answer is for."""
 
     task: Task
@@ -284,16 +282,16 @@ class Engine:
         outcome = Outcome("failed", event.stage, event.reason, event.detail)
         log.warning("%s: %s, %s; its neighbours run again", _name(task, event.item), event.reason, event.detail)
         if event.item is not None and event.item not in task.culprits:
-            self._ready.appendleft(replace(ticket, task=with_culprit(task, event.item, outcome), losses=0))
+            self._ready.appendleft(ticket._replace(task=with_culprit(task, event.item, outcome), losses=0))
         elif size_of(task) > 1 and not isinstance(task, IndexTask | ArchiveTask):
             parts = split(task)
             if ticket.large is not None:
                 ticket.large.waiting += len(parts) - 1
             for number, part in enumerate(parts):
                 plans = ticket.plans[number : number + 1]
-                self._ready.append(replace(ticket, task=part, plans=plans, losses=0))
+                self._ready.append(ticket._replace(task=part, plans=plans, losses=0))
         elif ticket.losses == 0:
-            self._ready.append(replace(ticket, losses=1))
+            self._ready.append(ticket._replace(losses=1))
         else:
             self._give_up(ticket, outcome)
 

@@ -320,7 +320,7 @@ def bundled(jobs: Sequence[ScanJob] | Iterator[ScanJob]) -> Iterator[ScanTask]:
 
 def with_culprit(task: Task, item: int, outcome: Outcome) -> Task:
     """The same task, with one item marked as not to be touched at that stage again."""
-    return replace(task, culprits={**task.culprits, item: outcome})
+    return task._replace(culprits={**task.culprits, item: outcome})
 
 
 def size_of(task: Task) -> int:

@@ -20,9 +20,8 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawler.engine.worker import serve
 from crawler.error_boundary import describe, stop_of
@@ -35,24 +34,21 @@ STALL_SECONDS = 1.0  # between two looks: the parent was stopped (Ctrl-Z, a froz
 START_ATTEMPTS = 3  # workers in a row that die before their first word: the machine, not a file, is at fault
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What one file may cost a worker: seconds for one step (a header, a frame, a file closed), bytes resident."""
 
     seconds: float
     memory: int
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """A task's answer."""
 
     ticket: int
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """A task that ended without an answer. `item` is the culprit's number in the task, None if not noted."""
 
     ticket: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from crawler.engine.plan import INDEX_FILES, FolderPlan, Planner, bundled
 from crawler.export.tasks import IndexResult, IndexTask, ScanJob, ScanTask
@@ -24,8 +24,7 @@ from crawler.sources.directory import Folder, Root, listing
 NO_FILES = "a root without files"  # in place of the digest of a listing
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """Files of one folder in an index task, with the names of their media."""
 
     plan: FolderPlan

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crawler.config.sections import ImageSection, VideoSection
 from crawler.error_boundary import ErrorBoundary
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 STACK_RATE = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One file of a scan: its name in the media folder, without extension, and its number in the worker's task."""
 
     instance: Instance
@@ -176,7 +175,7 @@ class MediaOutputs:
             return opened
         first = members[0].instance
         rate = first.frame_rate
-        subject = replace(first, frame_rate=STACK_RATE if rate is None or is_absurd(rate) else rate)
+        subject = first._replace(frame_rate=STACK_RATE if rate is None or is_absurd(rate) else rate)
         with ErrorBoundary("pixels", record) as boundary:
             display = self.stack_display(numbers)
         if not boundary.failed:

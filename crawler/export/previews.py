@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from crawler.display.crop import Cropped, us_region
 from crawler.display.display import Display, display_for
@@ -78,7 +77,7 @@ class Previews:
             return opened, frozenset()
         first = self.media_outputs.members[files[layout.placement[0].instance]].instance
         if self.setup.crops and first.modality in ULTRASOUND:
-            layout = replace(layout, affine=None)
+            layout = layout._replace(affine=None)
         subject = PreviewSubject(layout, _FrameDisplays(self.media_outputs, layout, files), _aspect(first))
         target = Target(os.path.join(root, path), self.setup.temp(root))
         sink = PreviewSink(PreviewOptions(section.size))

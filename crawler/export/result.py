@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -39,8 +39,7 @@ def _key(name: Name, style: KeyStyle) -> str:
     return key_of(tag | 0x1000, creator, style)
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """An instance, of whose record no more is left than volumes note, and the record as JSON: bytes, or where it lies.
 
     ``row`` in a spool file is (path, start, size).
@@ -64,8 +63,7 @@ class Header:
         return record
 
 
-@dataclass(frozen=True, slots=True)
-class ScanResult:
+class ScanResult(NamedTuple):
     """A scan done. `rows` are its finished JSON lines, or the path of a file that holds them."""
 
     scan_id: str

@@ -107,7 +107,7 @@ class ScanExport:
         while True:
             self.heartbeat.note(self.items[0], "layout")
             members = [number for number, state in enumerate(self.states) if state.usable]
-            part = replace(self.scan, instances=tuple(self.scan.instances[number] for number in members))
+            part = self.scan._replace(instances=tuple(self.scan.instances[number] for number in members))
             plan = self._plan(part, members)
             if self._write(plan, members, part):
                 break

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawler.config.sections import (
     ImageSection,
@@ -18,8 +17,7 @@ from crawler.dicom.dictionary import KeyStyle
 from crawler.paths import TEMP
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(NamedTuple):
     """What is the same for all scans of a run: the sections that are on, folders (native, absolute), limits.
 
     ``spool`` receives unfinished files that are no product; unfinished products lie below their own output folder, so

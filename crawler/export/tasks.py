@@ -13,7 +13,7 @@ import pickle
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from crawler.dicom.row_size import record_bytes
 from crawler.error_boundary import outcome_of
@@ -34,8 +34,7 @@ from crawler.sources.archive import Expanded, expand
 Culprits = Mapping[int, Outcome]
 
 
-@dataclass(frozen=True, slots=True)
-class FolderJob:
+class FolderJob(NamedTuple):
     """One folder to be read, grouped and exported.
 
     Attributes
@@ -53,29 +52,26 @@ class FolderJob:
     key: str
     mirror: str
     files: tuple[File, ...]
-    known: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, str] = {}
     found: frozenset[str] = frozenset()
     reserved: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FolderTask:
+class FolderTask(NamedTuple):
     """Folders, handled one after the other; items count their files through."""
 
     jobs: tuple[FolderJob, ...]
-    culprits: Culprits = field(default_factory=dict)
+    culprits: Culprits = {}
 
 
-@dataclass(frozen=True, slots=True)
-class IndexTask:
+class IndexTask(NamedTuple):
     """Files of one large folder whose headers are to be spooled; items count the files."""
 
     files: tuple[File, ...]
-    culprits: Culprits = field(default_factory=dict)
+    culprits: Culprits = {}
 
 
-@dataclass(frozen=True, slots=True)
-class ScanJob:
+class ScanJob(NamedTuple):
     """One scan of a large folder."""
 
     scan_id: str
@@ -86,25 +82,22 @@ class ScanJob:
     found: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveTask:
+class ArchiveTask(NamedTuple):
     """An archive whose members are to be listed, and spooled where they cannot be reached otherwise."""
 
     file: File
     spool: str
-    culprits: Culprits = field(default_factory=dict)
+    culprits: Culprits = {}
 
 
-@dataclass(frozen=True, slots=True)
-class ScanTask:
+class ScanTask(NamedTuple):
     """Scans of large folders; items count their files through."""
 
     jobs: tuple[ScanJob, ...]
-    culprits: Culprits = field(default_factory=dict)
+    culprits: Culprits = {}
 
 
-@dataclass(frozen=True, slots=True)
-class FolderResult:
+class FolderResult(NamedTuple):
     """A folder done: files outside scans, scans exported, scans left alone."""
 
     ungrouped: tuple[tuple[File, Outcome], ...]
@@ -112,8 +105,7 @@ class FolderResult:
     kept: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class IndexResult:
+class IndexResult(NamedTuple):
     """Per file of an index task: the key that grouping needs and where the rest is spooled, or its outcome."""
 
     entries: tuple[tuple[SeriesKey, Spooled] | Outcome, ...]
@@ -224,7 +216,7 @@ class Worker:
         if self.setup.volume is not None:
             noted |= {*noted_keys(self.setup.keys).values(), *element_keys(self.setup.keys)}
         record = {key: instance.record[key] for key in noted if key in instance.record}
-        headers.append(Header(replace(instance, record=record, header_notes=instance.header_notes + cut[:20]), row))
+        headers.append(Header(instance._replace(record=record, header_notes=instance.header_notes + cut[:20]), row))
         return None
 
     def _index(self, task: IndexTask, heartbeat: Heartbeat) -> IndexResult:

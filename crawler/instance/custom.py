@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from crawler.dicom.attributes import Attributes
@@ -26,9 +25,9 @@ def with_custom(planes: tuple[Plane, ...], fields: Attributes, keyword: str) -> 
     common = next(_found([fields, *_macros(fields.item("SharedFunctionalGroupsSequence"))], keyword), None)
     groups = fields.items("PerFrameFunctionalGroupsSequence")
     if len(planes) == 1 or len(groups) < len(planes):
-        return tuple(replace(plane, custom=common) for plane in planes)
+        return tuple(plane._replace(custom=common) for plane in planes)
     return tuple(
-        replace(plane, custom=next(_found(_macros(group), keyword), common))
+        plane._replace(custom=next(_found(_macros(group), keyword), common))
         for plane, group in zip(planes, groups, strict=False)
     )
 

@@ -7,8 +7,7 @@ multi-frame objects come from `functional.py`, those of mosaics from `mosaic.py`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawler.dicom.attributes import Attributes
 from crawler.dicom.csa import NO_CSA, Csa
@@ -54,8 +53,7 @@ _LUTS = (
 _PIXEL_VRS = {"PixelData": "OW", "FloatPixelData": "OF", "DoubleFloatPixelData": "OD"}
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A record and where it came from; `memo` knows what headers like it mean."""
 
     file: File
@@ -125,7 +123,7 @@ def _planes(fields: Attributes, pixels: Pixels | None, csa: Csa) -> tuple[Mosaic
     if mosaic is not None:
         return mosaic, tile_planes(mosaic, planes[0], fields, csa)
     if len(planes) == 1 and is_montage(planes[0]):
-        return None, (replace(planes[0], position=None),)  # that of a mosaic is the place of none of its slices
+        return None, (planes[0]._replace(position=None),)  # that of a mosaic is the place of none of its slices
     return None, planes
 
 

@@ -8,8 +8,7 @@ values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from crawler.dicom.attributes import Attributes
 from crawler.instance.component import component_of
@@ -28,8 +27,7 @@ _FRAME_TYPES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
+class _Context(NamedTuple):
     """What the data set says of how its functional groups are to be read."""
 
     modality: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from crawler.dicom.attributes import Attributes
@@ -92,7 +92,7 @@ def read_instance(file: File, keys: KeyStyle = "keyword", custom: str = "") -> I
         instance = fast_instance(file, stream, keys) or full_instance(file, stream, keys)
     if not custom:
         return instance
-    return replace(instance, planes=with_custom(instance.planes, Attributes(instance.record, keys), custom))
+    return instance._replace(planes=with_custom(instance.planes, Attributes(instance.record, keys), custom))
 
 
 def fast_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance | None:
@@ -119,7 +119,7 @@ def full_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance:
         cut=header.fault is not None,
     )
     fault = None if header.fault is None else Outcome("failed", "header", header.fault.reason, header.fault.detail)
-    return replace(instance, header_fault=fault, header_notes=header.notes.lines())
+    return instance._replace(header_fault=fault, header_notes=header.notes.lines())
 
 
 @contextmanager

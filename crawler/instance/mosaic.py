@@ -104,7 +104,7 @@ def tile_planes(mosaic: Mosaic, plane: Plane, fields: Attributes, csa: Csa) -> t
         offset = offsets[tile] if len(offsets) == mosaic.tiles else None
         if start is not None and offset is not None:
             traits = with_traits(traits, {"AcquisitionTime": start + offset / 1000})
-        planes.append(replace(plane, position=positions[tile] if positions else None, traits=traits))
+        planes.append(plane._replace(position=positions[tile] if positions else None, traits=traits))
     return tuple(planes)
 
 
@@ -191,11 +191,11 @@ def _united(mosaic: Mosaic, plane: Plane, fields: Attributes) -> tuple[Plane, ..
     """Planes of a grid, which has an item for every slice, with its own position and time."""
     items = fields.items(_UNITED_FRAMES)
     if len(items) != mosaic.tiles:
-        return (replace(plane, position=None),) * mosaic.tiles
+        return (plane._replace(position=None),) * mosaic.tiles
     planes = []
     for item in items:
         time = seconds(item.text("AcquisitionTime"))
         traits = plane.traits if time is None else with_traits(plane.traits, {"AcquisitionTime": time})
         position = cast("Vector | None", item.vector("ImagePositionPatient", 3))
-        planes.append(replace(plane, position=position, traits=traits))
+        planes.append(plane._replace(position=position, traits=traits))
     return tuple(planes)

@@ -8,7 +8,6 @@ are read in `functional.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -55,7 +54,7 @@ def frame_planes(fields: Attributes, plane: Plane, frames: int) -> tuple[Plane, 
         return _dose(fields, plane, frames)
     if 1 < frames <= TIMED_FRAMES and plane.position is None and (times := _times(fields, frames)):
         traits = [with_traits(plane.traits, {"FrameReferenceTime": time}) for time in times]
-        return tuple(replace(plane, traits=one) for one in traits)
+        return tuple(plane._replace(traits=one) for one in traits)
     return (plane,)
 
 
@@ -66,7 +65,7 @@ def _reconstruction(fields: Attributes, plane: Plane, frames: int) -> tuple[Plan
     row x column direction, or against it when negative (C.8.4.15).
     """
     first = _detector_plane(fields, plane)
-    lost = (replace(first, position=None),)
+    lost = (first._replace(position=None),)
     direction = normal(first.orientation)
     slices = _vector(fields, "SliceVector", frames)
     if slices is None or first.position is None or direction is None:
@@ -77,7 +76,7 @@ def _reconstruction(fields: Attributes, plane: Plane, frames: int) -> tuple[Plan
         return lost
     positions = _along(first.position, direction, [(number - 1) * step for number in slices])
     return tuple(
-        replace(first, position=position, traits=with_traits(first.traits, found))
+        first._replace(position=position, traits=with_traits(first.traits, found))
         for position, found in zip(positions, traits, strict=True)
     )
 
@@ -98,9 +97,9 @@ def _detector_plane(fields: Attributes, plane: Plane) -> Plane:
     if not told:
         return plane
     if len(told) > 1:
-        return replace(plane, position=None)
+        return plane._replace(position=None)
     (x, y, z), orientation = told[0]
-    return replace(plane, position=(x, y, z), orientation=orientation)
+    return plane._replace(position=(x, y, z), orientation=orientation)
 
 
 def _nm_traits(fields: Attributes, frames: int) -> list[dict[str, Any]] | None:
@@ -146,13 +145,13 @@ def _dose(fields: Attributes, plane: Plane, frames: int) -> tuple[Plane, ...]:
     direction = normal(plane.orientation)
     numbers = [offset for offset in offsets if offset is not None]
     if plane.position is None or direction is None or not len(offsets) == len(numbers) == frames:
-        return (replace(plane, position=None),)
+        return (plane._replace(position=None),)
     if numbers[0]:
         transverse = bool(np.abs(direction[:2]).max() <= ORIENTATION_TOLERANCE)
         if not transverse or abs(numbers[0] - plane.position[2]) > ABSOLUTE_TOLERANCE:
-            return (replace(plane, position=None),)
+            return (plane._replace(position=None),)
         numbers = [(number - numbers[0]) * float(np.sign(direction[2])) for number in numbers]
-    return tuple(replace(plane, position=position) for position in _along(plane.position, direction, numbers))
+    return tuple(plane._replace(position=position) for position in _along(plane.position, direction, numbers))
 
 
 def _along(position: Vector, direction: Floats, distances: Sequence[float]) -> list[Vector | None]:

@@ -7,8 +7,7 @@ quantities; which of them counts is said by `mapping_of`. The Modality transform
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,7 @@ from crawler.dicom.attributes import Attributes
 SEQUENCE = "RealWorldValueMappingSequence"
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(NamedTuple):
     """One item of (0040,9096) *Real World Value Mapping Sequence*.
 
     Attributes
@@ -116,8 +114,8 @@ def real_world_fields(mappings: tuple[Mapping, ...]) -> dict[str, Any]:
 def same_quantity(one: Mapping, other: Mapping) -> bool:
     """Whether two mappings mean the same quantity in the same unit, whatever their slopes."""
     ignored = {"first", "last", "slope", "intercept", "table"}
-    return {k: v for k, v in asdict(one).items() if k not in ignored} == {
-        k: v for k, v in asdict(other).items() if k not in ignored
+    return {k: v for k, v in one._asdict().items() if k not in ignored} == {
+        k: v for k, v in other._asdict().items() if k not in ignored
     }
 
 

@@ -6,8 +6,7 @@ Reads the header of SEG and label map objects. Where frames of segments lie is f
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawler.dicom.attributes import Attributes
 
@@ -18,8 +17,7 @@ _TO_SRGB = ((3.1338561, -1.6168667, -0.4906146), (-0.9787684, 1.9161415, 0.03345
 """XYZ under D50 to linear sRGB (Bradford adaptation; IEC 61966-2-1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """A coded concept: (0008,0100) *Code Value*, (0008,0102) *Coding Scheme Designator*, (0008,0104) *Code Meaning*."""
 
     value: str
@@ -27,8 +25,7 @@ class Code:
     meaning: str
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One item of (0062,0002) *Segment Sequence*.
 
     Attributes

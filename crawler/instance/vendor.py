@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -132,7 +131,7 @@ def _completed(plane: Plane, fields: Attributes, csa: Csa) -> Plane:
     unit = _unit(direction) if direction is not None else None
     if b == plane.trait(B_VALUE) and unit == plane.trait(DIRECTION):
         return plane
-    return replace(plane, traits=with_traits(plane.traits, {B_VALUE: b, DIRECTION: unit}))
+    return plane._replace(traits=with_traits(plane.traits, {B_VALUE: b, DIRECTION: unit}))
 
 
 def _b_matrix(macro: Attributes) -> tuple[float, ...] | None:

@@ -14,8 +14,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawler.dicom.attributes import Attributes, Private
 from crawler.dicom.csa import LazyEntries
@@ -62,8 +61,7 @@ _WATER_FAT = 3.4e-6
 """Chemical shift between water and fat as Philips' scanners count it (3.4 ppm; dcm2niix, Philips)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """What vendors' values are related to.
 
     Attributes

@@ -33,13 +33,13 @@ def split_axes(plan: Sequence[Layout], axes: Collection[str]) -> list[Layout]:
     parts = [part for layout in plan for part in _split(layout, axes)]
     if len(parts) == len(plan):
         return parts
-    return [replace(part, name=str(number)) for number, part in enumerate(parts, start=1)]
+    return [part._replace(name=str(number)) for number, part in enumerate(parts, start=1)]
 
 
 def with_colours(plan: Iterable[Layout], instances: Sequence[Instance]) -> list[Layout]:
     """Give layouts of PALETTE COLOR images the axis of their colours; label maps keep their numbers."""
     return [
-        replace(layout, shape=(*layout.shape, 3), axes=(*layout.axes, "sample"))
+        layout._replace(shape=(*layout.shape, 3), axes=(*layout.axes, "sample"))
         if "sample" not in layout.axes and has_palette([instances[place.instance] for place in layout.placement])
         else layout
         for layout in plan
@@ -59,8 +59,7 @@ def _split(layout: Layout, axes: Collection[str]) -> list[Layout]:
     name = layout.axes[position]
     steps = range(layout.shape[position])
     parts = [
-        replace(
-            layout,
+        layout._replace(
             shape=_without(layout.shape, position),
             axes=_without(layout.axes, position),
             placement=tuple(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from crawler.model import Layout, Pixels, Place, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A layout before it is named, and its place in the order of layouts: first file, frame, group, run."""
 
     order: tuple[int, ...]

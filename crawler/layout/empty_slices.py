@@ -8,7 +8,8 @@ all segments together, or by the thickness, and must hold for every frame.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +25,7 @@ MOST_SLICES = 2**14
 RESTORED = "empty slices restored"
 
 
-@dataclass(frozen=True, slots=True)
-class _Grid:
+class _Grid(NamedTuple):
     """Where the slices of a segmentation may lie: multiples of a step (mm) from a distance along the normal."""
 
     direction: Floats
@@ -70,8 +70,8 @@ def with_empty_slices(plan: Sequence[Layout], instances: Sequence[Instance]) -> 
     if len(layouts) == len(plan):
         return layouts
     if len(layouts) == 1:
-        return [replace(layouts[0], name="")]
-    return [replace(layout, name=str(number)) for number, layout in enumerate(layouts, start=1)]
+        return [layouts[0]._replace(name="")]
+    return [layout._replace(name=str(number)) for number, layout in enumerate(layouts, start=1)]
 
 
 def _fits(part: Layout, grid: _Grid | None) -> bool:
@@ -150,8 +150,7 @@ def _joined(parts: Sequence[Layout], instance: Instance, grid: _Grid | None) -> 
     if matrix is None:
         return None
     placement = tuple(replace(places[number], index=(int(slots[number]) - first,)) for number in order)
-    verdict = replace(
-        parts[0].verdict,
+    verdict = parts[0].verdict._replace(
         unique_positions=True,
         uniform_spacing=True,
         spacing=grid.step,

@@ -105,7 +105,7 @@ def layouts(
     drafts.sort(key=attrgetter("order"))
     if len(drafts) == 1:
         return [drafts[0].layout]
-    return [replace(draft.layout, name=str(number)) for number, draft in enumerate(drafts, start=1)]
+    return [draft.layout._replace(name=str(number)) for number, draft in enumerate(drafts, start=1)]
 
 
 def _groups(planes: Planes) -> Iterator[Integers]:
@@ -138,8 +138,7 @@ class _Group:
         along = geometry.distances(self.planes.position[self.members], direction)
         slots = geometry.slots(along, self._scale(), self.tolerance)
         repeated = len(slots) - int(slots.max()) - 1
-        common = replace(
-            self.common,
+        common = self.common._replace(
             obliquity_degrees=geometry.obliquity(direction),
             unique_positions=repeated == 0,
             duplicate_positions=repeated,
@@ -148,15 +147,15 @@ class _Group:
         positions = self.planes.position[self.members]
         if repeated:
             separation = separate(of, self.order, self.keys)
-            common = replace(common, reason=join_reasons(common.reason, _repetition(slots, separation)))
+            common = common._replace(reason=join_reasons(common.reason, _repetition(slots, separation)))
         else:
             separation = part_of_series(of, positions, direction, self.tolerance)
             told = PARTS + " and ".join(separation.traits) if separation.traits else ""
-            common = replace(common, reason=join_reasons(common.reason, told))
+            common = common._replace(reason=join_reasons(common.reason, told))
         if separation.traits == (BY_ORDER,) and (self._is_result() or slots.max() == 0):
             # Segments or quantities, which counting repetitions would mix; or a scan whose positions say nothing.
             reason = UNTOLD if self._is_result() else ONE_POSITION
-            yield self._unstacked(self.members, replace(common, reason=reason), 0)
+            yield self._unstacked(self.members, common._replace(reason=reason), 0)
             return
         whole = max((len(group) for group in separation.groups), default=0) == slots.max() + 1
         found = stacks(separation, of, positions, self.order, self.keys, self.tolerance)
@@ -165,11 +164,11 @@ class _Group:
                 _lacking(slots[stack.members.reshape(-1, stack.members.shape[-1])[0]], slots, whole) if repeated else 0
             )
             doubt = "" if not stack.doubtful else COUNTED if separation.counted else IN_DOUBT
-            known = replace(common, reason=join_reasons(common.reason, doubt))
+            known = common._replace(reason=join_reasons(common.reason, doubt))
             stack = replace(stack, members=self.members[stack.members])
             for draft in self._stack(stack, direction, known, number):
                 yield _incomplete(draft, lacking) if lacking else _irregular(draft) if stack.doubtful else draft
-        verdict = replace(common, reason=join_reasons(common.reason, NOT_TOLD))
+        verdict = common._replace(reason=join_reasons(common.reason, NOT_TOLD))
         for number, planes in enumerate(separation.second, start=len(found)):
             stack = Stack(self.members[planes[np.argsort(slots[planes])]])
             yield from map(_irregular, self._stack(stack, direction, verdict, number))
@@ -181,13 +180,12 @@ class _Group:
         ordered = stack.members.reshape(-1, stack.members.shape[-1])[0]
         positions = self.planes.position[ordered]
         if len(ordered) == 1:
-            yield self._draft(stack, direction, replace(common, missing_positions=0), (number, 0))
+            yield self._draft(stack, direction, common._replace(missing_positions=0), (number, 0))
             return
         gaps = np.diff(geometry.distances(positions, direction))
         uniform = geometry.is_uniform(positions, direction, self.tolerance)
         step = geometry.mean_step(positions)
-        common = replace(
-            common,
+        common = common._replace(
             uniform_spacing=uniform,
             spacing=float(gaps.mean()) if uniform else geometry.typical_gap(gaps),
             largest_gap=float(gaps.max()),
@@ -197,18 +195,17 @@ class _Group:
         if uniform:
             yield self._draft(stack, direction, common, (number, 0))
             return
-        common = replace(
-            common,
+        common = common._replace(
             reason=join_reasons(
                 common.reason, _irregularity(geometry.is_evenly_spaced(positions, direction, self.tolerance), common)
             ),
         )
         if self.irregular in ("keep", "refuse"):
-            common = replace(common, policy=self.irregular)
+            common = common._replace(policy=self.irregular)
             refused = common.reason if self.irregular == "refuse" else ""
             yield self._layout(stack, None, common, (number, 0), refused)
             return
-        common = replace(common, policy="split")
+        common = common._replace(policy="split")
         for run, (start, stop) in enumerate(geometry.runs(positions, direction, self.tolerance)):
             yield self._draft(replace(stack, members=stack.members[..., start:stop]), direction, common, (number, run))
 
@@ -219,8 +216,7 @@ class _Group:
         if len(ordered) > 1:
             step = geometry.mean_step(positions)
             reason = TILTED if geometry.is_tilted(direction, positions) else ""
-            verdict = replace(
-                verdict,
+            verdict = verdict._replace(
                 spacing=float(step @ direction),
                 tilt_degrees=geometry.tilt(direction, step),
             )
@@ -229,15 +225,14 @@ class _Group:
             thick = thickness is not None and 0 < thickness < geometry.COORDINATE_LIMIT
             step = direction * (thickness if thickness is not None and thick else 1.0)
             reason = THICKNESS_STEP if thick else ASSUMED_STEP
-            verdict = replace(verdict, spacing=None, tilt_degrees=None)
+            verdict = verdict._replace(spacing=None, tilt_degrees=None)
         spacing = self.planes.spacing[ordered[0]]
         matrix = geometry.affine(self._orientation(stack.members.ravel()), positions[0], spacing, step)
         if self._plane(ordered[0]).of_volume:
             matrix = None
-            verdict = replace(verdict, reason=join_reasons(verdict.reason, VOLUME_SPACE))
+            verdict = verdict._replace(reason=join_reasons(verdict.reason, VOLUME_SPACE))
             return self._layout(stack, matrix, verdict, order)
-        verdict = replace(
-            verdict,
+        verdict = verdict._replace(
             regular_volume=matrix is not None and len(ordered) > 1,
             reason=join_reasons(verdict.reason, reason if matrix is not None else NO_SPACING),
         )
@@ -256,7 +251,7 @@ class _Group:
         affine: Affine | None = None if matrix is None else tuple(map(tuple, matrix.tolist()))
         axes = (*(steps.axis for steps in stack.coordinates), "slice")
         layout = array_of(self._pixels(), axes, stack.members.shape, placement, verdict)
-        layout = replace(layout, affine=affine, refused=refused, coordinates=stack.coordinates)
+        layout = layout._replace(affine=affine, refused=refused, coordinates=stack.coordinates)
         return Draft((*self._first(), *order), layout)
 
     def _unstacked(self, members: Integers, verdict: Verdict, number: int) -> Draft:
@@ -322,15 +317,15 @@ def _lacking(own: Integers, slots: Integers, whole: bool) -> int:
 
 def _irregular(draft: Draft) -> Draft:
     """A layout that is not called a regular volume."""
-    verdict = replace(draft.layout.verdict, regular_volume=False)
-    return replace(draft, layout=replace(draft.layout, verdict=verdict))
+    verdict = draft.layout.verdict._replace(regular_volume=False)
+    return draft._replace(layout=draft.layout._replace(verdict=verdict))
 
 
 def _incomplete(draft: Draft, lacking: int) -> Draft:
     """A layout that lacks positions which other volumes of the series have."""
     verdict = draft.layout.verdict
-    verdict = replace(verdict, missing_positions=lacking, reason=join_reasons(verdict.reason, INCOMPLETE))
-    return _irregular(replace(draft, layout=replace(draft.layout, verdict=verdict)))
+    verdict = verdict._replace(missing_positions=lacking, reason=join_reasons(verdict.reason, INCOMPLETE))
+    return _irregular(draft._replace(layout=draft.layout._replace(verdict=verdict)))
 
 
 def _irregularity(evenly_spaced: bool, verdict: Verdict) -> str:

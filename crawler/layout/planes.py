@@ -128,7 +128,7 @@ def image(instance: Instance) -> Pixels | None:
     if pixels is None or instance.is_index or pixels.rows <= 0 or pixels.columns <= 0 or pixels.frames > FRAME_LIMIT:
         return None
     if (mosaic := instance.mosaic) is not None:
-        return replace(pixels, rows=mosaic.rows, columns=mosaic.columns, frames=mosaic.tiles)
+        return pixels._replace(rows=mosaic.rows, columns=mosaic.columns, frames=mosaic.tiles)
     return pixels
 
 

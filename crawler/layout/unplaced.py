@@ -6,7 +6,6 @@ Gives no matrix and no distance: an order is all that a (0020,1041) *Slice Locat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from crawler.dicom.dictionary import KeyStyle, key_for
@@ -60,7 +59,7 @@ def unplaced(
             stacked |= set(members)
             order, reason = ordered
             placement = tuple(Place(index, 0, (place,)) for place, index in enumerate(order))
-            verdict = replace(common, reason=join_reasons(common.reason, NO_GEOMETRY, reason))
+            verdict = common._replace(reason=join_reasons(common.reason, NO_GEOMETRY, reason))
             layout = array_of(
                 image(scan.instances[order[0]]) or Pixels(), ("slice",), (len(order),), placement, verdict
             )
@@ -73,10 +72,10 @@ def unplaced(
 def _alone(instance: Instance, index: int, frames: Sequence[int], rank: int, common: Verdict) -> Draft:
     shared = len(frames) > 1 and len(instance.planes) == 1
     placement = tuple(Place(index, frame, (place,)) for place, frame in enumerate(frames))
-    verdict = replace(common, reason=SHARED_PLANE if shared else _missing(instance))
+    verdict = common._replace(reason=SHARED_PLANE if shared else _missing(instance))
     axis = "frame" if len(frames) > 1 else "slice"
     layout = array_of(image(instance) or Pixels(), (axis,), (len(frames),), placement, verdict)
-    layout = replace(layout, coordinates=_frame_times(instance, frames))
+    layout = layout._replace(coordinates=_frame_times(instance, frames))
     return Draft((rank, frames[0], 0, 0), layout)
 
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawler.errors import LedgerError, OutputError
 from crawler.ledger.products import Products
@@ -29,8 +28,7 @@ ProductRow = tuple[str, bytes, str, int, str]
 """Kind, path relative to the kind's output root, layout, size, checksum."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScanRow:
+class ScanRow(NamedTuple):
     """One scan as the ledger keeps it: `series` is the hash of its UID, `span` the place of its rows in the JSONL."""
 
     scan_id: str

@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawler.layout.scan import HASH_DIGITS, SeriesKey, scan_members, series_hash
 from crawler.ledger.database import Ledger
@@ -29,8 +28,7 @@ _FRESH = "folders.id IN (SELECT id FROM seen) AND folders.digest != ''"
 _BATCH = 1000  # rows fetched at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Spooled:
+class Spooled(NamedTuple):
     """Where an instance and its row lie in a spool file."""
 
     path: str
@@ -38,8 +36,7 @@ class Spooled:
     sizes: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One file of a scan: `root` is the number of its root, `stem` names its media."""
 
     root: int

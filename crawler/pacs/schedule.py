@@ -9,17 +9,16 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from datetime import time as Clock
+from typing import NamedTuple
 
 _WINDOW = re.compile(r"\s*(\d{1,2}:\d\d)\s*-\s*(\d{1,2}:\d\d)(?:\s+(\S+))?\s*", re.ASCII)
 _RATE = re.compile(r"\s*(\d{1,9}(?:\.\d{1,6})?)\s*([kKmMgG]?)[bB](?:/s)?\s*", re.ASCII)
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """Hours of each day, such as 20:00 to 06:00; `zone` is None for the machine's own time."""
 
     start: Clock
@@ -60,8 +59,7 @@ class Window:
         return max(0.0, opens.timestamp() - local.timestamp())
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """At most so much a second; None: no bound."""
 
     files: float | None = None

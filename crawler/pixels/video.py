@@ -7,7 +7,6 @@ here; nothing looks into it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from crawler.dicom import uids
 from crawler.dicom.files import open_file, size_of
@@ -59,7 +58,7 @@ def copy_stream(instance: Instance, path: str, advance: Callable[[], None] = lam
     with open_file(instance.file) as stream:
         size = size_of(stream)
         # As one frame: the items of a video are parts of a stream, and a frame begins anywhere in them.
-        fragments = [fragment for frame in frame_table(stream, replace(pixels, frames=1), size) for fragment in frame]
+        fragments = [fragment for frame in frame_table(stream, pixels._replace(frames=1), size) for fragment in frame]
         if not fragments:
             raise PixelError("truncated pixel data", "holds no byte of it")
         with open(path, "xb") as copy:

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -137,8 +137,7 @@ class Target:
         return Product(path=final, kind=kind, size=size, checksum=checksum, layout=layout)
 
 
-@dataclass(frozen=True, slots=True)
-class FileSubject:
+class FileSubject(NamedTuple):
     """What a medium is made of: one instance, and how its frames are shown."""
 
     instance: Instance

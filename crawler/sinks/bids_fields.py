@@ -7,13 +7,12 @@ institutions, comments.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from crawler.dicom.attributes import Name, Private
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """How a field is made of an element.
 
     Attributes

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,7 @@ def attributes(subject: LayoutSubject) -> dict[str, Any]:
     layout = subject.layout
     placed = placed_instances(subject)
     window = placed[0].windows[0] if placed and placed[0].windows else (None, None)
-    verdict = {f"verdict_{name}": value for name, value in asdict(layout.verdict).items()}
+    verdict = {f"verdict_{name}": value for name, value in layout.verdict._asdict().items()}
     return {
         **{name: value for name, value in subject.attributes.items() if name not in NOT_ATTRIBUTES},
         "scan_id": subject.scan.scan_id,

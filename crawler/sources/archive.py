@@ -10,7 +10,6 @@ import os
 import posixpath
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 
 from crawler.archives.members import archive_format
 from crawler.archives.quota import DEFLATE_MOST, QUOTA, Quota
@@ -95,5 +94,5 @@ def _expand_gzip(file: File, quota: Quota) -> Expanded:
     if quota.member_is_bomb(size, packed):
         raise FileError("suspicious compression", f"{packed:,} bytes inflate to {size:,}")
     contents = ArchiveContents()
-    contents.members.append(replace(file, size=size, member=name))
+    contents.members.append(file._replace(size=size, member=name))
     return contents.end()

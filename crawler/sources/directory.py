@@ -12,6 +12,7 @@ import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from crawler.errors import SourceError
 from crawler.model import File, Outcome
@@ -22,8 +23,7 @@ Entry = tuple[str, int, int]
 """Name, bytes, mtime in ns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(NamedTuple):
     """One input: its absolute real path, and its name in outputs (empty with a single input)."""
 
     path: str

@@ -5,7 +5,7 @@ It opens nothing: `zip_source.py` and `tar_source.py` say what they find.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from crawler.archives.members import archive_format, member_name
 from crawler.errors import FileError
@@ -15,8 +15,7 @@ from crawler.paths import portable
 CONTAINER = "container"
 
 
-@dataclass(frozen=True, slots=True)
-class Expanded:
+class Expanded(NamedTuple):
     """The members of an archive.
 
     Attributes

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import BinaryIO, cast
 
 from crawler.archives.quota import Quota
@@ -80,13 +79,13 @@ class _Reader:
         name = self._contents.accept(info.name, _kind_fault(info))
         if name is None:
             return
-        member = replace(self._file, size=info.size, mtime_ns=nanoseconds(info.mtime), member=name)
+        member = self._file._replace(size=info.size, mtime_ns=nanoseconds(info.mtime), member=name)
         try:
             if self._copies is not None:
                 self._copies.check(info.size)
-                member = replace(member, spooled=self._copies.copy(self._content(info.size)))
+                member = member._replace(spooled=self._copies.copy(self._content(info.size)))
             elif self._stream.holds(info.offset_data + info.size):
-                member = replace(member, start=info.offset_data)
+                member = member._replace(start=info.offset_data)
             else:
                 raise _cut(info.size)
         except FileError as error:

@@ -9,7 +9,6 @@ import calendar
 import stat
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 from crawler.archives.quota import Quota
@@ -53,7 +52,7 @@ def expand_zip(file: File, quota: Quota) -> Expanded:
         # `filename` ends at a NUL; the name as written does not.
         name = contents.accept(entry.orig_filename, fault)
         if name is not None:
-            contents.members.append(replace(file, size=entry.file_size, mtime_ns=_mtime(entry), member=name))
+            contents.members.append(file._replace(size=entry.file_size, mtime_ns=_mtime(entry), member=name))
     if members and encrypted == members:
         return contents.end(
             Outcome("failed", "find", "encrypted archive", "unpack it with its password, and crawl what comes out")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crawler.config.loader import Config
 from crawler.ledger import temporary
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from crawler.tables.table import RowReader  # only runs that make tables need it
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """Everything that a view may read."""
 
     config: Config
@@ -33,8 +31,7 @@ class Context:
         return temporary.folder(self.config.output_dir, self.ledger)
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """A file made from ledger and JSONL alone.
 
     Attributes

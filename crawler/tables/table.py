@@ -7,9 +7,8 @@ the JSONL for each pass and keeps nothing of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -49,8 +48,7 @@ def quality_columns() -> tuple[str, ...]:
 _BEFORE_TEMPLATE = FILE_COLUMNS[:5]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """A table.
 
     Attributes
@@ -72,8 +70,7 @@ class Table:
         return self.order(found)
 
 
-@dataclass(frozen=True, slots=True)
-class RowReader:
+class RowReader(NamedTuple):
     """The JSONL as tables.
 
     Attributes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +199,7 @@ def test_tiles_are_cut_from_the_frame(samples: int) -> None:
     frame = Frame(0, values, "MONOCHROME2", slope=2.0)
     bare = Instance(file=None, record={})  # type: ignore[arg-type]
     assert list(tiles_of(bare, frame)) == [frame]
-    tiles = list(tiles_of(replace(bare, mosaic=Mosaic(5, 3, *TILE)), frame))
+    tiles = list(tiles_of(bare._replace(mosaic=Mosaic(5, 3, *TILE)), frame))
     assert [tile.number for tile in tiles] == [0, 1, 2, 3, 4]
     for tile in tiles:
         assert (tile.values.shape[:2], tile.slope) == (TILE, 2.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -215,7 +214,7 @@ def test_order_prefers_its_own_trait() -> None:
 
 
 def test_an_axis_of_any_keyword() -> None:
-    planes = [replace(one, custom=angle) for angle in (10, 20) for one in series(AcquisitionNumber=angle)]
+    planes = [one._replace(custom=angle) for angle in (10, 20) for one in series(AcquisitionNumber=angle)]
     layout = only(layouts(scan(planes), order="SaturationRecoveryTime"))
     assert layout.axes[0] == "SaturationRecoveryTime"
     assert layout.coordinates == (Coordinates("SaturationRecoveryTime", (10, 20), "SaturationRecoveryTime"),)
@@ -224,7 +223,7 @@ def test_an_axis_of_any_keyword() -> None:
 def test_image_types_and_components_never_share_an_array() -> None:
     planes = [one for kind in ("A", "B") for one in series(ImageType=("ORIGINAL", "PRIMARY", kind))]
     assert [layout.shape[:-2] for layout in layouts(scan(planes))] == [(5,), (5,)]
-    magnitude, phase = series(), [replace(one, component="phase") for one in series()]
+    magnitude, phase = series(), [one._replace(component="phase") for one in series()]
     found = layouts(scan([*magnitude, *phase]))
     assert [(layout.shape[:-2], layout.verdict.reason) for layout in found] == [((5,), ""), ((5,), "")]
 
@@ -280,7 +279,7 @@ def test_whatever_repeats_every_plane_lands_once_and_order_of_files_is_nothing(
 ) -> None:
     planes = [plane(float(z), TemporalPositionIdentifier=point, EchoTime=echo) for z, point, echo in rows]
     of = scan(planes)
-    shuffled = replace(of, instances=tuple(rng.sample(of.instances, len(of.instances))))
+    shuffled = of._replace(instances=tuple(rng.sample(of.instances, len(of.instances))))
     found, again = layouts(of, order=order), layouts(shuffled, order=order)
     placed = [of.instances[place.instance].file.key for layout in found for place in layout.placement]
     assert sorted(placed) == sorted(one.file.key for one in of.instances)
@@ -385,7 +384,7 @@ def test_one_plane_without_its_time_leaves_the_other_volumes_whole() -> None:
 
 def test_a_keyword_that_repeats_and_a_time_beside_it() -> None:
     planes = [
-        replace(one, custom=angle)
+        one._replace(custom=angle)
         for angle in (10, 20)
         for point in range(3)
         for one in series(TemporalPositionIdentifier=point)

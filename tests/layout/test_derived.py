@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,14 +74,13 @@ def segmentation(
     """One object with a frame for each position (z, mm) of each segment."""
     kinds = {keyword: None for keyword in TRAITS}
     planes = tuple(
-        replace(
-            Plane(
-                (0.0, 0.0, z),
-                AXIAL,
-                (0.8, 0.6),
-                thickness,
-                traits=tuple((kinds | {"DimensionIndexValues": (number,)}).values()),
-            ),
+        Plane(
+            (0.0, 0.0, z),
+            AXIAL,
+            (0.8, 0.6),
+            thickness,
+            traits=tuple((kinds | {"DimensionIndexValues": (number,)}).values()),
+        )._replace(
             **plane,
         )
         for number, positions in segments.items()
@@ -164,11 +162,11 @@ def placed(scan: Scan, position: Callable[[float, int], np.ndarray], orientation
     """The same frames elsewhere: `position` makes LPS of a distance along the normal and the number of the frame."""
     (instance,) = scan.instances
     planes = tuple(
-        replace(plane, orientation=orientation, position=tuple(position(plane.position[2], number).tolist()))
+        plane._replace(orientation=orientation, position=tuple(position(plane.position[2], number).tolist()))
         for number, plane in enumerate(instance.planes)
         if plane.position is not None
     )
-    return replace(scan, instances=(replace(instance, planes=planes),))
+    return scan._replace(instances=(instance._replace(planes=planes),))
 
 
 ORIGIN = np.array([51.3, -20.7, 113.9])
@@ -197,11 +195,11 @@ def test_a_tilted_stack_stays_apart() -> None:
 
 def test_frames_in_two_directions_stay_apart() -> None:
     (instance,) = segmentation({1: [0.0, 2.0, 8.0]}).instances
-    turned = tuple(replace(plane, orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0)) for plane in instance.planes[:2])
+    turned = tuple(plane._replace(orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0)) for plane in instance.planes[:2])
     planes = instance.planes + turned
     assert instance.pixels is not None
-    pixels = replace(instance.pixels, frames=len(planes))
-    scan = Scan("s1", "1.2.3", (replace(instance, planes=planes, pixels=pixels),))
+    pixels = instance.pixels._replace(frames=len(planes))
+    scan = Scan("s1", "1.2.3", (instance._replace(planes=planes, pixels=pixels),))
     assert restored(scan) == layouts(scan)
 
 
@@ -216,7 +214,7 @@ def test_segments_one_above_the_other_are_two_volumes() -> None:
 def test_two_objects_of_a_series_are_not_joined() -> None:
     first = segmentation({1: [0.0, 2.0, 8.0]})
     second = segmentation({1: [20.0, 26.0, 28.0]})
-    other = replace(second.instances[0], file=File("/in", "b", 1, 1), sop_uid="2")
+    other = second.instances[0]._replace(file=File("/in", "b", 1, 1), sop_uid="2")
     found = restored(Scan("s1", "1.2.3", (first.instances[0], other)))
     assert [(layout.name, layout.shape[0], layout.placement[0].instance) for layout in found] == [
         ("1", 5, 0),

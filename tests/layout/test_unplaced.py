@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,9 +63,9 @@ def test_slices_in_the_order_of_their_numbers() -> None:
     "instances",
     [
         slices(3, modality="DX"),  # pictures, of which each is its own
-        [replace(one, instance_number=1) for one in slices(3, located=False)],
-        [replace(one, record={"SliceLocation": 5.0}) for one in slices(3)],
-        [replace(one, record={} if number else one.record) for number, one in enumerate(slices(3))],
+        [one._replace(instance_number=1) for one in slices(3, located=False)],
+        [one._replace(record={"SliceLocation": 5.0}) for one in slices(3)],
+        [one._replace(record={} if number else one.record) for number, one in enumerate(slices(3))],
     ],
     ids=["radiographs", "equal numbers", "equal locations", "a location that is missing"],
 )
@@ -79,7 +78,7 @@ def test_what_has_no_order_stays_apart(instances: list[Instance]) -> None:
 def test_unlike_slices_are_not_joined() -> None:
     short = tuple(90.0 if name == "EchoTime" else None for name in TRAITS)
     instances = slices(3, "MR") + [
-        replace(one, file=File("/in", f"t2-{one.file.path}", 1, 1), planes=(replace(one.planes[0], traits=short),))
+        one._replace(file=File("/in", f"t2-{one.file.path}", 1, 1), planes=(one.planes[0]._replace(traits=short),))
         for one in slices(4, "MR")
     ]
     assert sorted(layout.shape[0] for layout in layouts(scan(instances))) == [3, 4]
@@ -106,7 +105,7 @@ def ultrasound(times: int, planes: int) -> Instance:
         "PerFrameFunctionalGroupsSequence": groups,
     }
     found = planes_of(Attributes(record, "keyword"), len(groups))
-    return Instance(File("/in", "us", 1, 1), record, pixels=replace(PIXELS, frames=len(groups)), planes=found)
+    return Instance(File("/in", "us", 1, 1), record, pixels=PIXELS._replace(frames=len(groups)), planes=found)
 
 
 def test_an_ultrasound_volume_has_spacing_and_time_and_no_place_in_the_patient() -> None:
@@ -120,7 +119,7 @@ def test_an_ultrasound_volume_has_spacing_and_time_and_no_place_in_the_patient()
 def test_two_ultrasound_volumes_are_never_stacked() -> None:
     """Each has a frame of reference of its own, whatever the numbers say."""
     first = ultrasound(1, 3)
-    second = replace(first, file=File("/in", "us2", 1, 1))
+    second = first._replace(file=File("/in", "us2", 1, 1))
     assert [layout.shape[0] for layout in layouts(Scan("s1-0", "1.2.3", (first, second)))] == [3, 3]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -252,7 +251,7 @@ def test_file_meta_information_that_is_wrong_loses_nothing(tmp_path: Path) -> No
 
     class Web(FakeTransport):
         def fetch(self, request: Request, temp: Path, deliver: Any, stop: Any) -> Answer:
-            return super().fetch(request, temp, lambda one: deliver(replace(one, sop_uid="1.2.3")), stop)
+            return super().fetch(request, temp, lambda one: deliver(one._replace(sop_uid="1.2.3")), stop)
 
     with open_manifest(tmp_path) as manifest:
         transports = Transports({"web": lambda: Web(archive, "web")})

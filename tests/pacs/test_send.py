@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -252,7 +251,7 @@ def test_a_file_that_changes_meanwhile_is_not_stored(tmp_path: Path) -> None:
     one = outgoing("one", lambda: path.open("rb"))
     script, asked = answering(0)
     with scripted(script, LONG) as server:
-        (result,) = sent(server, [replace(one, size=one.size + 10)])
+        (result,) = sent(server, [one._replace(size=one.size + 10)])
     assert result.outcome == "failed"
     assert "changed" in result.reason
     assert not asked

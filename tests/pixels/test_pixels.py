@@ -7,7 +7,6 @@ import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args
@@ -652,7 +651,7 @@ def test_limit_counts_one_frame(written: Callable[..., Path]) -> None:
 
 def test_check_needs_no_file(written: Callable[..., Path]) -> None:
     instance = instance_of(written(GREY))
-    absent = replace(instance, file=replace(instance.file, path="absent.dcm"))
+    absent = instance._replace(file=instance.file._replace(path="absent.dcm"))
     assert check(absent, limit=128, available=128) is absent.pixels
     with pytest.raises(PixelError, match="truncated"):
         check(absent, limit=128, available=127)

@@ -25,9 +25,9 @@ def with_vendor(made: LayoutSubject, **vendor: Any) -> LayoutSubject:
 
 
 def of_modality(made: LayoutSubject, modality: str) -> LayoutSubject:
-    instances = tuple(replace(instance, modality=modality) for instance in made.scan.instances)
+    instances = tuple(instance._replace(modality=modality) for instance in made.scan.instances)
     return replace(
-        made, scan=replace(made.scan, instances=instances), attributes={**made.attributes, "Modality": modality}
+        made, scan=made.scan._replace(instances=instances), attributes={**made.attributes, "Modality": modality}
     )
 
 
@@ -259,10 +259,10 @@ def series(count: int, slices: int, numbers: Any = None, **attributes: Any) -> L
     made = subject(matrix(), (count, slices, 5, 7), FOUR, RepetitionTime=3000.0, **attributes)
     order = {place.instance: number for number, place in enumerate(made.layout.placement, start=1)}
     instances = tuple(
-        replace(one, instance_number=(numbers or (lambda number: number))(order[number]))
+        one._replace(instance_number=(numbers or (lambda number: number))(order[number]))
         for number, one in enumerate(made.scan.instances)
     )
-    return replace(made, scan=replace(made.scan, instances=instances))
+    return replace(made, scan=made.scan._replace(instances=instances))
 
 
 def test_the_order_of_ge_s_protocol() -> None:
@@ -312,15 +312,15 @@ def test_a_fast_series_is_held_to_a_tenth_of_its_step() -> None:
 
 def test_a_volume_with_empty_places_has_no_times() -> None:
     made = clocked([[10.0, 11.0, 11.5], [12.0, 13.0, 13.5]], 2000.0)
-    layout = replace(made.layout, placement=made.layout.placement[:-1])
+    layout = made.layout._replace(placement=made.layout.placement[:-1])
     assert slice_times(replace(made, layout=layout)) is None
 
 
 def test_the_order_of_ge_s_protocol_in_a_single_volume_and_with_numbers_that_repeat() -> None:
     made = subject(matrix(), (4, 5, 7), RepetitionTime=2000.0)
     order = {place.instance: number for number, place in enumerate(made.layout.placement, start=1)}
-    instances = tuple(replace(one, instance_number=order[number]) for number, one in enumerate(made.scan.instances))
-    made = replace(made, scan=replace(made.scan, instances=instances))
+    instances = tuple(one._replace(instance_number=order[number]) for number, one in enumerate(made.scan.instances))
+    made = replace(made, scan=made.scan._replace(instances=instances))
     assert slice_times(made, {INTERLEAVED: True}) == [0.0, 1.0, 0.5, 1.5]
     assert slice_times(series(2, 4, lambda number: number // 2), {INTERLEAVED: False}) is None
 

@@ -130,7 +130,7 @@ def with_axes(*coordinates):
     shape = (*(len(one.values) for one in coordinates), 1, 5, 7)
     places = [Place(0, number, index) for number, index in enumerate(np.ndindex(shape[:-2]))]
     made = subject([instance(0)], places, shape, axes)
-    return replace(made, layout=replace(made.layout, coordinates=coordinates))
+    return replace(made, layout=made.layout._replace(coordinates=coordinates))
 
 
 def test_steps_that_are_numbers_are_a_dimension_scale(target):
@@ -172,7 +172,7 @@ def test_provenance_is_in_array_order(target):
 def test_the_affine_maps_indices_to_the_positions_of_the_provenance(target):
     plain = stack()
     places = tuple(Place(n, 0, (n,)) for n in range(3))
-    with h5py.File(write(target, replace(plain, layout=replace(plain.layout, placement=places)))) as file:
+    with h5py.File(write(target, replace(plain, layout=plain.layout._replace(placement=places)))) as file:
         affine = file["image"].attrs["affine"]
         for row in file["provenance"]:
             np.testing.assert_allclose((affine @ (row["index_slice"], 0, 0, 1))[:3], row["position"])
@@ -182,7 +182,7 @@ def test_frames_of_one_file_in_colour_without_geometry(target):
     one = instance(0, planes=(Plane(),), windows=(), frame_of_reference="", study_uid="", sop_uid="", modality="US")
     axes = ("frame", "row", "column", "sample")
     cine = subject([one], [Place(0, n, (n,)) for n in range(4)], (4, 6, 8, 3), axes, dtype=np.dtype(np.uint8))
-    cine = replace(cine, layout=replace(cine.layout, affine=None, verdict=Verdict(), name="2"), photometric="RGB")
+    cine = replace(cine, layout=cine.layout._replace(affine=None, verdict=Verdict(), name="2"), photometric="RGB")
     with h5py.File(write(target, cine)) as file:
         image, rows = file["image"], file["provenance"][()]
         assert image.shape == (4, 6, 8, 3)
@@ -202,7 +202,7 @@ def test_two_leading_axes_in_any_order(target):
     places = [Place(0, t * 3 + s, (t, s)) for t in range(2) for s in range(3)]
     axes = ("frame", "slice", "row", "column")
     series = subject([instance(0)], places, (2, 3, 4, 5), axes, dtype=np.dtype(np.float32))
-    shuffled = replace(series, layout=replace(series.layout, placement=tuple(places[::-1])))
+    shuffled = replace(series, layout=series.layout._replace(placement=tuple(places[::-1])))
     with h5py.File(write(target, series)) as file:
         straight, rows = file["image"][()], file["provenance"][()]
     assert rows["index_frame"].tolist() == [0, 0, 0, 1, 1, 1]
@@ -350,7 +350,7 @@ def test_what_does_not_fit_is_refused(target):
     [
         stack(dtype=np.dtype(object)),
         stack(attributes={"": 1}),
-        replace(stack(), layout=replace(stack().layout, shape=(0, 5, 7))),
+        replace(stack(), layout=stack().layout._replace(shape=(0, 5, 7))),
     ],
 )
 def test_an_open_that_fails_leaves_nothing(target, broken):

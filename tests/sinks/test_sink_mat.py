@@ -60,7 +60,7 @@ def test_provenance(tmp_path, count):
 
 def test_what_matlab_cannot_read_is_refused_before_anything_is_written(tmp_path):
     made = subject()
-    large = replace(made, layout=replace(made.layout, shape=(3, 20_000, 20_000)))
+    large = replace(made, layout=made.layout._replace(shape=(3, 20_000, 20_000)))
     sink = MatSink()
     with pytest.raises(SinkError, match=r"2,400,000,000 bytes, .* use hdf5"):
         sink.open(Target(str(tmp_path / "out"), str(tmp_path)), large)

@@ -99,7 +99,7 @@ def test_a_single_plane_has_its_spacing(tmp_path):
 
 def test_provenance(tmp_path):
     made = subject(matrix())
-    made = replace(made, layout=replace(made.layout, name="2"))
+    made = replace(made, layout=made.layout._replace(name="2"))
     volume, origin = write(MetaImageSink(), tmp_path, made)
     assert origin == volume + ".provenance.json"
     with open(origin, encoding="utf-8") as file:

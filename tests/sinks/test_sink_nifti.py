@@ -138,7 +138,7 @@ def test_what_differs_between_frames_is_left_out(tmp_path):
 
 def test_provenance(tmp_path):
     made = subject(matrix())
-    made = replace(made, layout=replace(made.layout, affine=None))
+    made = replace(made, layout=made.layout._replace(affine=None))
     with open(write(NiftiSink(), tmp_path, made)[2], encoding="utf-8") as file:
         found = json.load(file)
     assert found["affine"] is None

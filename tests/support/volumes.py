@@ -70,7 +70,7 @@ def subject(
 
 def with_coordinates(made: LayoutSubject, *coordinates: Coordinates) -> LayoutSubject:
     """The same layout, with something known of its further axes."""
-    return replace(made, layout=replace(made.layout, coordinates=coordinates))
+    return replace(made, layout=made.layout._replace(coordinates=coordinates))
 
 
 def voxels(made: LayoutSubject) -> np.ndarray:
