@@ -173,7 +173,7 @@ def _advice(summary: Summary) -> str:
 
 def _asked(config: Config) -> list[str]:
     """What a PACS says that a retrieval would find; it is asked, and nothing is transferred."""
-    from crawler.engine.retrieving import survey
+    from crawler.engine.retrieving import survey  # a PACS: few configurations have one
 
     found = survey(config)
     return [

@@ -33,7 +33,7 @@ def read_size(written: object) -> object:
     match = _SIZE.fullmatch(written.strip())
     if match is None or match[2].upper() not in _UNITS:
         raise ValueError(A_SIZE)
-    from decimal import Decimal
+    from decimal import Decimal  # few configurations name a size
 
     return int(Decimal(match[1]) * _UNITS[match[2].upper()])
 
@@ -71,7 +71,7 @@ def read_image_extension(written: object) -> object:
 
 def _is_writable(name: str) -> bool:
     """Whether a Pillow format takes pictures; asked by writing, as some formats are registered without a writer."""
-    from PIL import Image
+    from PIL import Image  # slow to load: for a run with pictures
 
     try:
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # still writable

@@ -322,7 +322,7 @@ def _require_packages(config: Config) -> None:
     """Stop before any work when an output needs a package that is not installed."""
     if not (config.volume or config.image or config.video or config.preview):
         return
-    from crawler.sinks import LAYOUT_SINKS, media_sinks, require
+    from crawler.sinks import LAYOUT_SINKS, media_sinks, require  # a run for headers alone has no sink
 
     for name in config.volume.formats if config.volume else ():
         require(LAYOUT_SINKS[name])
@@ -330,7 +330,7 @@ def _require_packages(config: Config) -> None:
         for sink in media_sinks(section) if section is not None else ():
             require(sink)
     if config.preview is not None:
-        from crawler.sinks.preview import PreviewSink
+        from crawler.sinks.preview import PreviewSink  # it loads Pillow
 
         require(PreviewSink)
 

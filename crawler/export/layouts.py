@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from crawler import display
 from crawler.config.sections import VolumeSection
 from crawler.dicom.dictionary import key_for
 from crawler.disk import delete_published
@@ -32,10 +33,6 @@ from crawler.model import Instance, Layout, Outcome, Product, Scan
 from crawler.paths import portable
 from crawler.pixels.modality import value_type
 from crawler.sinks import LAYOUT_SINKS, LayoutSubject, Target
-
-# What shows frames is imported where it is needed, as in `media.py`.
-if TYPE_CHECKING:
-    from crawler.display.lut import Lut
 
 Wanted = dict[int, list[tuple[Volume | OpenMedia, tuple[int, ...]]]]
 """Frame number -> the volumes and pictures that want it, and where it lands in each."""
@@ -107,7 +104,7 @@ class LayoutOutputs:
         self.headers, self.states, self.items = headers, states, items
         self.media_outputs, self.found = media_outputs, found
         self.describer = Describer(headers, setup.keys)
-        self.tables: dict[int, Lut | None] = {}
+        self.tables: dict[int, display.Lut | None] = {}
         self.volumes: Written = {}
         self.notes: dict[Identity, tuple[str, list[str]]] = {}
         self.stacks: Written = {}
@@ -226,9 +223,9 @@ class LayoutOutputs:
         return self.media_outputs.open_stack(self._name(layout), numbers, partial(self._fail, sorted(numbers)))
 
     def _preview(self, layout: Layout, members: Sequence[int]) -> tuple[OpenMedia, frozenset[tuple[int, ...]]]:
-        files = sorted({members[place.instance] for place in layout.placement})
-        from crawler.export.previews import Previews
+        from crawler.export.previews import Previews  # it loads what shows frames
 
+        files = sorted({members[place.instance] for place in layout.placement})
         previews = Previews(self.setup, self.media_outputs, self.states, self.found)
         return previews.open(self._name(layout), layout, members, partial(self._fail, files))
 
@@ -236,7 +233,7 @@ class LayoutOutputs:
         """Native relative path of what is made of a layout, without extension."""
         return f"{self.base}-{layout.name}" if layout.name else self.base
 
-    def _tables(self, layout: Layout, members: Sequence[int]) -> list[Lut]:
+    def _tables(self, layout: Layout, members: Sequence[int]) -> list[display.Lut]:
         """Read the Modality LUTs of a layout's files, which their frames will need too.
 
         A table that cannot be read bars its own file, and the layouts are planned again without it.
@@ -247,11 +244,8 @@ class LayoutOutputs:
             header = self.headers[number]
             pixels = header.instance.pixels
             if number not in self.tables and pixels is not None and pixels.has_luts and key in header.record():
-                from crawler.display.attributes import DisplayAttributes
-                from crawler.display.lut import modality_lut
-
                 with ErrorBoundary("pixels", self.states[number].exclude):
-                    self.tables[number] = modality_lut(DisplayAttributes(header.instance))
+                    self.tables[number] = display.modality_lut(display.DisplayAttributes(header.instance))
             elif number not in self.tables and has_palette([header.instance]):
                 with ErrorBoundary("pixels", self.states[number].exclude):
                     self.tables[number] = _palette(header.instance)
@@ -269,7 +263,7 @@ class LayoutOutputs:
 
     def _palette_table(self, placed: Sequence[Instance]) -> dict[str, Any]:
         """The colours that a volume's indices stand for, where its files share them."""
-        palettes: list[Lut] = []
+        palettes: list[display.Lut] = []
         for instance in placed:
             with ErrorBoundary("pixels", lambda outcome: None):
                 palettes.append(_palette(instance))
@@ -291,12 +285,9 @@ def _notes_of(section: VolumeSection | None, told: Description) -> list[str]:
     return ["modality values: no single Real World Value Mapping for all frames"]
 
 
-def _palette(instance: Instance) -> Lut:
+def _palette(instance: Instance) -> display.Lut:
     """The palette of an image whose values are its indices."""
-    from crawler.display.attributes import DisplayAttributes  # pydicom: few runs need it
-    from crawler.display.palette import palette_of
-
-    palette = palette_of(DisplayAttributes(instance))
+    palette = display.palette_of(display.DisplayAttributes(instance))
     if palette is None:
         raise PixelError("missing palette", "PALETTE COLOR without tables")
     return palette

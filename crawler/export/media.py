@@ -9,8 +9,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from crawler import display
 from crawler.config.sections import ImageSection, VideoSection
 from crawler.error_boundary import ErrorBoundary
 from crawler.export.foreign import EXISTS, folder_outcome, foreign_outcome
@@ -23,14 +24,6 @@ from crawler.paths import portable
 from crawler.pixels.frames import frames
 from crawler.pixels.video import is_video
 from crawler.sinks import FileSubject, Sink, Target, media_sinks
-
-# A run for headers or volumes makes no picture: what shows frames is imported where it is needed, which saves some
-# 25 ms of a start of 260.
-if TYPE_CHECKING:
-    from crawler.display.crop import Box
-    from crawler.display.display import Display, ScanDisplay
-    from crawler.display.renderer import Renderer
-    from crawler.display.voi import Window
 
 # Slices a second of a stack whose files name no rate: as seeds/001 shows every video.
 STACK_RATE = 10.0
@@ -112,12 +105,10 @@ class MediaOutputs:
         self.setup, self.heartbeat, self.members, self.decode, self.found = setup, heartbeat, members, decode, found
 
     @cached_property
-    def _scan_display(self) -> ScanDisplay:
+    def _scan_display(self) -> display.ScanDisplay:
         """How the files are shown, by themselves and by what they share."""
-        from crawler.display.display import ScanDisplay
-
         instances = [member.instance for member in self.members]
-        return ScanDisplay(instances, self.decode, self.setup.window, self.setup.overlays)
+        return display.ScanDisplay(instances, self.decode, self.setup.window, self.setup.overlays)
 
     def section(self, instance: Instance) -> ImageSection | VideoSection | None:
         """The section of the configuration that a file's pixels fall under; None when nothing is made of them."""
@@ -133,25 +124,23 @@ class MediaOutputs:
         section = self.section(instance)
         if section is None or root is None or state.outcome.outcome == "failed":
             return None
-        from crawler.display.crop import us_region
-        from crawler.display.display import Display
-        from crawler.sinks.remux import RemuxSink
+        from crawler.sinks.remux import RemuxSink  # as the other media, when a file needs it
 
         state.media_type = "video" if isinstance(section, VideoSection) else "image"
         path = os.path.join(os.path.dirname(instance.file.mirror), member.stem)
         opened = OpenMedia(state.record)
         self.heartbeat.note(member.item, "pixels")
         with ErrorBoundary("pixels", state.record) as boundary:
-            box = us_region(instance) if self.setup.crops else None
+            box = display.us_region(instance) if self.setup.crops else None
             sinks = self._free(self._sinks(section, member, box), path, [state])
             opened.source = partial(self._source, member, all(isinstance(sink, RemuxSink) for sink in sinks))
-            display = self._display(number, box) if sinks else Display()
+            shown = self._display(number, box) if sinks else display.Display()
             if sinks and isinstance(section, VideoSection) and section.fps == "auto":
                 state.notes.extend(_rate_notes(instance))
         if not boundary.failed:
             target = Target(os.path.join(root, path), self.setup.temp(root))
             for sink in sinks:
-                opened.open(sink, target, FileSubject(instance, display))
+                opened.open(sink, target, FileSubject(instance, shown))
         return opened if opened.sinks else None
 
     def open_stack(self, path: str, numbers: Sequence[int], record: Callable[[Outcome], None]) -> OpenMedia:
@@ -177,16 +166,16 @@ class MediaOutputs:
         rate = first.frame_rate
         subject = first._replace(frame_rate=STACK_RATE if rate is None or is_absurd(rate) else rate)
         with ErrorBoundary("pixels", record) as boundary:
-            display = self.stack_display(numbers)
+            shown = self.stack_display(numbers)
         if not boundary.failed:
             target = Target(os.path.join(root, path), self.setup.temp(root))
             for sink in sinks:
-                opened.open(sink, target, FileSubject(subject, display))
+                opened.open(sink, target, FileSubject(subject, shown))
         return opened
 
-    def _sinks(self, section: ImageSection | VideoSection, member: Member, box: Box | None) -> list[Sink]:
+    def _sinks(self, section: ImageSection | VideoSection, member: Member, box: display.Box | None) -> list[Sink]:
         """What a section asks for; the MP4 of an encoded video is its own stream, unless a part is to be cut off."""
-        from crawler.sinks.remux import RemuxOptions, RemuxSink
+        from crawler.sinks.remux import RemuxOptions, RemuxSink  # for encoded videos
 
         sinks = media_sinks(section, self.setup.bits)
         if isinstance(section, VideoSection) and is_video(member.instance) and box is None:
@@ -213,10 +202,7 @@ class MediaOutputs:
                 state.record(outcome)
         return free
 
-    def _display(self, number: int, box: Box | None) -> Renderer:
-        from crawler.display.crop import Cropped
-        from crawler.display.display import Display
-
+    def _display(self, number: int, box: display.Box | None) -> display.Renderer:
         member = self.members[number]
 
         def sample(numbers: Iterable[int]) -> Iterator[Frame]:
@@ -225,19 +211,16 @@ class MediaOutputs:
                 yield frame
 
         # What ffmpeg decodes is RGB of 8 bits, whatever the header says.
-        shown = Display() if is_video(member.instance) else self._scan_display.of(number, sample)
+        shown = display.Display() if is_video(member.instance) else self._scan_display.of(number, sample)
         member.state.notes.extend(shown.notes)
-        display: Renderer = shown
-        return Cropped(display, box) if box is not None else display
+        return display.Cropped(shown, box) if box is not None else shown
 
-    def stack_display(self, numbers: Sequence[int]) -> Display:
+    def stack_display(self, numbers: Sequence[int]) -> display.Display:
         """One window for all slices: the one that they share, else the range of all. Overlays are a slice's own."""
-        from crawler.display.display import ScanDisplay
-
         instances = [self.members[number].instance for number in numbers]
         alike = len({_levels(instance) for instance in instances}) == 1
-        window: Window = self.setup.window if alike or isinstance(self.setup.window, tuple) else "series"
-        return ScanDisplay(instances, lambda place: self.decode(numbers[place]), window).of(0)
+        window: display.Window = self.setup.window if alike or isinstance(self.setup.window, tuple) else "series"
+        return display.ScanDisplay(instances, lambda place: self.decode(numbers[place]), window).of(0)
 
     def _source(self, member: Member, copies: bool, rgb: bool) -> Iterator[Frame]:
         """The frames to be shown, `rgb` as for `pixels.frames`; none for a stream that is only rewrapped."""
@@ -245,7 +228,7 @@ class MediaOutputs:
             return frames(member.instance, None, self.setup.pixels, rgb, go_on=True)
         if copies:
             return iter(())
-        from crawler.sinks.video_frames import decoded
+        from crawler.sinks.video_frames import decoded  # it starts ffmpeg
 
         folder = self.setup.temp(self.setup.media_dir or "")
         return decoded(member.instance, folder, self.setup.pixels, partial(self.heartbeat.note, member.item, "pixels"))
@@ -259,7 +242,7 @@ def _levels(instance: Instance) -> tuple[Any, ...]:
 
 def _rate_notes(instance: Instance) -> list[str]:
     """What is to be said of a header whose rate cannot be meant."""
-    from crawler.sinks.video_base import FALLBACK_RATE
+    from crawler.sinks.video_base import FALLBACK_RATE  # a video: what it takes is loaded by then
 
     rate = instance.frame_rate
     if rate is None or not is_absurd(rate):

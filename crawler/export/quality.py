@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from crawler import display, quality
 from crawler.dicom.dictionary import key_for
 from crawler.errors import PixelError
 from crawler.export.result import Header, State
 from crawler.export.setup import Setup
 from crawler.model import Frame, Instance
 from crawler.pixels.video import is_video
-
-# What measures and shows frames is imported where quality is asked for: together it costs a third of a start.
-if TYPE_CHECKING:
-    from crawler.quality.measures import Tally, Thresholds
 
 _PADDING = tuple(f"{kind}PixelPaddingValue" for kind in ("", "Float", "DoubleFloat"))
 
@@ -41,7 +38,7 @@ class ScanQuality:
     def __init__(self, setup: Setup, headers: Sequence[Header], states: Sequence[State]) -> None:
         self._section, self._headers, self._states = setup.quality, headers, states
         self._keys = [f'"{key_for(keyword, setup.keys)}":'.encode() for keyword in _PADDING]
-        self._tallies: dict[int, Tally] = {}
+        self._tallies: dict[int, quality.Tally] = {}
         on = self._section is not None
         self.pending = {number for number, one in enumerate(headers) if on and _is_measured(one.instance)}
 
@@ -49,13 +46,11 @@ class ScanQuality:
         """Begin a file, which then waits no longer; the answer takes its frames, and does nothing when it is done."""
         if self._section is None or number not in self.pending:
             return lambda frame: None
-        from crawler.quality.measures import Tally, thresholds_for
-
         self.pending.discard(number)
-        tally = self._tallies[number] = Tally(self._section.share)
+        tally = self._tallies[number] = quality.Tally(self._section.share)
         instance = self._headers[number].instance
         given = self._section.thresholds.get(instance.modality)
-        thresholds = thresholds_for(instance.modality, asdict(given) if given is not None else None)
+        thresholds = quality.thresholds_for(instance.modality, asdict(given) if given is not None else None)
         try:
             return self._consumer(number, tally, thresholds)
         except PixelError:  # a table is damaged: where pictures are made, that file fails
@@ -65,43 +60,36 @@ class ScanQuality:
         """Tell every file its cells; return those of the series. Nothing of either without a section `quality`."""
         if self._section is None:
             return {}
-        from crawler.quality.measures import Tally
-
-        series = Tally(self._section.share)
+        series = quality.Tally(self._section.share)
         for number, state in enumerate(self._states):
-            tally = self._tallies.get(number, Tally(self._section.share))
+            tally = self._tallies.get(number, quality.Tally(self._section.share))
             state.quality = tally.cells("frames")
             if tally.count:
                 series.add(tally.mean, tally.reasons)
         cells = series.cells("files")
         return cells | {"quality_reasons": "|".join(cells["quality_reasons"])}
 
-    def _consumer(self, number: int, tally: Tally, thresholds: Thresholds) -> Callable[[Frame], None]:
-        from crawler.display.attributes import DisplayAttributes
-        from crawler.display.grey_range import padding
-        from crawler.display.lut import modality_lut
-        from crawler.display.palette import palette_of
-        from crawler.quality.measures import grey_of, judge, measure
-
+    def _consumer(self, number: int, tally: quality.Tally, thresholds: quality.Thresholds) -> Callable[[Frame], None]:
         header = self._headers[number]
-        instance, attributes = header.instance, DisplayAttributes(header.instance)
+        instance, attributes = header.instance, display.DisplayAttributes(header.instance)
         pixels, text = instance.pixels, header.text()
         table = palette = pad = None
         if pixels is not None and pixels.has_luts:
             coloured = pixels.photometric == "PALETTE COLOR"
-            table, palette = (None, palette_of(attributes)) if coloured else (modality_lut(attributes), None)
+            palette = display.palette_of(attributes) if coloured else None
+            table = None if coloured else display.modality_lut(attributes)
         if pixels is not None and any(key in text for key in self._keys):
-            pad = padding(attributes, pixels)
+            pad = display.padding(attributes, pixels)
 
         def take(frame: Frame) -> None:
             if frame.photometric == "PALETTE COLOR" and palette is None:
                 return  # indices without colours
             try:
-                found = measure(grey_of(frame, table, palette, pad), instance.inverse)
+                found = quality.measure(quality.grey_of(frame, table, palette, pad), instance.inverse)
             except PixelError:  # colours that nothing here knows: where pictures are made, that file fails
                 return
             if found is not None:
-                tally.add(found, judge(found, thresholds))
+                tally.add(found, quality.judge(found, thresholds))
 
         return take
 

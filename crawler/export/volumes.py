@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from crawler import display
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import FormatLimit
 from crawler.instance.real_world import Mapping as RealWorldMapping
@@ -103,9 +104,7 @@ class Volume:
             assert frame.table is not None
             return replace(frame, values=frame.table(frame.values), photometric="RGB", table=None)
         if self.rgb:
-            from crawler.display.colour import to_rgb  # as in `media.py`
-
-            return replace(frame, values=to_rgb(frame), photometric="RGB")
+            return replace(frame, values=display.to_rgb(frame), photometric="RGB")
         return replace(frame, values=modality(frame, self.dtype, frame.table))
 
     def _open(self, sink: Sink, target: Target, subject: LayoutSubject) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from crawler import quality
 from crawler.config.templates import Template
 from crawler.dicom.dictionary import KeyStyle, key_for
 from crawler.dicom.flat import cells_of, tag_of
@@ -40,9 +41,7 @@ FILE_COLUMNS = (
 @cache
 def quality_columns() -> tuple[str, ...]:
     """And what it says of its quality, when that is measured."""
-    from crawler.quality.measures import Tally  # loads NumPy, and lists of series and failures have no such column
-
-    return tuple(Tally(0).cells("frames"))
+    return tuple(quality.Tally(0).cells("frames"))
 
 
 _BEFORE_TEMPLATE = FILE_COLUMNS[:5]
