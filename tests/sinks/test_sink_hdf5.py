@@ -293,7 +293,7 @@ def test_several_values_of_one_field_are_listed(target):
     mixed = stack()
     syntaxes = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2"]
     instances = tuple(instance(n, transfer_syntax=syntax) for n, syntax in enumerate(syntaxes))
-    with h5py.File(write(target, replace(mixed, scan=replace(mixed.scan, instances=instances)))) as file:
+    with h5py.File(write(target, replace(mixed, scan=mixed.scan._replace(instances=instances)))) as file:
         assert list(file["image"].attrs["TransferSyntaxUID"]) == syntaxes[:2]
 
 
