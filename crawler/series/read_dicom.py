@@ -222,10 +222,10 @@ def _geometry(scan: Scan, base: Layout, positions: Any, orientation: Any, option
     elif geometry.is_uniform(positions, direction, options.tolerance):
         step, reason, regular = geometry.mean_step(positions), "", True
     else:
-        return None, replace(base.verdict, regular_volume=False, uniform_spacing=False, policy="keep")
+        return None, base.verdict._replace(regular_volume=False, uniform_spacing=False, policy="keep")
     matrix = geometry.affine(orientation, positions[0], plane.spacing, step)
     affine = None if matrix is None else tuple(map(tuple, matrix.tolist()))
-    return affine, replace(base.verdict, regular_volume=regular and matrix is not None, reason=reason)
+    return affine, base.verdict._replace(regular_volume=regular and matrix is not None, reason=reason)
 
 
 def _part(scan: Scan, layout: Layout, keep: Any, notes: Sequence[str]) -> Part:
