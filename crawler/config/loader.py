@@ -45,6 +45,7 @@ from crawler.errors import ConfigError
 from crawler.paths import portable, readable
 
 SHIPPED_TEMPLATES = "dicom_tags"
+NAMED = "named"  # the folder of further names, in the output folder
 LARGEST_PREVIEW = 4096  # pixels: three planes side by side stay an ordinary picture
 
 
@@ -270,12 +271,25 @@ def _contradictions(config: Config, retrieves: bool) -> Iterator[Problem]:
         yield Problem(("volume", "formats"), "choose nifti or nii: both write the same sidecars", config.volume.formats)
     if config.preview and config.preview.size > LARGEST_PREVIEW:
         yield Problem(("preview", "size"), f"expected at most {LARGEST_PREVIEW}", config.preview.size)
+    yield from _wrong_names(config)
     if config.quality:
         yield from _wrong_quality(config.quality)
     for keyword, condition in config.select.where.items() if config.select else ():
         wrong = _wrong_condition(keyword, condition)
         if wrong:
             yield Problem(("select", "where", keyword), wrong)
+
+
+def _wrong_names(config: Config) -> Iterator[Problem]:
+    named = _identity(config.path(NAMED))
+    for name, section in (("volume", config.volume), ("media", config.media)):
+        if section is not None and section.name and config.metadata is None:
+            yield Problem((name, "name"), "needs the section metadata, whose rows the names come from", section.name)
+        if section is not None and section.name and _within(_identity(config.path(section.dir)), named):
+            yield Problem((name, "dir"), f"{NAMED} is the folder of the further names; choose another", section.dir)
+    if config.volume and config.volume.name and "mhd" in config.volume.formats:
+        text = "not with the format mhd, whose header names its data file; choose metaimage"
+        yield Problem(("volume", "name"), text, config.volume.name)
 
 
 def _wrong_quality(section: QualitySection) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal
 
+from crawler.config.patterns import read_pattern
 from crawler.dicom.dictionary import tag_for
 from crawler.dicom.dictionary_tables import keywords
 
@@ -20,6 +21,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Z]*)", re.ASCII | re.IGNORECASE)
 ORDERS = ("auto", "none", "time", "trigger_time", "phase", "b", "te", "echo", "ti", "fa")
+A_NAME = "further names of the files, in the folder named/: {PatientID}/{SeriesNumber:03d}_{SeriesDescription}"
 A_SIZE = "a size of at least one byte, such as 4GB, 512 MB or 1GiB"
 
 
@@ -227,6 +229,7 @@ class MediaSection:
     overwrite: bool = key(False, "whether to write over files that no earlier run made", shapes=False)
     documents: bool = key(True, "whether encapsulated documents are written as files: PDF, CDA, STL, OBJ, MTL")
     waveforms: bool = key(True, "whether waveforms are written: sound as WAV, others as CSV and PNG")
+    name: str | None = key(None, A_NAME, read=read_pattern, shapes=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +331,7 @@ class VolumeSection:
     split: tuple[Literal["time", "trigger_time", "phase", "b", "te", "echo", "ti", "fa"], ...] = key(
         (), "axes of which each step becomes an array of its own; te: one an echo, as BIDS has them"
     )
+    name: str | None = key(None, A_NAME, read=read_pattern, shapes=False)
 
     @property
     def keyword(self) -> str:

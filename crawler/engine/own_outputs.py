@@ -10,7 +10,7 @@ from crawler.ledger.store import ledger_of, output_roots
 from crawler.pacs.names import manifest_files
 from crawler.paths import TEMP
 from crawler.sources.directory import Outputs
-from crawler.tables import registry
+from crawler.tables import named, registry
 
 BESIDE = ("-journal", ".compacted", UNFINISHED)  # what a killed run may leave beside a file of ours
 
@@ -21,8 +21,9 @@ def own_outputs(config: Config) -> Outputs:
     The current folder is not ours as a whole where no output.dir is given: there may be input beside our files.
     """
     roots = set(config.roots)
-    named = [config.media_dir, config.volume_dir, config.preview_dir, config.output_dir if config.output.dir else None]
-    folders = [path for path in named if path and path not in roots]
+    placed = [config.media_dir, config.volume_dir, config.preview_dir, config.output_dir if config.output.dir else None]
+    folders = [path for path in placed if path and path not in roots]
+    folders += [named.folder(config)] if named.path(config) else []
     folders += [os.path.join(path, TEMP) for path in output_roots(config)]
     files = [ledger_of(config), os.path.join(config.output_dir, "run.log"), *registry.paths(config)]
     files += [path for path in (config.metadata_path, config.copy_path, config.source) if path]

@@ -82,6 +82,36 @@ class OwnFiles:
         """A file is written, or is not to be there."""
         self._record(path, *(fingerprint(path) if is_there(path) else ABSENT))
 
+    def recorded_below(self, folder: str) -> dict[str, tuple[int | None, str | None]]:
+        """Size and checksum of every file of ours in a folder, by native absolute path."""
+        top = self._name(os.path.join(folder, ""))
+        top = top if top.endswith(os.fsencode(os.sep)) else top + os.fsencode(os.sep)
+        rows = self._ledger.execute(
+            "SELECT path, size, checksum FROM own_files WHERE substr(path, 1, ?) = ?", (len(top), top)
+        ).fetchall()
+        return {os.path.join(self._folder, os.fsdecode(path)): (size, checksum) for path, size, checksum in rows}
+
+    def note(self, path: str, size: int | None = None, checksum: str | None = None) -> None:
+        """Keep the state of a file of ours; without one it is being written, and whatever lies there is ours."""
+        self._record(path, size, checksum)
+
+    def agrees(self, path: str, state: tuple[int | None, str | None]) -> bool:
+        """Whether a file is as it was recorded; one that was being written is.
+
+        Raises
+        ------
+        OSError
+            It cannot be read.
+        """
+        return state == UNKNOWN or _agrees(path, state)
+
+    def drop(self, path: str, state: tuple[int | None, str | None], top: str) -> None:
+        """Delete a file of ours, and the folders below `top` that this leaves empty; one that was changed stays."""
+        if state == ABSENT:
+            return
+        if delete_product(top, os.path.relpath(path, top), *state):
+            self._ledger.execute("DELETE FROM own_files WHERE path = ?", (self._name(path),))
+
     def _record(self, path: str, size: int | None, checksum: str | None) -> None:
         self._ledger.execute("INSERT OR REPLACE INTO own_files VALUES (?, ?, ?)", (self._name(path), size, checksum))
 

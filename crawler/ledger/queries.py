@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from crawler.errors import LedgerError
@@ -125,3 +125,17 @@ class Accounts:
         """Files and bytes queued in this run."""
         files, size = self.execute("SELECT coalesce(sum(count), 0), coalesce(sum(size), 0) FROM todo").fetchone()
         return int(files), int(size)
+
+    def products_of(self, scan_id: str, kinds: Sequence[str]) -> list[tuple[str, bytes, int, str]]:
+        """(layout, path, size, checksum) of a scan's products of some kinds, by layout and path."""
+        sql = (
+            "SELECT layout, path, products.size, checksum FROM products JOIN scans ON scan = scans.id"
+            f" WHERE scan_id = ? AND kind IN ({', '.join('?' * len(kinds))}) ORDER BY layout, path"
+        )
+        return self.execute(sql, (scan_id, *kinds)).fetchall()
+
+    def product(self, kinds: Sequence[str], path: bytes) -> tuple[int, str] | None:
+        """Size and checksum of a product of one of some kinds."""
+        sql = f"SELECT size, checksum FROM products WHERE kind IN ({', '.join('?' * len(kinds))}) AND path = ?"
+        found: tuple[int, str] | None = self.execute(sql, (*kinds, path)).fetchone()
+        return found

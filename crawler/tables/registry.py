@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from typing import Any
 
-from crawler.config.loader import Config
+from crawler.config.loader import NAMED, Config
 from crawler.disk import is_there
 from crawler.errors import StopError
 from crawler.ledger.database import Ledger
 from crawler.ledger.own_files import OwnFiles
 from crawler.ledger.summary import Summary
-from crawler.tables import failures, hdf5_index, missing, report, series
+from crawler.tables import failures, hdf5_index, missing, named, report, series
 from crawler.tables import summary as summary_json
 from crawler.tables.base import Context, View, replacing
+
+log = logging.getLogger("dme")
 
 INSTALL = "python -m pip install -r requirements-tables.txt"
 
@@ -30,6 +33,8 @@ def views(config: Config) -> tuple[View, ...]:
         from crawler.tables import cohort  # needs what only runs with a PACS need
 
         of_rows.append(cohort.VIEW)
+    if named.path(config):
+        of_rows.append(named.VIEW)
     tables = (failures.VIEW, missing.VIEW, series.VIEW, series.PARQUET_VIEW, *of_rows)
     return (*tables, hdf5_index.VIEW, summary_json.VIEW, report.VIEW)
 
@@ -49,6 +54,12 @@ def check(config: Config) -> None:
     StopError
         A package is not installed.
     """
+    if told := named.personal(config):
+        log.warning(
+            "names in %s/ hold %s: they tell of patients; share them as you would share the files",
+            NAMED,
+            ", ".join(told),
+        )
     if config.metadata is None or not (config.metadata.tables or config.metadata.mr_clean):
         return
     from crawler.tables import metadata, mr_cleaned  # as above
