@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from crawler.config.loader import Config
 from crawler.config.pacs import read_rate, read_window
+from crawler.config.patterns import read_pattern
 from crawler.config.sections import (
     ORDERS,
     read_extension,
@@ -173,6 +174,12 @@ def _order(kind: Any, metadata: Mapping[str, Any]) -> Schema:
     return {"anyOf": [{"enum": list(ORDERS)}, {"type": "string", "pattern": "^[A-Z][A-Za-z0-9]*$"}]}
 
 
+def _pattern(kind: Any, metadata: Mapping[str, Any]) -> Schema:
+    """A relative path with an element in it; that its keywords are known is not asked here."""
+    text = {"type": "string", "pattern": r"^[^/\\].*\{[A-Z]\w+(:[^{}]+)?\}.*$|^\{[A-Z]\w+(:[^{}]+)?\}.*$"}
+    return {"anyOf": [text, {"type": "null"}], "examples": ["{PatientID}/{SeriesNumber:03d}_{SeriesDescription}"]}
+
+
 def _window(kind: Any, metadata: Mapping[str, Any]) -> Schema:
     """Two times of day; time zones are those that the machine knows."""
     return {
@@ -193,6 +200,7 @@ _AS_WRITTEN: dict[Callable[[object], object], Callable[[Any, Mapping[str, Any]],
     read_image_extension: _image_extension,
     read_texts: _texts,
     read_order: _order,
+    read_pattern: _pattern,
     read_window: _window,
     read_rate: _rate,
 }

@@ -415,7 +415,7 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_shaping_names_every_key_but_those_of_the_run() -> None:
     config = Config.from_mapping({"dicom": {"dir": "in"}, **ALL_ON})
     run_only = {"num_workers", "output.dir", "limits.seconds", "limits.memory", "limits.pixels"}
-    run_only |= {"config.file", "metadata.append", "metadata.tables", "media.overwrite"}
+    run_only |= {"config.file", "metadata.append", "metadata.tables", "media.overwrite", "media.name", "volume.name"}
     run_only |= {"metadata.columns", "metadata.templates", "metadata.mr_clean", "output.report", "dicom.max_lost"}
     run_only |= {"output.mode", "output.durable"}
     assert {key.path for key in KEYS if not key.path.startswith("pacs.")} - config.shaping().keys() == run_only
