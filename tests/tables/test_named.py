@@ -66,7 +66,8 @@ def test_names_do_not_depend_on_workers_or_on_what_was_there_before(workers: int
     export(tmp_path / "in", whole, 0, **sections)
     assert named(out) == named(whole)
     assert on_disk(out) == named(whole).keys()
-    assert all(os.path.samefile(out / "named" / name, out / file) for name, file in named(out).items())
+    for name, file in named(out).items():  # a link, or the same bytes from before
+        assert (out / "named" / name).read_bytes() == (out / file).read_bytes()
 
 
 def test_another_pattern_renames_and_exports_nothing_anew(tmp_path: Path) -> None:
