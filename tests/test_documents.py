@@ -77,7 +77,7 @@ def test_every_flag_is_in_the_reference_and_no_other() -> None:
         parsers += [command for action in below for command in action.choices.values()]
     known = {flag for parser in parsers for action in parser._actions for flag in action.option_strings}
     rows = [line for line in page(COMMANDS_PAGE).splitlines() if line.startswith("| `-")]
-    documented = {flag for row in rows for flag in re.findall(r"(?<=`)--?[a-z0-9-]+", row.split("|")[1])}
+    documented = {flag for row in rows for flag in re.findall(r"(?<=`)--?[A-Za-z0-9_-]+", row.split("|")[1])}
     known -= {"-h", "--help"}
     assert documented == known
 

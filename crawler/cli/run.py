@@ -29,6 +29,7 @@ COMMANDS = {
     "schema": "the configuration as a JSON Schema, for editors",
     "convert": "pictures, videos and texts of a file or a folder, without a configuration",
     "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
+    "image": "series of images: convert, list, statistics, calculator, timeline, show, dump, sort, send",
     "sample": "write a small synthetic tree of DICOM files",
     "completion": "a script for bash or zsh that completes what you type",
 }
@@ -50,6 +51,7 @@ examples:
   {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
   {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
   {program} completion bash              print a script that completes what you type; for zsh, too
+  {program} image convert --of nifti out scan_folder       a series in other formats, or as a new DICOM series
   {program} sample demo --broken         write a small sample tree with damaged files into demo/
 
 exit codes:

@@ -80,8 +80,11 @@ class Part:
     label: str
 
 
-def read_headers(files: Sequence[File], notes: list[str]) -> tuple[list[Instance], list[File]]:
-    """Read the headers of files; return images and the files that are no DICOM. What fails is noted."""
+def read_headers(files: Sequence[File], notes: list[str], every: bool = False) -> tuple[list[Instance], list[File]]:
+    """Read the headers of files; return images and the files that are no DICOM.
+
+    What fails is noted, and unless `every` file counts, what was read before.
+    """
     instances, others = [], []
     seen: set[str] = set()
     for file in files:
@@ -95,7 +98,7 @@ def read_headers(files: Sequence[File], notes: list[str]) -> tuple[list[Instance
             continue
         if image(instance) is None or instance.is_index:
             continue
-        if instance.sop_uid and instance.sop_uid in seen:
+        if instance.sop_uid and instance.sop_uid in seen and not every:
             notes.append(f"{file.key}: left out, its SOP Instance UID was read before")
             continue
         seen.add(instance.sop_uid)

@@ -32,6 +32,8 @@ class WriteOptions:
         Whether files that an earlier write of ours left may be replaced.
     keep_private
         Whether private elements of the template are kept. They may say where the original image lay.
+    calling_aet
+        Our AE title, for what is sent.
     further
         Options of single formats, by their names.
     """
@@ -50,6 +52,7 @@ class WriteOptions:
     kind: str = "image"
     replace: bool = False
     keep_private: bool = False
+    calling_aet: str = "DME"
     further: tuple[tuple[str, Any], ...] = ()
 
 

@@ -18,9 +18,7 @@ from crawler.series.description import Description
 from crawler.series.report import WriteOptions, WriteReport
 
 
-def send_array(
-    values: Any, description: Description, address: str, options: WriteOptions, calling_aet: str = "DME"
-) -> WriteReport:
+def send_array(values: Any, description: Description, address: str, options: WriteOptions) -> WriteReport:
     """Write an array as DICOM into a temporary folder and send it.
 
     Raises
@@ -32,7 +30,7 @@ def send_array(
 
     with tempfile.TemporaryDirectory(prefix="dme-send-") as folder:
         report = DicomWriter(values, description, options).write(folder)
-        results = send_files([os.path.join(folder, name) for name in report.files], address, calling_aet)
+        results = send_files([os.path.join(folder, name) for name in report.files], address, options.calling_aet)
     failed = [sent for sent in results if sent.outcome not in ("stored", "warning")]
     if failed:
         raise PacsError(
