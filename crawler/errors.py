@@ -65,13 +65,16 @@ class RequestError(CrawlerError):
         An `OutcomeOfRequest` of `pacs/model.py`: "dropped", "silent", "busy", "refused", ...
     status
         Status of the DIMSE response (PS3.7 annex C) or HTTP status, when there was one.
+    wait
+        Seconds that the server asks to be left alone (Retry-After); 0 when it does not say.
     """
 
-    def __init__(self, reason: str, outcome: str = "failed", status: int | None = None) -> None:
+    def __init__(self, reason: str, outcome: str = "failed", status: int | None = None, wait: float = 0.0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.outcome = outcome
         self.status = status
+        self.wait = wait
 
 
 class FileError(CrawlerError):

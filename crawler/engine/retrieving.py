@@ -179,6 +179,7 @@ def server_of(config: Config) -> Server:
         _tls(config, section),
         Timeouts(waits.connect, waits.idle, waits.total),
         user=(name, password or "") if name else None,
+        token=secrets.get("PACS_TOKEN", ""),
     )
 
 

@@ -16,7 +16,7 @@ SCHEME = "dicom://"
 EXPECTED = "dicom://host:port/AET, and then /study UID and /series UID if need be"
 # As the exporter of seeds/000 has them, and what DICOMweb needs beyond.
 ADDRESSES = ("PACS_IP", "PACS_PORT", "CALLED_AET", "CALLING_AET", "CALLING_PORT", "PACS_URL")
-SECRETS = ("PACS_USER", "PACS_PASSWORD")
+SECRETS = ("PACS_USER", "PACS_PASSWORD", "PACS_TOKEN")
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
 _AET_LENGTH = 16  # PS3.5 table 6.2-1, VR AE
 

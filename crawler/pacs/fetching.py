@@ -162,9 +162,9 @@ class Fetcher:
                 continue  # the window was closed in the meantime
             if answer.outcome not in _AWAY:
                 break
-            self._pauses.sleep(wait)
+            self._pauses.sleep(max(wait, answer.wait))
         if answer.outcome == "busy" and intake.new:
-            self._pauses.sleep(waits[0] if waits else 0.0)
+            self._pauses.sleep(max(answer.wait, waits[0] if waits else 0.0))
         return answer, intake.new
 
     def _learn(self, series: Sequence[Series], answer: Answer, unit: Unit) -> None:

@@ -61,8 +61,9 @@ class Server:
         Root of the DICOMweb services, "http://host:8042/dicom-web"; None when there are none.
     tls
         For DIMSE, and for an https `url`; None for plain DIMSE (https then trusts the system's authorities).
-    headers, user
-        Sent with each HTTP request, and (name, password) for basic authentication. Never printed.
+    headers, user, token
+        Sent with each HTTP request; (name, password) for basic authentication, and a token (RFC 6750) that goes before
+        them. Never printed.
     """
 
     host: str
@@ -75,6 +76,7 @@ class Server:
     timeouts: Timeouts = Timeouts()
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     user: tuple[str, str] | None = field(default=None, repr=False)
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ class Answer:
         Instances that were delivered, counted by us.
     reason
         One short sentence without identifiers; empty when all is well.
+    wait
+        Seconds that the server asks to be left alone; 0 when it does not say.
     """
 
     transport: str
@@ -169,6 +173,7 @@ class Answer:
     received: int = 0
     refused: tuple[Refusal, ...] = ()
     reason: str = ""
+    wait: float = 0.0
 
     @property
     def ok(self) -> bool:

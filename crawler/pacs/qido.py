@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from crawler.errors import PacsError, RequestError
 from crawler.pacs.find import CutOff
-from crawler.pacs.http import WebClient, outcome_of, status_words, whole
+from crawler.pacs.http import WebClient, outcome_of, status_words, wait_of, whole
 from crawler.pacs.matches import from_json
 from crawler.pacs.model import Level, Match, Server
 from crawler.pacs.query import is_universal
@@ -101,9 +101,8 @@ def _json(client: WebClient, path: str, stop: threading.Event) -> list[Any]:
     if response.status == 413:  # PS3.18 table 10.6.3-1: the search was too broad
         raise CutOff(f"the server answers {status_words(413)}", "busy", 413)
     if response.status not in {200, 206}:
-        raise RequestError(
-            f"the server answers {status_words(response.status)}", outcome_of(response.status), response.status
-        )
+        status = response.status
+        raise RequestError(f"the server answers {status_words(status)}", outcome_of(status), status, wait_of(response))
     try:
         answers = json.loads(body)
     except ValueError as error:

@@ -318,5 +318,6 @@ class Retrieval:
             except RequestError as error:
                 if error.outcome not in _AWAY or not self._pauses.may_go_on():
                     raise
+                pause = max(pause, error.wait)
             self._pauses.sleep(pause)
         return find()

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from crawler.errors import RequestError
-from crawler.pacs.http import Reader, WebClient, outcome_of, status_words, whole
+from crawler.pacs.http import Reader, WebClient, outcome_of, status_words, wait_of, whole
 from crawler.pacs.model import Answer, Deliver, OutcomeOfRequest, Received, Refusal, Request, Server
 from crawler.pacs.multipart import Parts, boundary_of
 from crawler.pacs.part10 import Meta, Writer, read_meta
@@ -49,14 +49,14 @@ class WebTransport:
         """Retrieve instances; see `Transport`."""
         fetch = _Fetch(self._client, self._names, temp, deliver, stop)
         outcome: OutcomeOfRequest = "complete"
-        reason = ""
+        reason, wait = "", 0.0
         try:
             for path, uid in self._paths(request, stop):
                 fetch.get(path, uid)
         except RequestError as error:
             if fetch.failure is not None:
                 raise fetch.failure from error
-            outcome, reason = error.outcome, error.reason  # type: ignore[assignment]  # see RequestError
+            outcome, reason, wait = error.outcome, error.reason, error.wait  # type: ignore[assignment]  # see RequestError
             fetch.status = error.status if error.status is not None else fetch.status
         if outcome == "complete" and fetch.refused:
             outcome = "partial" if fetch.received else outcome_of(fetch.refused[0].code)
@@ -71,6 +71,7 @@ class WebTransport:
             received=fetch.received,
             refused=tuple(fetch.refused),
             reason=reason,
+            wait=wait,
         )
 
     def _paths(self, request: Request, stop: threading.Event) -> Iterator[tuple[str, str]]:
@@ -111,12 +112,11 @@ class _Fetch:
                     f"the server answers {status_words(response.status)}",
                     "failed" if outcome == "complete" else outcome,
                     response.status,
+                    wait_of(response),
                 )
             self.refused.append(Refusal("instance", uid, response.status))
 
     def _parts(self, response: http.client.HTTPResponse) -> None:
-        if response.getheader("Content-Encoding", "identity") != "identity":
-            raise RequestError("the server compresses its answer, which was not asked for", "refused")
         kind, boundary = boundary_of(response.getheader("Content-Type", ""))
         if kind == "application/dicom":
             self._single(response)

@@ -6,10 +6,9 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +18,7 @@ import pytest
 from support.factories import make_uid, quick_dataset, save
 from support.fake_pacs import SHORT
 from support.pacs_servers import free_port
+from support.web_server import Handler, answer, web
 
 from crawler.errors import PacsError, RequestError
 from crawler.pacs.find import SearchFinder
@@ -31,49 +31,6 @@ from crawler.pacs.wado import ACCEPT, WebTransport
 
 STUDY = make_uid("study")
 SERIES = make_uid("series")
-Handler = Callable[[BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def web(handle: Handler, timeouts: Timeouts = SHORT) -> Iterator[Server]:
-    """A server whose every request goes to `handle`."""
-
-    class Requests(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            handle(self)
-
-        do_POST = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing is printed."""
-
-    class Listener(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Clients that leave are expected."""
-
-    listener = Listener(("127.0.0.1", 0), Requests)
-    thread = threading.Thread(target=listener.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        port = listener.server_address[1]
-        yield Server("127.0.0.1", 0, url=f"http://127.0.0.1:{port}/dicom-web/", timeouts=timeouts)
-    finally:
-        listener.shutdown()
-        thread.join()
-        listener.server_close()
-
-
-def answer(handler: BaseHTTPRequestHandler, status: int, kind: str = "", body: bytes = b"") -> None:
-    handler.send_response(status)
-    if kind:
-        handler.send_header("Content-Type", kind)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
 
 
 def file_of(n: int) -> bytes:
