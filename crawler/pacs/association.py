@@ -169,6 +169,19 @@ class Association:
             if control & _LAST:
                 return context, command, target
 
+    def answer(self, context: int, command: Command) -> bool:
+        """Answer a request that nobody waits for, such as N-EVENT-REPORT; False for a response.
+
+        C-ECHO succeeds; the others get 0x0211, *unrecognized operation* (PS3.7 annex C.5.9).
+        """
+        if command.field & dimse.RESPONSE:
+            return False
+        if command.field != dimse.CANCEL:
+            status = dimse.SUCCESS if command.field == dimse.ECHO else dimse.UNRECOGNIZED
+            field = command.field | dimse.RESPONSE
+            self.send(context, Command(field, command.sop_class, command.message, status=status))
+        return True
+
     def send(self, context: int, command: Command, data: bytes = b"") -> None:
         """Send a message; both halves in one write, so that Nagle's algorithm cannot part them."""
         out = bytearray()

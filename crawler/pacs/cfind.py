@@ -88,7 +88,9 @@ class FindScu:
             message = association.read(lambda *_: Collected())
             if message is None:
                 raise RequestError("the server released the association before its last response", "dropped")
-            _, answer, body = message
+            number, answer, body = message
+            if association.answer(number, answer):
+                continue
             if answer.field != dimse.FIND | dimse.RESPONSE or answer.message != command.message:
                 raise RequestError(f"the server broke the protocol: command 0x{answer.field:04X} in a query")
             status = answer.status if answer.status is not None else 0xC000

@@ -15,6 +15,7 @@ RESPONSE = 0x8000
 NO_DATA, WITH_DATA = 0x0101, 0x0000  # (0000,0800); anything but 0101 announces a dataset
 MEDIUM = 0x0000  # (0000,0700), the priority that servers expect
 
+UNRECOGNIZED = 0x0211
 SUCCESS, PENDING, PENDING_WARNING, CANCELLED = 0x0000, 0xFF00, 0xFF01, 0xFE00
 
 _HEADER = struct.Struct("<HHI")

@@ -90,6 +90,9 @@ class SearchFinder:
             yield from self._patients(keys, notes)
         elif level == "study":
             deeper = {key for key, value in keys.items() if level_of(key) != "study" and not is_universal(value)}
+            owners = self._owners(keys)
+            if owners is not None:
+                keys = {**keys, "StudyInstanceUID": "\\".join(dict.fromkeys(study for study, _ in owners))}
             for study in self._studies(keys, notes):
                 if not deeper or self._holds(study, keys, deeper, notes):
                     yield study
@@ -113,7 +116,11 @@ class SearchFinder:
     def _parents(self, level: Level, keys: dict[str, str], notes: _Notes) -> Iterator[Match]:
         """What to ask below: the one that the query names, or all that match its keys of that level and above."""
         study, series = keys.get("StudyInstanceUID", ""), keys.get("SeriesInstanceUID", "")
-        if level == "study":
+        owners = self._owners(keys)
+        if owners is not None:
+            for one, other in dict.fromkeys(owners if level == "series" else [(one, "") for one, _ in owners]):
+                yield {"StudyInstanceUID": one, "SeriesInstanceUID": other}
+        elif level == "study":
             if _is_one(study) and all(
                 is_universal(keys[key]) for key in keys if key != "StudyInstanceUID" and level_of(key) == "study"
             ):
@@ -126,6 +133,29 @@ class SearchFinder:
         else:
             above = {key: value for key, value in keys.items() if level_of(key) != "image"}
             yield from self._find("series", {_COUNTS["image"]: "", **above}, notes)
+
+    def _owners(self, keys: Mapping[str, str]) -> list[tuple[str, str]] | None:
+        """Study and series of what a query names by UIDs alone, by asking for these as such.
+
+        Servers that know no relational queries (PS3.4 C.4.1.2.2.1) answer otherwise: None, and studies are walked.
+        """
+        if any(not is_universal(value) for key, value in keys.items() if level_of(key) == "study"):
+            return None
+        level: Level = "series" if is_universal(keys.get("SOPInstanceUID", "")) else "image"
+        unique = _RETURNED[level][0]
+        wanted = [uid.strip() for uid in keys.get(unique, "").split("\\")]
+        if not all(map(_is_one, wanted)):
+            return None
+        asked = {**dict.fromkeys(_ABOVE, ""), unique: "\\".join(wanted)}
+        found: dict[str, tuple[str, str]] = {}
+        try:
+            for match in self._asker.ask(level, asked):
+                study, series = (_text(match, key) for key in _ABOVE)
+                if study and series:
+                    found[_text(match, unique)] = study, series
+        except RequestError:
+            return None
+        return [found[uid] for uid in wanted] if found.keys() == set(wanted) else None
 
     def _holds(self, study: Match, keys: dict[str, str], deeper: set[str], notes: _Notes) -> bool:
         """Whether a study has a series or an instance that fits the keys below the level of studies."""

@@ -155,7 +155,10 @@ def _text(value: bytes) -> str:
 
 
 def _by_pydicom(path: Path) -> dict[int, str]:
+    import zlib
+
     from pydicom import dcmread
+    from pydicom.errors import BytesLengthException, InvalidDicomError
 
     from crawler.dicom.elements import quiet_pydicom
 
@@ -163,5 +166,7 @@ def _by_pydicom(path: Path) -> dict[int, str]:
         with quiet_pydicom():
             dataset = dcmread(path, stop_before_pixels=True, specific_tags=list(_WANTED), force=True)
             return {int(tag): str(dataset[tag].value or "") for tag in _WANTED if tag in dataset}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error):
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, EOFError, struct.error, zlib.error):
+        return {}
+    except (NotImplementedError, RecursionError, InvalidDicomError, BytesLengthException):
         return {}  # whatever it is, no UID can be read: who asked says what that means

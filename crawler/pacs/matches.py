@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from crawler.dicom import uids
 from crawler.dicom.charsets import DEFAULT_ENCODING, codecs_of, decode, names_of
 from crawler.dicom.dictionary import BINARY_VRS, dictionary_vr, is_private, key_of, tag_for
+from crawler.dicom.elements import quiet_pydicom
 from crawler.dicom.record import clean
 from crawler.pacs.model import Match
 
@@ -46,7 +47,8 @@ def from_identifier(body: bytes, syntax: str) -> Match:
     from pydicom.filereader import read_dataset
 
     try:
-        dataset = read_dataset(BytesIO(body), syntax == uids.ImplicitVRLittleEndian, True)
+        with quiet_pydicom():
+            dataset = read_dataset(BytesIO(body), syntax == uids.ImplicitVRLittleEndian, True)
     except (OSError, EOFError, KeyError, NotImplementedError, struct.error) as error:
         raise ValueError("no dataset") from error
     stored = _stored(dataset, _CHARACTER_SET)

@@ -174,10 +174,8 @@ class Receiver:
                 number, command, _ = message
                 if command.field == dimse.STORE:
                     store.finish(number, command)
-                elif not command.field & dimse.RESPONSE and command.field != dimse.CANCEL:
-                    status = dimse.SUCCESS if command.field == dimse.ECHO else 0x0211
-                    field = command.field | dimse.RESPONSE
-                    association.send(number, Command(field, command.sop_class, command.message, status=status))
+                else:
+                    association.answer(number, command)
         except BaseException:
             association.abort()
             raise

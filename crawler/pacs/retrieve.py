@@ -116,8 +116,5 @@ def converse(
                 progress, since = now, monotonic()
             elif monotonic() - max(since, association.wire.elsewhere()) > _STALLED * idle:
                 raise RequestError(f"the server says pending, and nothing has come for {_STALLED * idle:g} s", "silent")
-        elif command.field == dimse.ECHO:
-            reply = Command(dimse.ECHO | dimse.RESPONSE, command.sop_class, command.message, status=dimse.SUCCESS)
-            association.send(context, reply)
-        else:
+        elif not association.answer(context, command):
             raise RequestError(f"the server broke the protocol: command 0x{command.field:04X} in a retrieval")

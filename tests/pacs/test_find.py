@@ -248,6 +248,52 @@ def test_levels(level: Level, keys: dict[str, str], expected: set[str]) -> None:
     assert level in {"patient", "study"} or all("StudyInstanceUID" in match for match in found)
 
 
+@pytest.mark.parametrize("relational", [True, False])
+@pytest.mark.parametrize(
+    ("level", "keys", "expected"),
+    [
+        ("study", {"SeriesInstanceUID": "1.1.2"}, {"1.1"}),
+        ("series", {"SeriesInstanceUID": "1.1.2"}, {"1.1.2"}),
+        ("series", {"SeriesInstanceUID": "1.1.2\\1.2.1"}, {"1.1.2", "1.2.1"}),
+        ("image", {"SeriesInstanceUID": "1.0.1"}, {f"1.0.1.{n}" for n in range(3)}),
+        ("image", {"SOPInstanceUID": "1.2.2.3"}, {"1.2.2.3"}),
+        ("study", {"SOPInstanceUID": "1.2.2.3\\1.0.1.1"}, {"1.0", "1.2"}),
+        ("series", {"SeriesInstanceUID": "9.9"}, set()),
+    ],
+)
+def test_a_series_alone_is_found_without_walking_all_studies(
+    level: Level, keys: dict[str, str], expected: set[str], relational: bool
+) -> None:
+    """Servers that answer across levels are asked for the series itself; the others study by study, as ever."""
+    asked: list[tuple[str, str]] = []
+
+    def find(identifier: Dataset) -> Iterator[tuple[int, Dataset | None]]:
+        names = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
+        at = ["STUDY", "SERIES", "IMAGE"].index(identifier.QueryRetrieveLevel)
+        asked.append((identifier.QueryRetrieveLevel, str(identifier.get("StudyInstanceUID") or "")))
+        if not relational and not all(identifier.get(name) for name in names[:at]):
+            yield 0xA900, None
+            return
+        seen = set()
+        for dataset in tree():
+            wanted = {name: identifier.get(name) for name in names if identifier.get(name)}
+            fit = all(dataset.get(name) in ([uid] if isinstance(uid, str) else uid) for name, uid in wanted.items())
+            if fit and dataset.get(names[at]) not in seen:
+                seen.add(dataset.get(names[at]))
+                answer = Dataset()
+                for name in names[: at + 1]:
+                    setattr(answer, name, dataset.get(name))
+                yield 0xFF00, answer
+
+    unique = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID", "image": "SOPInstanceUID"}
+    with fake_pacs(find=find) as server, finder(server) as found:
+        matches = list(found.find(level, keys))
+    assert {match[unique[level]] for match in matches} == expected
+    assert len(matches) == len(expected)
+    if relational and expected:
+        assert ("STUDY", "") not in asked, "no query for all studies"
+
+
 @pytest.mark.parametrize(("told", "note"), [("250", "counts 250"), ("200", ""), (None, "keeps no count")])
 def test_a_round_count_of_instances_is_compared(told: str | None, note: str) -> None:
     def find(identifier: Dataset) -> Iterator[tuple[int, Dataset | None]]:
