@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from crawler.errors import RequestError
 from crawler.pacs import command as dimse
 from crawler.pacs import contexts
-from crawler.pacs.association import Association, Collected, associate
+from crawler.pacs.association import Association, Collected
 from crawler.pacs.command import Command
 from crawler.pacs.contexts import STUDY_FIND
 from crawler.pacs.find import CutOff
 from crawler.pacs.matches import from_identifier, to_identifier
 from crawler.pacs.model import Level, Match, Server
+from crawler.pacs.negotiation import associate
 from crawler.pacs.status import outcome_of, words
 
 # A server that closed the connection since the last query is asked once more.

@@ -15,12 +15,12 @@ from time import perf_counter
 
 from crawler.errors import PacsError, RequestError
 from crawler.pacs import contexts
-from crawler.pacs.association import associate
 from crawler.pacs.cfind import FindScu
 from crawler.pacs.find import CutOff
 from crawler.pacs.http import WebClient, status_words, whole
 from crawler.pacs.matches import to_identifier
 from crawler.pacs.model import Server
+from crawler.pacs.negotiation import associate
 from crawler.pacs.pieces import suspicious
 from crawler.pacs.receiver import Receiver
 from crawler.pacs.scu import Scu

@@ -14,10 +14,11 @@ from pathlib import Path
 from crawler.errors import RequestError
 from crawler.pacs import command as dimse
 from crawler.pacs import contexts, pdu
-from crawler.pacs.association import Association, associate
+from crawler.pacs.association import Association
 from crawler.pacs.command import Command
 from crawler.pacs.contexts import STUDY_GET, Plan
 from crawler.pacs.model import Answer, Deliver, Received, Refusal, Request, Server
+from crawler.pacs.negotiation import associate
 from crawler.pacs.retrieve import CHUNK, converse, failed_uids, identifier
 from crawler.pacs.status import judge
 from crawler.pacs.storing import StoreScp, temporary_names

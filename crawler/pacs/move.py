@@ -15,11 +15,12 @@ from time import monotonic
 from crawler.errors import RequestError
 from crawler.pacs import command as dimse
 from crawler.pacs import contexts
-from crawler.pacs.association import Association, associate
+from crawler.pacs.association import Association
 from crawler.pacs.command import Command
 from crawler.pacs.contexts import STUDY_MOVE
 from crawler.pacs.get import summed
 from crawler.pacs.model import Answer, Deliver, Note, Received, Request, Server
+from crawler.pacs.negotiation import associate
 from crawler.pacs.receiver import Receiver, Sender
 from crawler.pacs.retrieve import CHUNK, converse, identifier
 from crawler.pacs.status import judge

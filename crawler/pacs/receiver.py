@@ -17,9 +17,10 @@ from time import monotonic
 from crawler.errors import CrawlerError, PacsError, RequestError
 from crawler.pacs import command as dimse
 from crawler.pacs import contexts, pdu
-from crawler.pacs.association import Association, Discarded, Target, accept
+from crawler.pacs.association import Association, Discarded, Target
 from crawler.pacs.command import Command
 from crawler.pacs.model import Note, Received, Server
+from crawler.pacs.negotiation import accept
 from crawler.pacs.pdu import Context
 from crawler.pacs.storing import StoreScp, temporary_names
 from crawler.pacs.wire import SLICE, server_context, words

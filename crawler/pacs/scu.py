@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from crawler.errors import RequestError
 from crawler.pacs import contexts
-from crawler.pacs.association import rejection
 from crawler.pacs.model import Server
+from crawler.pacs.negotiation import rejection
 from crawler.pacs.wire import client_context, connect
 
 # As large as dcmtk's largest; answers to queries are small.

@@ -13,9 +13,10 @@ from typing import BinaryIO
 from crawler.errors import RequestError
 from crawler.pacs import command as dimse
 from crawler.pacs import contexts
-from crawler.pacs.association import Association, Discarded, associate
+from crawler.pacs.association import Association, Discarded
 from crawler.pacs.command import Command
 from crawler.pacs.model import Server
+from crawler.pacs.negotiation import associate
 from crawler.pacs.send import Outgoing, Verdict
 from crawler.pacs.status import WARNINGS, outcome_of, words
 

@@ -18,10 +18,11 @@ from support.pacs_servers import free_port
 
 from crawler.errors import PacsError
 from crawler.pacs import command as dimse
-from crawler.pacs.association import Association, Discarded, associate
+from crawler.pacs.association import Association, Discarded
 from crawler.pacs.command import Command
 from crawler.pacs.model import Answer, Received, Request, Server, Timeouts
 from crawler.pacs.move import MoveTransport
+from crawler.pacs.negotiation import associate
 from crawler.pacs.receiver import Receiver
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

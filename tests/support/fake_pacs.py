@@ -20,9 +20,10 @@ from pynetdicom.sop_class import (
 
 from crawler.errors import CrawlerError
 from crawler.pacs import command as dimse
-from crawler.pacs.association import Association, Discarded, accept
+from crawler.pacs.association import Association, Discarded
 from crawler.pacs.command import Command
 from crawler.pacs.model import Server, Timeouts
+from crawler.pacs.negotiation import accept
 from crawler.pacs.pdu import Context
 
 # Short enough for a test to wait for, long enough for a machine that is busy.
