@@ -21,6 +21,7 @@ from crawler.paths import TEMP, portable
 LOCAL = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs", "reiserfs", "ntfs3", "overlay")
 _BLOCK = 1 << 18
 LEFT = ".left"  # in a run's folder of unfinished files: something that was put in place is to be taken back
+NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 _JOURNAL = ".published"  # ends the name of a process's journal
 
 Published = tuple[str, str, int, str]
@@ -96,6 +97,44 @@ def is_as_recorded(path: str, size: int | None, checksum: str | None) -> bool:
     if not stat.S_ISREG(info.st_mode) or info.st_size != size:
         return False
     return fingerprint(path) == (size, checksum)
+
+
+def put_new(source: str, target: str) -> None:
+    """Rename a file to where nothing lies.
+
+    Raises
+    ------
+    FileExistsError
+        Something does: it stays as it is, as the source does.
+    OSError
+        As of `os.rename`.
+    """
+    if os.name == "nt":
+        os.rename(source, target)  # refuses by itself
+        return
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if is_there(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
+        os.rename(source, target)  # as close as this file system comes to it
+        return
+    os.unlink(source)
+
+
+def is_journaled(temp: str, final: str) -> bool:
+    """Whether a file lies as a process of this run put it in place: one that may have died before it told."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(temp)))
+    path = os.path.relpath(final, root)
+    with contextlib.suppress(OSError):
+        return any(
+            is_as_recorded(final, size, checksum) for _, one, size, checksum in journaled_targets(temp) if one == path
+        )
+    return False
 
 
 def journal_target(temp: str, final: str, kind: str, size: int, checksum: str) -> None:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 
 from crawler.config.loader import Config
 from crawler.disk import boot_id, is_below, is_folder
-from crawler.export.foreign import closed
+from crawler.export.foreign import ALL_OURS, closed, ours
 from crawler.export.tasks import ArchiveTask, FolderJob, FolderTask, IndexResult, IndexTask, ScanJob, ScanTask, Task
 from crawler.layout.scan import SeriesKey, scan_members
 from crawler.ledger.database import FileRow
+from crawler.ledger.own_files import delete_product
 from crawler.ledger.series_index import Spooled
 from crawler.ledger.store import Store, output_root
 from crawler.model import File, Outcome
@@ -237,12 +238,18 @@ class Planner:
         """Note that a folder is in work."""
         ledger, key = self._store.ledger, folder.key
         known = ledger.known_scans(key) if self._store.config.dicom.group == "folder" else {}
-        found = ledger.open_folder(key, self.foreign(folder), self._boot)
+        now = self.foreign(folder)
+        found = ledger.open_folder(key, now, self._boot)
+        if found != now:  # of the work begun before the machine started anew, no journal may be left
+            found |= {ALL_OURS}
         listed = tuple(folder.files() if files is None else files)
         return FolderPlan(folder, listed, found, known, archive, self.reserved.of(folder))
 
     def foreign(self, folder: Folder) -> set[str]:
-        """What lies in the folder's output folders and is not ours, and those of these that nothing can be put in."""
+        """What lies in the folder's output folders and is not ours, and those of these that nothing can be put in.
+
+        What is ours is marked.
+        """
         config = self._store.config
         found: set[str] = set()
         for slot, kind in KINDS.items():
@@ -250,11 +257,16 @@ class Planner:
                 continue
             root = output_root(config, kind)
             place = os.path.join(root, folder.mirror)
-            names = _names_in(place, root)
+            try:
+                names = _names_in(place, root)
+            except NotADirectoryError:
+                self._make_way(root, folder.mirror)
+                names = []
             if names is None:
                 found.add(closed(os.path.join(slot, folder.mirror) if folder.mirror else slot))
                 continue
             if config.media is not None and config.media.overwrite:
+                found.add(ALL_OURS)
                 continue
             for name in names:
                 path = os.path.join(folder.mirror, name)
@@ -263,9 +275,21 @@ class Planner:
                 if inside is None or pictures is None:
                     found.add(closed(f"{slot}/{path}"))
                 for one in [os.path.join(path, inner) for inner in inside or ()] if pictures else [path]:
-                    if not self._store.ledger.is_ours(os.fsencode(one)):
-                        found.add(f"{slot}/{one}")
+                    name = f"{slot}/{one}"
+                    found.add(ours(name) if self._store.ledger.is_ours(os.fsencode(one)) else name)
         return found
+
+    def _make_way(self, root: str, mirror: str) -> None:
+        """Delete a product of ours that lies where a folder is needed now: the file it is of gets another name.
+
+        That file's folder is made anew in this run, as the name of a subfolder of it collides. A file of somebody else
+        stays, and what belongs in the folder fails.
+        """
+        while mirror:
+            for kind, size, checksum in self._store.ledger.recorded(os.fsencode(mirror)):
+                if output_root(self._store.config, kind) == root:
+                    delete_product(root, mirror, size, checksum)
+            mirror = os.path.dirname(mirror)
 
 
 def _children(folders: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -280,11 +304,19 @@ def _children(folders: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _names_in(folder: str, root: str) -> list[str] | None:
-    """What lies in an output folder; None when it cannot be listed, or links lead out of its root."""
+    """What lies in an output folder; None when it cannot be listed, or links lead out of its root.
+
+    Raises
+    ------
+    NotADirectoryError
+        A file lies where it, or a folder above it, should be.
+    """
     try:
         names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
+    except NotADirectoryError:
+        raise
     except OSError as error:
         return [] if error.errno == errno.ENAMETOOLONG else None  # the files that have such a name fail one by one
     return names if is_below(folder, root) else None

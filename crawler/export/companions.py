@@ -14,7 +14,7 @@ from functools import partial
 from crawler.dicom.waveforms import is_waveform
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import SinkError
-from crawler.export.foreign import EXISTS, foreign_outcome
+from crawler.export.foreign import EXISTS, foreign_outcome, may_replace
 from crawler.export.result import Header, State, relative
 from crawler.export.setup import Setup
 from crawler.model import Instance, Outcome, Product
@@ -34,7 +34,7 @@ class Exists(SinkError):
 class FreeTarget(Target):
     """A target that writes over nothing that `taken` names, by extension."""
 
-    taken: Callable[[str], Outcome | None]
+    taken: Callable[[str], Outcome | None] = lambda extension: None
 
     def publish(self, scratch: str, extension: str, kind: str, layout: str = "") -> Product:
         """As `Target.publish`. Raises Exists."""
@@ -89,7 +89,8 @@ class CompanionWriter:
             return []
         path = os.path.join(os.path.dirname(header.instance.file.mirror), stem)
         taken = partial(self._taken, path)
-        target = FreeTarget(os.path.join(root, path), self._setup.temp(root), taken)
+        replace_of = partial(may_replace, self._found, f"media/{path}")
+        target = FreeTarget(os.path.join(root, path), self._setup.temp(root), replace_of, taken)
         products: list[Product] = []
         if media_type is not None and state.outcome.outcome != "failed":  # one that killed a worker is not tried again
             state.media_type = media_type

@@ -22,7 +22,7 @@ from crawler.disk import delete_published
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import PixelError
 from crawler.export.description import Describer, Description, real_world_text
-from crawler.export.foreign import EXISTS, foreign_outcome
+from crawler.export.foreign import EXISTS, foreign_outcome, may_replace
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.media import MediaOutputs, OpenMedia, is_stack
 from crawler.export.result import Header, State, relative
@@ -214,7 +214,8 @@ class LayoutOutputs:
                         self.states[number].volumes.append(portable(base + sink.extension))
                     self.states[number].record(outcome)
                 continue
-            target = Target(os.path.join(root or "", base), self.setup.temp(root or ""))
+            replace_of = partial(may_replace, self.found, f"volume/{base}")
+            target = Target(os.path.join(root or "", base), self.setup.temp(root or ""), replace_of)
             volume.add(sink, target, subject)
         return volume
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from crawler import display
 from crawler.config.sections import ImageSection, VideoSection
 from crawler.error_boundary import ErrorBoundary
-from crawler.export.foreign import EXISTS, folder_outcome, foreign_outcome
+from crawler.export.foreign import EXISTS, folder_outcome, foreign_outcome, may_replace
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.result import State
 from crawler.export.setup import Setup
@@ -138,7 +138,7 @@ class MediaOutputs:
             if sinks and isinstance(section, VideoSection) and section.fps == "auto":
                 state.notes.extend(_rate_notes(instance))
         if not boundary.failed:
-            target = Target(os.path.join(root, path), self.setup.temp(root))
+            target = self._target(root, path)
             for sink in sinks:
                 opened.open(sink, target, FileSubject(instance, shown))
         return opened if opened.sinks else None
@@ -168,10 +168,14 @@ class MediaOutputs:
         with ErrorBoundary("pixels", record) as boundary:
             shown = self.stack_display(numbers)
         if not boundary.failed:
-            target = Target(os.path.join(root, path), self.setup.temp(root))
+            target = self._target(root, path)
             for sink in sinks:
                 opened.open(sink, target, FileSubject(subject, shown))
         return opened
+
+    def _target(self, root: str, path: str) -> Target:
+        replace_of = partial(may_replace, self.found, f"media/{path}")
+        return Target(os.path.join(root, path), self.setup.temp(root), replace_of)
 
     def _sinks(self, section: ImageSection | VideoSection, member: Member, box: display.Box | None) -> list[Sink]:
         """What a section asks for; the MP4 of an encoded video is its own stream, unless a part is to be cut off."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from crawler.display.crop import Cropped, us_region
 from crawler.display.display import Display, display_for
 from crawler.display.renderer import Renderer
-from crawler.export.foreign import foreign_outcome
+from crawler.export.foreign import foreign_outcome, may_replace
 from crawler.export.media import MediaOutputs, OpenMedia
 from crawler.export.result import State
 from crawler.export.setup import Setup
@@ -79,7 +80,8 @@ class Previews:
         if self.setup.crops and first.modality in ULTRASOUND:
             layout = layout._replace(affine=None)
         subject = PreviewSubject(layout, _FrameDisplays(self.media_outputs, layout, files), _aspect(first))
-        target = Target(os.path.join(root, path), self.setup.temp(root))
+        replace_of = partial(may_replace, self.found, f"preview/{path}")
+        target = Target(os.path.join(root, path), self.setup.temp(root), replace_of)
         sink = PreviewSink(PreviewOptions(section.size))
         opened.open(sink, target, subject)
         return opened, sink.wanted if opened.sinks else frozenset()

@@ -25,6 +25,14 @@ class Products(Accounts):
         values, tables = (*PRODUCT_KINDS, path), ("products", "trash")
         return any(self.execute(sql.format(table), values).fetchone() is not None for table in tables)
 
+    def recorded(self, path: bytes) -> list[tuple[str, int | None, str | None]]:
+        """Kind, size and checksum of what is ours at a path, as in `is_ours`."""
+        kinds = ", ".join("?" * len(PRODUCT_KINDS))
+        sql = f"SELECT kind, size, checksum FROM {{0}} WHERE kind IN ({kinds}) AND path = ?"
+        return self.execute(
+            f"{sql.format('products')} UNION {sql.format('trash')}", (*PRODUCT_KINDS, path) * 2
+        ).fetchall()
+
     def trash(self) -> list[TrashRow]:
         """Products that nothing names any more."""
         return self.execute(

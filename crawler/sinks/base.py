@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from crawler.disk import fingerprint, journal_target
+from crawler.disk import fingerprint, is_journaled, journal_target, put_new
 from crawler.display.renderer import Renderer
 from crawler.errors import CrawlerError, OutputError, SinkError, StopError
 from crawler.model import Frame, Instance, Layout, Product, Scan
@@ -37,6 +37,10 @@ REASONS = {
     errno.EPERM: "no permission",
     errno.EROFS: "no permission",
 }
+MEANWHILE = (
+    "a file was put there",
+    "while the run was at work, and by somebody else: it is left as it is; move it away, and run with --retry-failed",
+)
 # Packages whose module is not called like what pip installs.
 MODULES = {"pillow": "PIL"}
 
@@ -88,10 +92,13 @@ class Target:
         Final native absolute path, without the extension: each format adds its own.
     temp
         An existing folder on the same file system, for unfinished files.
+    may_replace
+        Whether what lies at the path with an extension is ours to be written over.
     """
 
     path: str
     temp: str
+    may_replace: Callable[[str], bool] = lambda extension: True
 
     def scratch(self, extension: str) -> str:
         """Path of a new unfinished file; nothing is created.
@@ -116,7 +123,7 @@ class Target:
         Raises
         ------
         SinkError
-            A folder lies at the target, the name is too long, permission is missing.
+            A folder, or a file that is not ours, lies at the target, the name is too long, permission is missing.
         OutputError
             The disk is full.
         """
@@ -125,16 +132,30 @@ class Target:
             size, checksum = fingerprint(scratch)
             journal_target(self.temp, final, kind, size, checksum)
             try:
-                os.replace(scratch, final)
+                self._put(scratch, final, extension)
             except FileNotFoundError:  # mostly the folder is there
                 os.makedirs(os.path.dirname(final), exist_ok=True)
-                os.replace(scratch, final)
+                self._put(scratch, final, extension)
         except OSError as error:
             discard(scratch)
             if os.path.isdir(final):  # Windows reports this as a lack of permission
                 raise SinkError(REASONS[errno.EISDIR]) from error
+            if isinstance(error, FileExistsError) and os.path.lexists(final):
+                raise SinkError(*MEANWHILE) from error
             raise write_error(error) from error
         return Product(path=final, kind=kind, size=size, checksum=checksum, layout=layout)
+
+    def _put(self, scratch: str, final: str, extension: str) -> None:
+        """Rename a file into place. Raises FileExistsError where a file of somebody else lies."""
+        if self.may_replace(extension):
+            os.replace(scratch, final)
+            return
+        try:
+            put_new(scratch, final)
+        except FileExistsError:
+            if not is_journaled(self.temp, final):
+                raise
+            os.replace(scratch, final)
 
 
 class FileSubject(NamedTuple):
