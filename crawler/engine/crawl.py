@@ -355,4 +355,14 @@ def setup_of(config: Config, spool: str, token: str) -> Setup:
         documents=config.media is not None and config.media.documents,
         waveforms=config.media is not None and config.media.waveforms,
         text=config.metadata is not None and config.metadata.text,
+        incomplete=_incomplete(config),
     )
+
+
+def _incomplete(config: Config) -> dict[str, str]:
+    """What a retrieval could not bring, by series: volumes say so."""
+    if config.pacs is None:
+        return {}
+    from crawler.pacs.accounts import incomplete_below  # only runs with a PACS need it
+
+    return incomplete_below(config.pacs_dir or "")

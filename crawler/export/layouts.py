@@ -201,6 +201,8 @@ class LayoutOutputs:
             return volume
         vendor = partial(self.describer.vendor, layout, members)
         noted = told.common | (self._palette_table(placed) if photometric == "PALETTE COLOR" else {})
+        if part.series_uid in self.setup.incomplete:
+            noted |= {"RetrievedInstances": self.setup.incomplete[part.series_uid]}
         subject = LayoutSubject(part, layout, dtype, values, photometric, noted, told.by_frame, vendor)
         self.notes[identity] = (real_world_text(told), [*told.notes, *_notes_of(section, told)])
         volume.omitted = self.notes[identity][1]

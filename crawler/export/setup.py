@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from crawler.config.sections import (
@@ -41,6 +42,8 @@ class Setup(NamedTuple):
     documents: bool = False
     waveforms: bool = False
     text: bool = False
+    incomplete: Mapping[str, str] = {}
+    """Series Instance UID -> how much of it a PACS sent ("127 of 180"), for those of which a part is missing."""
 
     @property
     def records(self) -> bool:

@@ -5,6 +5,7 @@ It changes nothing. What earlier retrievals into the same folder received, and n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 from crawler.errors import LedgerError
 from crawler.pacs.identify import place
+from crawler.pacs.names import MANIFEST
 from crawler.paths import portable
 
 STAGE = "retrieve"
@@ -87,6 +89,7 @@ class Fared(NamedTuple):
     series: tuple[tuple[str, str], ...]
 
 
+_REASONS = 3  # told of one series: the most frequent ones
 # What is kept of each instance. `reason` and `seconds` are of series, too.
 _KNOWN: tuple[str, ...] = ("outcome", "code", "instances.reason", "sop_class", "syntax", "size", "xxh3")
 _KNOWN += ("transport", "attempts", "instances.seconds", "copies")
@@ -197,6 +200,21 @@ class Accounts:
             found[study, uid] = (here, here + number)
         return found
 
+    def reasons(self) -> dict[tuple[str, str], str]:
+        """(study, series) -> why a part of it is missing: each reason with its number of instances."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for study, uid, outcome, code, reason, number in self.execute(
+            "SELECT study, series.uid, outcome, code, instances.reason, count(*) FROM instances JOIN series"
+            f" ON series = id WHERE {_ASKED} AND outcome IN ('missing', 'refused', 'wanted')"
+            " GROUP BY id, outcome, code, instances.reason ORDER BY count(*) DESC, outcome, code, instances.reason"
+        ):
+            kind = f"refused ({code_text(code)})" if outcome == "refused" else "missing"
+            detail = reason or (NOT_YET if outcome == "wanted" else "")
+            found.setdefault((study, uid), []).append(f"{number:,} {kind}" + (f": {detail}" if detail else ""))
+        for study, uid, number, _ in self._short():
+            found.setdefault((study, uid), []).append(f"{number:,} missing: the server does not list its instances")
+        return {series: "; ".join(texts[:_REASONS]) for series, texts in found.items()}
+
     def _failed(self) -> Iterator[tuple[Failure, str, int]]:
         """Each failure, the reason that it is counted under, and how many instances it stands for."""
         for study, uid, instance, outcome, code, reason in self.execute(
@@ -233,6 +251,21 @@ class Accounts:
 
     def _one(self, sql: str) -> int:
         return int(self.execute(sql).fetchone()[0])
+
+
+def incomplete_below(folder: str) -> dict[str, str]:
+    """Series Instance UID -> "127 of 180", of the series in a folder of received files that are not whole.
+
+    While a retrieval goes on, its manifest is locked: {} then, since only series that are whole are exported meanwhile.
+    """
+    path = Path(folder, MANIFEST)
+    if not path.exists():
+        return {}
+    try:
+        with contextlib.closing(Snapshot(path)) as accounts:
+            return {uid: f"{here:,} of {known:,}" for (_, uid), (here, known) in accounts.incomplete().items()}
+    except LedgerError:
+        return {}
 
 
 STATES = {"none": "no match", "bad": "wrong value", "failed": "the server failed it"}

@@ -65,7 +65,7 @@ def build(context: Context, target: str) -> None:
     parts = {
         "style": _asset("report.css"),
         "script": _asset("report.js"),
-        "counts": _counts(context),
+        "counts": _counts(context) + _retrieval(context),
         "failures": _failures(context),
         "links": "\n".join(_anchor(*table) for table in _tables(context.config)),
         "about": _embedded(about).decode(),
@@ -134,9 +134,50 @@ def _counts(context: Context) -> str:
     return f"<dl>\n{counts}\n</dl>" + (f'\n<p class="quiet">Skipped: {reasons}</p>' if reasons else "")
 
 
+def _retrieval(context: Context) -> str:
+    """What a PACS was asked for and sent; empty without one."""
+    counts = context.summary.retrieval
+    if counts is None:
+        return ""
+    tiles = [("expected", counts.found, ""), ("received", counts.received, "good" if counts.all_well else "")]
+    tiles += [
+        (name, number, "bad" if number else "")
+        for name, number in (("missing", counts.missing), ("refused", counts.refused))
+    ]
+    tiles += [("series", counts.series, ""), ("of them whole", counts.complete, "")]
+    numbers = "\n".join(f'<div class="{grade}"><dt>{name}</dt><dd>{count:,}</dd></div>' for name, count, grade in tiles)
+    further = {
+        "requests": counts.requests,
+        "of them without an answer": counts.unanswered,
+        "not listed before": counts.extra,
+    }
+    further |= {
+        "came again": counts.duplicates,
+        "came in place of another": counts.wrong,
+        "of earlier requests": counts.others,
+    }
+    told = ", ".join(f"{name} {number:,}" for name, number in further.items() if number)
+    return f'\n<h2>Retrieval</h2>\n<dl>\n{numbers}\n</dl>\n<p class="quiet">{told}</p>'
+
+
+def _not_retrieved(context: Context) -> Iterator[tuple[str, str, str]]:
+    """Place, reason and detail of what did not come."""
+    if context.config.pacs is None:
+        return
+    from crawler.tables.received import open_accounts  # only runs with a PACS need it
+
+    with open_accounts(context.config) as accounts:
+        yield from accounts.failures() if accounts else ()
+
+
 def _failures(context: Context) -> str:
     """Failed files by reason, the most frequent first; empty when nothing failed."""
     reasons: dict[str, _Reason] = defaultdict(_Reason)
+    for name, reason, detail in _not_retrieved(context):
+        group = reasons[f"retrieve: {reason}"]
+        group.files += 1
+        if group.files <= FILES:
+            group.first.append((name, detail))
     for folder, name, stage, reason, detail in context.ledger.failures():
         group = reasons[f"{stage}: {reason}"]
         group.files += 1

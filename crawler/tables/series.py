@@ -76,7 +76,7 @@ def table(context: Context) -> Table:
     verdicts: dict[str, None] = {}
     for _, verdict, _ in context.ledger.scans():
         verdicts.update(dict.fromkeys(verdict))
-    further = (["preview"] if config.preview else []) + (["retrieved"] if config.pacs else [])
+    further = (["preview"] if config.preview else []) + (["retrieved", "retrieval_reason"] if config.pacs else [])
     first = ["scan_id", *KEYWORDS, "n_files", *_COUNTS, *_ARRAYS, "verdict"]
     columns = [
         *first,
@@ -88,7 +88,7 @@ def table(context: Context) -> Table:
 
     def rows() -> Iterator[Row]:
         written = _written(context.ledger)
-        retrieved = _retrieved(config) if config.pacs else {}
+        retrieved, reasons = _retrieved(config) if config.pacs else ({}, {})
         for scan_id, verdict, folders in context.ledger.scans():
             mine = written.get(scan_id) or _Written()
             yield {
@@ -104,6 +104,7 @@ def table(context: Context) -> Table:
                 "folders_with_series": folders,
                 "preview": mine.preview,
                 "retrieved": retrieved.get(str(verdict.get("series_uid")), "all"),
+                "retrieval_reason": reasons.get(str(verdict.get("series_uid"))),
             }
 
     return Table(rows, lambda _: columns)
@@ -142,13 +143,15 @@ def _text(place: bytes) -> str:
     return portable(os.fsdecode(place))
 
 
-def _retrieved(config: Config) -> dict[str, str]:
-    """Series of which a part is missing -> how much of it a PACS sent: "127 of 180"."""
+def _retrieved(config: Config) -> tuple[dict[str, str], dict[str, str]]:
+    """Series of which a part is missing -> how much of it a PACS sent ("127 of 180"), and why not the rest."""
     from crawler.tables.received import open_accounts  # only runs with a PACS need it
 
     with open_accounts(config) as accounts:
         found = accounts.incomplete() if accounts else {}
-    return {series: f"{here:,} of {known:,}" for (_, series), (here, known) in found.items()}
+        reasons = accounts.reasons() if accounts else {}
+    retrieved = {series: f"{here:,} of {known:,}" for (_, series), (here, known) in found.items()}
+    return retrieved, {series: reason for (_, series), reason in reasons.items()}
 
 
 VIEW = View("series", path, build, shape)

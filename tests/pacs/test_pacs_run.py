@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 from support.archive import Archive, FakeFinder, FakeTransport, Instance, make_instance, refusing
 
@@ -93,6 +95,41 @@ def test_what_stays_missing_is_a_failure_with_its_reason(archive: Archive) -> No
     assert table("unreadable_files.csv") == []
     assert again.handled == 4  # the series that was incomplete, and no other
     assert again.exported == 24
+
+
+def test_a_series_that_is_not_whole_says_so_wherever_it_is_seen(archive: Archive) -> None:
+    """In its volume, in its row, in the report; and no more once the rest has come."""
+    bad = archive.instances[5]
+    archive.fault = refusing({bad.uid}, 0xC123)
+    config = Config.from_mapping(document() | {"output": {"dir": "out"}})
+    run(config)
+
+    def told() -> dict[str, str | None]:
+        return {
+            str(image.attrs["SeriesInstanceUID"]): image.attrs.get("RetrievedInstances")
+            for path in sorted(Path("out").rglob("*.h5"))
+            if path.name != "pixel_data.h5"
+            for image in [h5py.File(path)["image"]]
+        }
+
+    series = bad.attributes["SeriesInstanceUID"]
+    assert told()[series] == "3 of 4"
+    assert [uid for uid, text in told().items() if text is not None] == [series]
+    rows = {row["series_uid"]: row for row in table("series.csv")}
+    assert rows[series]["retrieval_reason"] == "1 refused (0xC123): some failed"
+    assert {row["retrieval_reason"] for uid, row in rows.items() if uid != series} == {""}
+    page = Path("out", "report.html").read_text()
+    retrieval = page.partition("<h2>Retrieval</h2>")[2].partition("</dl>")[0]
+    tiles = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", retrieval))
+    assert tiles == {"expected": "24", "received": "23", "missing": "0", "refused": "1", "series": "6",
+                     "of them whole": "5"}  # fmt: skip
+    assert "<b>1</b> retrieve: refused (0xC123)" in page
+    archive.fault = lambda request, meant: None
+    run(config)
+    assert told()[series] is None
+    page = Path("out", "report.html").read_text()
+    assert "refused (0xC123)" not in page
+    assert "<dt>received</dt><dd>24</dd>" in page
 
 
 def test_received_folder_beside_others(archive: Archive) -> None:
