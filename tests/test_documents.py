@@ -18,7 +18,7 @@ import pytest
 import yaml
 from support.documents import ROOT, blocks, page, pages, section, table
 
-from crawler.cli import run
+from crawler.cli import arguments
 from crawler.config import checking, loader
 
 KEYS_PAGE = "reference/configuration.md"
@@ -26,7 +26,7 @@ COMMANDS_PAGE = "reference/command-line.md"
 CODES_PAGE = "reference/exit-codes.md"
 OUTPUTS_PAGE = "reference/outputs.md"
 PYTHON_PAGE = "reference/python.md"
-COMMANDS = tuple(import_module(f"crawler.cli.{name}").build_parser for name in run.COMMANDS)
+COMMANDS = tuple(import_module(f"crawler.cli.{name}").build_parser for name in arguments.COMMANDS)
 KEYS = {key.path: key for key in checking.keys(loader.Config)}
 
 
@@ -71,7 +71,7 @@ def test_every_key_is_in_config_yml() -> None:
 
 
 def test_every_flag_is_in_the_reference_and_no_other() -> None:
-    parsers = [run.build_parser(), *map(call, COMMANDS)]
+    parsers = [arguments.build_parser(), *map(call, COMMANDS)]
     for parser in list(parsers):
         below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         parsers += [command for action in below for command in action.choices.values()]
@@ -85,14 +85,14 @@ def test_every_flag_is_in_the_reference_and_no_other() -> None:
 def test_exit_codes_are_in_the_reference_and_in_help() -> None:
     codes = {"0", "1", "2", "3", "130"}
     assert table(page(CODES_PAGE)).keys() == codes
-    text = run.build_parser().format_help()
+    text = arguments.build_parser().format_help()
     missing = sorted(code for code in codes if not re.search(rf"\b{code}\b", text))
     assert not missing, f"--help does not name exit code {', '.join(missing)}"
 
 
 def test_every_command_is_in_the_reference_and_in_help() -> None:
     usage = blocks(page(COMMANDS_PAGE), "")[0]
-    help_text = run.build_parser().format_help()
+    help_text = arguments.build_parser().format_help()
     for parser in map(call, COMMANDS):
         assert parser.prog in usage
         assert parser.prog in help_text

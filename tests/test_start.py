@@ -73,6 +73,17 @@ def test_a_run_of_nothing_to_do_loads_no_more(tmp_path: Path) -> None:
     assert of_run(tmp_path, 0) & {*NEVER} == set()
 
 
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_help_loads_nothing_of_the_run(argument: str) -> None:
+    code = f"""
+import contextlib, io
+from crawler.cli.main import main
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    main([{argument!r}])
+"""
+    assert loaded(code) & {*NEVER, "numpy", "yaml", "crawler.engine", "crawler.config.loader"} == set()
+
+
 def test_the_package_alone_is_cheap() -> None:
     found = loaded("import crawler")
     assert found & {*NEVER, "numpy", "yaml", "sqlite3", "logging", "dataclasses"} == set()

@@ -73,10 +73,10 @@ def script(shell: str) -> str:
 
 def _parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Every parser by what is typed before its arguments: "", " init", " pacs", " pacs find" ..."""
-    from crawler.cli import run  # it lists the commands, this one among them
+    from crawler.cli import arguments  # it lists the commands, this one among them
 
-    yield "", run.build_parser()
-    for name in run.COMMANDS:
+    yield "", arguments.build_parser()
+    for name in arguments.COMMANDS:
         parser = import_module(f"crawler.cli.{name}").build_parser()
         yield f" {name}", parser
         for below, command in _subcommands(parser).items():
@@ -94,7 +94,7 @@ def _choices(action: argparse.Action) -> str:
 
 def _words(key: str, parser: argparse.ArgumentParser) -> list[str]:
     """What may stand after the words of a key."""
-    from crawler.cli import run  # as above
+    from crawler.cli import arguments  # as above
 
     flags = [flag for action in parser._actions for flag in action.option_strings]
-    return [*(run.COMMANDS if not key else ()), *_subcommands(parser), *flags]
+    return [*(arguments.COMMANDS if not key else ()), *_subcommands(parser), *flags]

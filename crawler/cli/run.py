@@ -9,7 +9,7 @@ import sys
 import warnings
 from dataclasses import replace
 
-from crawler.cli.common import account_lines, add_common, count, logging_to, program, shown
+from crawler.cli.common import account_lines, logging_to, program, shown
 from crawler.cli.terminal import reasons
 from crawler.config.loader import Config, load_config
 from crawler.config.starters import GOALS
@@ -21,62 +21,6 @@ from crawler.ledger.summary import EXIT_OK, Summary
 from crawler.sources.archive import is_archive
 
 log = logging.getLogger("dme")
-
-# Modules of this folder, by name, with their line in --help.
-COMMANDS = {
-    "init": "write a configuration to begin from, every key explained, or one for a goal",
-    "status": "what is done, as the ledger has it",
-    "schema": "the configuration as a JSON Schema, for editors",
-    "convert": "pictures, videos and texts of a file or a folder, without a configuration",
-    "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
-    "image": "series of images: convert, list, statistics, calculator, timeline, show, dump, sort, send",
-    "sample": "write a small synthetic tree of DICOM files",
-    "completion": "a script for bash or zsh that completes what you type",
-}
-
-EPILOG = """\
-commands ({program} COMMAND --help explains each):
-{commands}
-
-examples:
-  {program} config.yml                   export what the file describes; run it again to go on or to update
-  {program} config.yml --dry-run         what there is, what would go wrong, how long it would take; writes nothing
-  {program} init                         write config.yml, every key explained, to begin from
-  {program} init study --goal ml         write study/config.yml, short, for a goal: {goals}
-  {program} status config.yml            what is done, as the ledger has it; changes nothing
-  {program} schema > dme.schema.json     the configuration as a JSON Schema, for editors
-  {program} config.yml --workers 0       without worker processes, for debugging
-  {program} config.yml --retry-failed    try files again that failed before
-  {program} config.yml --rebuild         forget what was done and make everything anew
-  {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
-  {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
-  {program} completion bash              print a script that completes what you type; for zsh, too
-  {program} image convert --of nifti out scan_folder       a series in other formats, or as a new DICOM series
-  {program} sample demo --broken         write a small sample tree with damaged files into demo/
-
-exit codes:
-  0  all well    1  could not run    2  wrong arguments    3  finished, but some files failed (see
-  unreadable_files.csv)    130  interrupted
-"""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of `dme CONFIG`."""
-    commands = "\n".join(f"  {name:<12}{line}" for name, line in COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog=program(),
-        description="Turn folders of DICOM files into tables, media and volumes, with every file accounted for.",
-        epilog=EPILOG.format(program=program(), commands=commands, goals=", ".join(GOALS)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("config", metavar="CONFIG", help="YAML file that says what to do: config.yml explains each key")
-    parser.add_argument("--workers", type=count, metavar="N", help="worker processes, in place of num_workers")
-    parser.add_argument("--dry-run", action="store_true", help="say what a run would find and do, and write nothing")
-    parser.add_argument("--rebuild", action="store_true", help="delete what earlier runs made, and make it anew")
-    parser.add_argument("--retry-failed", action="store_true", help="try files again that failed and did not change")
-    parser.add_argument("--no-retrieve", action="store_true", help="export what was received; ask no PACS")
-    add_common(parser)
-    return parser
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -104,16 +48,6 @@ def execute(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(closing_table(summary, config, options.config))
     return summary.exit_code
-
-
-def misspelt(word: str) -> str | None:
-    """The command that a word is a slip of, when it is neither a file nor like a path."""
-    if os.path.lexists(word) or not word.isalpha():
-        return None
-    import difflib  # for an error's text only
-
-    near = difflib.get_close_matches(word.lower(), COMMANDS, n=1)
-    return near[0] if near else None
 
 
 def _is_dicom(path: str) -> bool:
