@@ -60,6 +60,13 @@ def execute(options: argparse.Namespace) -> int:
     return pacs_commands.execute(options)
 
 
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
 def _add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     words = {
         "find": ("[SERVER] [KEY=VALUE]", "a server; conditions, with the wildcards and ranges of DICOM"),
@@ -82,6 +89,10 @@ def _add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--list", metavar="FILE", help="CSV file with one request a row, in place of conditions")
         parser.add_argument("-o", "--output", metavar="DIR", help="folder of received files (default: incoming)")
         parser.add_argument("--retrieve", choices=("auto", "get", "move", "web"), help="the way (default: auto)")
+    if name == "send":
+        parser.add_argument(
+            "--associations", type=_at_least_one, default=1, metavar="N", help="send over N at a time (default: 1)"
+        )
     if name in ("find", "send"):
         parser.add_argument("--web", action="store_true", help="over DICOMweb, where there is a DICOM port, too")
     if name != "receive":

@@ -132,12 +132,12 @@ def send(options: argparse.Namespace) -> int:
     outcomes: Counter[str] = Counter()
     why: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
-    channel = open_channel(server_of(source.config), web=options.web)
+    channels = [open_channel(server_of(source.config), web=options.web) for _ in range(options.associations)]
     began = time.monotonic()
     stored = 0
     try:
         with interrupts() as stop:
-            for sent in send_paths(source.rest, channel, stop):
+            for sent in send_paths(source.rest, channels, stop):
                 if isinstance(sent, Skipped):
                     outcome = "failed" if sent.failed else "skipped"
                     row: dict[str, Any] = {"name": sent.name, "outcome": outcome, "reason": sent.reason}
@@ -153,7 +153,9 @@ def send(options: argparse.Namespace) -> int:
             interrupted = stop.is_set()
     finally:
         progress.finish()
-        channel.close()
+        for channel in channels:
+            channel.close()
+    rows.sort(key=lambda row: str(row["name"]))  # several associations end in any order
     columns = ("name", "sop_uid", "outcome", "status", "attempts", "size", "seconds", "reason")
     if options.csv:
         _print_csv(rows, columns)

@@ -1,4 +1,4 @@
-"""Sending to a PACS: files, folders and members of archives, one after the other, each with what became of it.
+"""Sending to a PACS: files, folders and members of archives, each with what became of it.
 
 How one instance is stored is `crawler/pacs/`'s business. What is no DICOM instance is skipped, and said to be.
 """
@@ -15,7 +15,7 @@ from crawler.dicom.elements import quiet_pydicom
 from crawler.dicom.files import open_file
 from crawler.errors import FileError
 from crawler.model import File
-from crawler.pacs.send import Channel, Outgoing, Sent, outgoing, send
+from crawler.pacs.send import Channel, Outgoing, Sent, outgoing, send_over
 from crawler.sources.archive import expand, is_archive
 from crawler.sources.directory import roots_of, walk
 
@@ -41,8 +41,8 @@ def survey(paths: Sequence[str]) -> tuple[int, int]:
     return sum(len(folder.entries) for folder in folders), sum(folder.size for folder in folders)
 
 
-def send_paths(paths: Sequence[str], channel: Channel, stop: threading.Event) -> Iterator[Sent | Skipped]:
-    """Send all that lies in files, folders and archives.
+def send_paths(paths: Sequence[str], channels: Sequence[Channel], stop: threading.Event) -> Iterator[Sent | Skipped]:
+    """Send all that lies in files, folders and archives, over as many associations as there are channels.
 
     Raises
     ------
@@ -54,27 +54,32 @@ def send_paths(paths: Sequence[str], channel: Channel, stop: threading.Event) ->
     for root in roots_of(map(os.path.abspath, paths)):
         for folder in walk(root):
             archives = [file for file in folder.files() if is_archive(file.name)]
-            yield from _send(set(folder.files()) - set(archives), channel, stop)
+            yield from _send(set(folder.files()) - set(archives), channels, stop)
             for archive in archives:
-                yield from _send_archive(archive, channel, stop)
+                yield from _send_archive(archive, channels, stop)
 
 
-def _send_archive(archive: File, channel: Channel, stop: threading.Event) -> Iterator[Sent | Skipped]:
+def _send_archive(archive: File, channels: Sequence[Channel], stop: threading.Event) -> Iterator[Sent | Skipped]:
     """An archive by itself: the copies that its members are read from live as long as this does."""
     with tempfile.TemporaryDirectory(prefix="dme-") as spool:
         expanded = expand(archive, spool)
         if expanded.outcome.outcome == "failed":
             yield Skipped(archive.key, f"{expanded.outcome.reason}: {expanded.outcome.detail}", failed=True)
-        yield from _send(expanded.members, channel, stop)
+        yield from _send(expanded.members, channels, stop)
 
 
-def _send(files: Iterable[File], channel: Channel, stop: threading.Event) -> Iterator[Sent | Skipped]:
+def _send(files: Iterable[File], channels: Sequence[Channel], stop: threading.Event) -> Iterator[Sent | Skipped]:
     skipped: list[Skipped] = []
-    for sent in send(_instances(files, skipped), channel, stop):
-        yield from skipped
-        skipped.clear()
+    for sent in send_over(_instances(files, skipped), channels, stop):
+        yield from _taken(skipped)
         yield sent
-    yield from skipped
+    yield from _taken(skipped)
+
+
+def _taken(skipped: list[Skipped]) -> Iterator[Skipped]:
+    """Take all out, one by one: other threads may add meanwhile."""
+    while skipped:
+        yield skipped.pop(0)
 
 
 def _instances(files: Iterable[File], skipped: list[Skipped]) -> Iterator[Outgoing]:

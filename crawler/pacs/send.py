@@ -6,8 +6,10 @@ The bytes of a dataset go as they are, in the transfer syntax that they are in. 
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -33,6 +35,7 @@ _SYNTAXES = {
 }
 # Files that are looked at ahead, so that one association has contexts for all of them.
 _AHEAD = 256
+_SHARE = 16  # the same, where several associations share the files
 # Attempts at one instance, and seconds before the second one; doubled for each further.
 ATTEMPTS = 4
 _PAUSE = 0.5
@@ -165,9 +168,13 @@ def _uids(stream: BinaryIO, offset: int, coding: Coding, size: int) -> dict[int,
 
 
 def send(
-    instances: Iterable[Outgoing], channel: Channel, stop: threading.Event, attempts: int = ATTEMPTS
+    instances: Iterable[Outgoing],
+    channel: Channel,
+    stop: threading.Event,
+    attempts: int = ATTEMPTS,
+    ahead: int = _AHEAD,
 ) -> Iterator[Sent]:
-    """Store instances, and yield what became of each, in order.
+    """Store instances, and yield what became of each, in order; `ahead` are looked at before the first one goes.
 
     Raises
     ------
@@ -176,12 +183,59 @@ def send(
     """
     source = iter(instances)
     away = 0
-    while ahead := list(islice(source, _AHEAD)):
-        channel.prepare(ahead)
-        for instance in ahead:
+    while batch := list(islice(source, ahead)):
+        channel.prepare(batch)
+        for instance in batch:
             sent = _one(instance, channel, stop, 1 if away >= _AWAY else attempts)
             away = away + 1 if sent.outcome == "failed" and sent.status is None else 0
             yield sent
+
+
+def send_over(
+    instances: Iterable[Outgoing], channels: Sequence[Channel], stop: threading.Event, attempts: int = ATTEMPTS
+) -> Iterator[Sent]:
+    """Store instances through several channels at a time; yield what became of each, in the order in which they end.
+
+    Raises
+    ------
+    PacsError
+        The settings are wrong; what was not yielded is not stored.
+    """
+    if len(channels) == 1:
+        yield from send(instances, channels[0], stop, attempts)
+        return
+    source, lock, ended = iter(instances), threading.Lock(), threading.Event()
+    results: queue.Queue[Sent | None] = queue.Queue()
+
+    def share() -> Iterator[Outgoing]:
+        while not ended.is_set():
+            with lock:
+                instance = next(source, None)
+            if instance is None:
+                return
+            yield instance
+
+    def work(channel: Channel) -> None:
+        done = False
+        try:
+            for sent in send(share(), channel, stop, attempts, ahead=_SHARE):
+                results.put(sent)
+            done = True
+        finally:
+            if not done:
+                ended.set()  # the others take no more
+            results.put(None)
+
+    with ThreadPoolExecutor(len(channels), thread_name_prefix="pacs-send") as pool:
+        working = [pool.submit(work, channel) for channel in channels]
+        try:
+            for _ in working:
+                while (sent := results.get()) is not None:
+                    yield sent
+        finally:
+            ended.set()
+    for future in working:
+        future.result()
 
 
 def _one(instance: Outgoing, channel: Channel, stop: threading.Event, attempts: int) -> Sent:

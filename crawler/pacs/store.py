@@ -75,7 +75,7 @@ class StoreScu:
         if self._association is not None and pair in self._proposed:
             return self._association
         self.close()
-        pairs = list(dict.fromkeys([pair, *self._next]))[: contexts.LIMIT]
+        pairs = list(dict.fromkeys([pair, *self._next, *self._proposed]))[: contexts.LIMIT]
         self._association = associate(self._server, [(sop_class, (syntax,)) for sop_class, syntax in pairs], stop)
         self._proposed = set(pairs)
         return self._association

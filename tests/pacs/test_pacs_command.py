@@ -209,7 +209,7 @@ def test_send_and_receive_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyP
     thread = threading.Thread(target=listen)
     thread.start()
     try:
-        words = ["send", f"dicom://127.0.0.1:{port}/DME", "folder", "study.zip", "--csv", "-q"]
+        words = ["send", f"dicom://127.0.0.1:{port}/DME", "folder", "study.zip", "--csv", "-q", "--associations", "2"]
         rows = list(csv.DictReader(io.StringIO(told(capsys, *words))))
         thread.join(60)
     finally:
@@ -280,6 +280,6 @@ def test_send_to_a_server_that_is_away_names_every_file(tmp_path: Path, monkeypa
     monkeypatch.setattr("crawler.pacs.send._PAUSE", 0.001)
     channel = open_channel(Server("127.0.0.1", free_port(), timeouts=LONG))
     with interrupts() as stop:
-        sent = list(send_paths([str(tmp_path / "in")], channel, stop))
+        sent = list(send_paths([str(tmp_path / "in")], [channel], stop))
     assert [one.outcome for one in sent] == ["failed"] * 3  # type: ignore[union-attr]
     assert all("127.0.0.1" not in one.reason for one in sent)

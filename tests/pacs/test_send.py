@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from crawler.pacs.association import Association
 from crawler.pacs.command import Command
 from crawler.pacs.model import Received, Server
 from crawler.pacs.receiver import Receiver
-from crawler.pacs.send import Outgoing, Sent, outgoing, send
+from crawler.pacs.send import Outgoing, Sent, Verdict, outgoing, send, send_over
 from crawler.pacs.store import StoreScu
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -79,6 +80,56 @@ def test_pynetdicom_gets_what_is_sent(tmp_path: Path) -> None:
         listener.shutdown()
     for path, one in zip(paths, files, strict=True):
         assert got[one.sop_uid] == (one.transfer_syntax, Path(path).read_bytes()[one.offset :])
+
+
+def test_several_associations_share_the_files(tmp_path: Path) -> None:
+    """Each file goes once, whichever association takes it; all of them work at the same time."""
+    received: list[str] = []
+    callers: set[int] = set()
+    together = threading.Barrier(3, timeout=30)
+
+    def take(one: Received, _: object) -> bool:
+        first = threading.get_ident() not in callers
+        callers.add(threading.get_ident())
+        received.append(one.sop_uid)
+        one.path.unlink()
+        if first:
+            together.wait()  # until the other associations have got one, too
+        return True
+
+    files = [ct(n) for n in range(100)]
+    receiver = Receiver(Server("127.0.0.1", 0, timeouts=LONG), lambda _: tmp_path, take)
+    server = Server("127.0.0.1", receiver.port, "DME", timeouts=LONG)
+    channels = [StoreScu(server) for _ in range(3)]
+    try:
+        results = list(send_over(files, channels, threading.Event()))
+    finally:
+        for channel in channels:
+            channel.close()
+        receiver.close()
+    assert sorted(received) == sorted(one.sop_uid for one in files)
+    assert sorted(one.sop_uid for one in results) == sorted(received)
+    assert {one.outcome for one in results} == {"stored"}
+    assert len(callers) == 3
+
+
+def test_wrong_settings_end_all_associations() -> None:
+    class Wrong:
+        def prepare(self, instances: list[Outgoing]) -> None:
+            """Nothing is agreed upon."""
+
+        def store(self, instance: Outgoing, stop: threading.Event) -> Verdict:
+            raise PacsError("wrong")
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    with pytest.raises(PacsError, match="wrong"):
+        list(send_over((ct(n) for n in range(1000)), [Wrong(), Wrong()], threading.Event()))
+    stopped = threading.Event()
+    stopped.set()
+    results = list(send_over([ct(n) for n in range(50)], [Wrong(), Wrong()], stopped))
+    assert [one.outcome for one in results] == ["unsent"] * 50
 
 
 def test_our_receiver_gets_what_is_sent(tmp_path: Path) -> None:
@@ -251,7 +302,7 @@ def test_a_file_that_changes_meanwhile_is_not_stored(tmp_path: Path) -> None:
     one = outgoing("one", lambda: path.open("rb"))
     script, asked = answering(0)
     with scripted(script, LONG) as server:
-        (result,) = sent(server, [one._replace(size=one.size + 10)])
+        (result,) = sent(server, [replace(one, size=one.size + 10)])
     assert result.outcome == "failed"
     assert "changed" in result.reason
     assert not asked
