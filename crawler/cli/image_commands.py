@@ -186,7 +186,7 @@ def _write(series: Series, options: argparse.Namespace) -> None:
 def _all(options: argparse.Namespace, place: str) -> Iterator[Series]:
     given = {name: value for name, value in _reading(options).items() if name not in ("template", "geometry")}
     if options.order == "auto" and "layout" not in given and os.path.exists(place):
-        yield from Series.all(place, **given)
+        yield from Series.read_all(place, **given)
     else:
         yield Series.open(place, options.order, **given)
 

@@ -155,7 +155,7 @@ def choose(parts: Sequence[Part], options: ReadOptions, place: str) -> Part:
     if len(parts) > 1:
         lines = "".join(f"\n  {number}: {part.label}" for number, part in enumerate(parts, start=1))
         raise MultipleSeriesError(
-            f"{place} holds {len(parts)} arrays; take one with layout=NUMBER, or all with Series.all:{lines}"
+            f"{place} holds {len(parts)} arrays; take one with layout=NUMBER, or all with Series.read_all:{lines}"
         )
     return parts[0]
 

@@ -75,7 +75,7 @@ class Series(Operations, DisplayFields, GeometryFields, Elements, SeriesArray):
     Raises
     ------
     MultipleSeriesError
-        There are several arrays; `Series.all` gives them all.
+        There are several arrays; `Series.read_all` gives them all.
     CannotSort
         The images do not form an array in that order, or with ``strict=True`` no regular volume.
     SourceError
@@ -143,7 +143,7 @@ class Series(Operations, DisplayFields, GeometryFields, Elements, SeriesArray):
         return made
 
     @classmethod
-    def all(cls, data: Any, order: Any = "auto", input_format: str | None = None, **options: Any) -> list[Self]:
+    def read_all(cls, data: Any, order: Any = "auto", input_format: str | None = None, **options: Any) -> list[Self]:
         """Every array of a place, in order of series numbers; voxels stay in their files until they are looked at."""
         parts = read_parts(require_places(data), read_options(order, input_format, options))
         return [cls._made(part.data, part.description) for part in parts]

@@ -7,16 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from crawler.series.axis import PLANE_AXES, SPATIAL, Axes
+from crawler.series.axis import SPATIAL, Axes
 from crawler.series.description import Description, empty_frames, with_grid
 from crawler.series.errors import GeometryMismatch
 from crawler.series.grid import Grid
 from crawler.series.headers import FrameHeader, merged
-from crawler.series.indexing import select
-
-_ALIGNED = 0.99
-"""Least cosine of the angle between an axis and that of the template that it is taken for: 8 degrees. Tools that flip
-or reorder axes keep their directions."""
+from crawler.series.turning import ALIGNED, turned
 
 
 def with_template(data: Any, own: Description, template: Description) -> tuple[Any, Description]:
@@ -31,7 +27,7 @@ def with_template(data: Any, own: Description, template: Description) -> tuple[A
         `data` is indexed and transposed only.
     """
     if own.is_placed and template.grid is not None and template.grid.placed:
-        data, own = _turned(data, own, template.grid)
+        data, own = turned(data, own, template.grid, ALIGNED)
     meta = replace(
         own.meta,
         template=template.meta.template or own.meta.template,
@@ -71,47 +67,6 @@ def _sizes_text(of: Description) -> str:
 
 def _same_sizes(own: Description, other: Description) -> bool:
     return all(own.sizes.get(name, 1) == other.sizes.get(name, 1) for name in SPATIAL)
-
-
-def _turned(data: Any, own: Description, grid: Grid) -> tuple[Any, Description]:
-    """Spatial axes renamed, flipped and put in order as a grid has them; left alone where they are oblique to it."""
-    assert own.grid is not None
-    unit = {name: vector / np.linalg.norm(vector) for name, vector in grid.vectors.items()}
-    matched: dict[str, str] = {}
-    signs: dict[str, float] = {}
-    for name, vector in own.grid.vectors.items():
-        cosines = {other: float(vector / np.linalg.norm(vector) @ direction) for other, direction in unit.items()}
-        best = max(cosines, key=lambda other: abs(cosines[other]))
-        if abs(cosines[best]) < _ALIGNED or best in matched.values():
-            return data, own
-        matched[name], signs[name] = best, np.sign(cosines[best])
-    key = tuple(
-        slice(None, None, -1) if signs.get(axis.name, 1) < 0 and len(axis) > 1 else slice(None) for axis in own.axes
-    )
-    selection = select(key, own.shape)
-    assert selection is not None
-    turned = own.indexed(selection)
-    assert turned.grid is not None
-    vectors = {
-        matched[name]: -vector if signs[name] < 0 and own.sizes.get(name, 1) == 1 else vector
-        for name, vector in turned.grid.vectors.items()
-    }
-    axes = [axis.renamed(matched.get(axis.name, axis.name)) for axis in turned.axes]
-    turned = replace(turned, axes=Axes(axes), grid=replace(turned.grid, vectors=vectors))
-    data = data[selection.key]
-    spatial = [number for number, axis in enumerate(axes) if axis.name in SPATIAL]
-    in_order = sorted(spatial, key=lambda number: SPATIAL.index(axes[number].name))
-    order = list(range(len(axes)))
-    for place, number in zip(spatial, in_order, strict=True):
-        order[place] = number
-    if order == list(range(len(axes))):
-        return data, turned
-    array = np.asarray(data.read() if hasattr(data, "read") else data).transpose(order)
-    if all(axis.name in SPATIAL or axis.name == axes[number].name for number, axis in enumerate(own.axes)):
-        counted = [n for n, o in enumerate(order) if axes[o].name not in PLANE_AXES]
-        frames = empty_frames([array.shape[n] for n in counted])
-        turned = replace(turned, axes=Axes(axes[number] for number in order), frames=frames)
-    return array, turned
 
 
 def _named_like(own: Description, template: Description) -> Axes:
