@@ -64,7 +64,7 @@ class Matcher(Generic[R]):
         ]
         self._seen: dict[str, tuple[R, ...]] = {}
 
-    def read_all(self, text: str) -> Sequence[R]:
+    def all(self, text: str) -> Sequence[R]:
         """Every rule with a match in `text` (lower case), in the order of the list."""
         found = self._seen.get(text)
         if found is None:
