@@ -83,9 +83,13 @@ class SeriesArray(State, NDArrayOperatorsMixin):
         """An index in which a colour channel stands by its letter, as a number."""
         if not isinstance(key, str):
             return key
-        if key not in CHANNELS or SAMPLE not in self._description.axes.names:
-            raise IndexError(f"no field {key!r}: axes are {', '.join(self._description.axes.names)}")
-        return (*[slice(None)] * self._description.axes.names.index(SAMPLE), CHANNELS[key])
+        names = self._description.axes.names
+        labels = list(self._description.axes[names.index(SAMPLE)]) if SAMPLE in names else []
+        if key in labels:
+            return (*[slice(None)] * names.index(SAMPLE), labels.index(key))
+        if key not in CHANNELS or CHANNELS[key] >= len(labels) or any(isinstance(label, str) for label in labels):
+            raise IndexError(f"no field {key!r}: axes are {', '.join(names)}")
+        return (*[slice(None)] * names.index(SAMPLE), CHANNELS[key])
 
     def sel(self, **values: Any) -> Any:
         """Take steps by the values of their axes: ``a.sel(te=30)``, ``a.sel(b=[0, 400])``.

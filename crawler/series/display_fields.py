@@ -83,6 +83,27 @@ class DisplayFields(Elements):
         self._show("colormap_label", value)
 
     @property
+    def input_sort(self) -> Any:
+        """How files are numbered: "slice" or "tag"; kept for programs written for seeds/002."""
+        return self._description.meta.display.get("input_sort", 0)
+
+    @input_sort.setter
+    def input_sort(self, value: Any) -> None:
+        self._show("input_sort", value)
+
+    @property
+    def sort_on(self) -> Any:
+        """As `input_sort`, for what is written."""
+        value = self._description.meta.display.get("sort_on")
+        if value is None:
+            raise FieldNotSet("sort_on is not set")
+        return value
+
+    @sort_on.setter
+    def sort_on(self, value: Any) -> None:
+        self._show("sort_on", value)
+
+    @property
     def seriesInstanceUID(self) -> str:
         """(0020,000E) *Series Instance UID*: that which was read, or a new one of computed values."""
         meta = self._description.meta

@@ -41,6 +41,8 @@ class Element:
         if series is None:
             return self
         value = series._element(self.keyword)
+        if value is None and series._holds(self.keyword):
+            value = ""  # there, and empty
         if value in (None, "") and not (value == "" and self.default == ""):
             if self.default is REQUIRED and value is None:
                 raise FieldNotSet(f"{self.keyword} is not set")
@@ -167,6 +169,14 @@ class Elements(State):
         if template is None or keyword not in template.dataset:
             return None
         return plain_value(template.dataset[keyword].value)
+
+    def _holds(self, keyword: str) -> bool:
+        """Whether an element is there, with a value or empty."""
+        meta, frames = self._description.meta, self._description.frames
+        first: Any = frames.flat[0] if frames.size else None
+        if keyword in meta.changes or (first is not None and keyword in first.record):
+            return True
+        return meta.template is not None and keyword in meta.template.dataset
 
     def getDicomAttribute(self, keyword: Any, slice: int = 0, tag: Any = 0) -> Any:
         """Value of an element.

@@ -253,6 +253,18 @@ class GeometryFields(State):
         found = np.rint(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.intp)
         return np.asarray(_shaped(found, columns), dtype=np.intp)
 
+    def get_transformation_components_xyz(self) -> tuple[Floats, Floats, Floats]:
+        """LPS of the first voxel, six direction cosines, way from a slice to the next (mm)."""
+        return self._grid.origin.copy(), self._grid.orientation, self._grid.vectors["slice"].copy()
+
+    def get_slice_axis(self) -> Axis | None:
+        """The axis of slices; None without."""
+        return next((axis for axis in self._description.axes if axis.name == "slice"), None)
+
+    def get_tag_axis(self) -> Axis | None:
+        """The outermost axis before the slices; None without."""
+        return next(iter(tag_axes(self._description.axes)), None)
+
     def position(self, index: Iterable[float]) -> Floats:
         """LPS in mm of the voxel (slice, row, column).
 

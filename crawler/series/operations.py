@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Self
 
-import numpy as np
-
 from crawler.series.errors import GeometryMismatch, NoGeometry
 from crawler.series.report import WriteReport
 from crawler.series.state import State
@@ -64,52 +62,6 @@ class Operations(State):
         settings, told = write_options(opts, options)
         names = [formats] if isinstance(formats, str) else list(formats or told)
         return write_array(self.values, self._description, os.fspath(url), names, settings)
-
-    def view(self, *others: Any, **options: Any) -> Any:
-        """Look at the array, and at others beside it: ``a.view()``, ``a.view(b)``, ``a.view([b, c])``.
-
-        Parameters
-        ----------
-        *others
-            Series; or a type of numpy, which gives a plain array of the same bytes, as ``ndarray.view`` does.
-        **options
-            ``window`` (centre, width), ``link``, ``colormap``, ``block`` (whether to wait until it is closed).
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Drawn, also where there is no display.
-        """
-        if others and isinstance(others[0], (str, type, np.dtype)):
-            return self.values.view(*others, **options)
-        from crawler.series.viewer import show
-
-        listed = [one for other in others for one in (other if isinstance(other, (list, tuple)) else [other])]
-        return show([self, *listed], **options)
-
-    def show(self, *others: Any, **options: Any) -> Any:
-        """As `view`, without waiting."""
-        return self.view(*others, **{"block": False, **options})
-
-    def get_roi_mask(self, vertices: Any) -> Any:
-        """A mask of polygons, uint8, with the place of the slices.
-
-        Parameters
-        ----------
-        vertices
-            Slice -> (row, column) of each corner; or one list of corners, for every slice.
-        """
-        from crawler.series.roi import roi_mask
-
-        slices = self._description.sizes.get("slice", 1)
-        polygons = vertices if isinstance(vertices, dict) else dict.fromkeys(range(slices), vertices)
-        return roi_mask(self, polygons)
-
-    def statistics(self, mask: Any = None) -> Any:
-        """Least, greatest, mean, deviation, median of finite values, where a mask is not 0."""
-        from crawler.series.statistics import statistics
-
-        return statistics(self, mask)
 
     def resample(
         self,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from crawler import geometry
-from crawler.dicom.dictionary import tag_for
+from crawler.dicom.dictionary import dictionary_vr, tag_for
 from crawler.geometry import Integers
 from crawler.instance.traits import seconds
 from crawler.layout.planes import Planes
@@ -49,7 +49,7 @@ def _trait(keyword: str) -> tuple[str, Value]:
 def _element(keyword: str) -> tuple[str, Value]:
     if keyword in TRAITS:
         return keyword, lambda instance, plane: _first(plane.trait(keyword), instance.record.get(keyword))
-    if keyword.endswith("Time"):
+    if dictionary_vr(tag_for(keyword) or 0) == "TM":
         return keyword, lambda instance, plane: seconds(str(instance.record.get(keyword, "")))
     return keyword, lambda instance, plane: _scalar(instance.record.get(keyword))
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +42,14 @@ class Found:
     files: list[File] = field(default_factory=list)
     keep: list[Any] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+class TemporaryFolder:
+    """A folder that goes when nothing refers to this object any more, without a word."""
+
+    def __init__(self) -> None:
+        self.name = tempfile.mkdtemp(prefix="dme-series-")
+        self.cleanup = weakref.finalize(self, shutil.rmtree, self.name, ignore_errors=True)
 
 
 def find_files(places: Sequence[str | os.PathLike[str]]) -> Found:
@@ -102,7 +112,7 @@ def _add(found: Found, place: str) -> None:
 
 
 def _add_members(found: Found, archive: File, part: str) -> None:
-    spool = tempfile.TemporaryDirectory(prefix="dme-series-")
+    spool = TemporaryFolder()
     expanded = expand(archive, spool.name)
     if expanded.outcome.outcome == "failed":
         found.notes.append(f"{archive.key}: {expanded.outcome.reason}")

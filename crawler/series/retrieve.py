@@ -1,18 +1,43 @@
-"""Series on a PACS, fetched into a temporary folder."""
+"""Series on a PACS, fetched by C-GET into a temporary folder, by the package's own client and its limits of time."""
 
 from __future__ import annotations
 
 import tempfile
+import threading
+from pathlib import Path
 
 from crawler.errors import PacsError
+from crawler.pacs.address import parse_address
+from crawler.pacs.get import GetTransport
+from crawler.pacs.model import Received, Request, Server
+from crawler.series.places import TemporaryFolder
 
 
-def retrieve(address: str) -> tempfile.TemporaryDirectory[str]:
-    """Fetch what an address names; the folder goes with the object.
+def retrieve(address: str, calling_aet: str = "DME") -> TemporaryFolder:
+    """Fetch what an address names: a study, or a series of it. The folder goes with the object.
 
     Raises
     ------
     PacsError
-        The server cannot be asked.
+        The address names no study, the server cannot be asked, or not everything arrived.
     """
-    raise PacsError("reading from a PACS: use `dme pacs get`")
+    try:
+        place = parse_address(address)
+    except ValueError as error:
+        raise PacsError(f"{address}: {error}") from None
+    if not place.study_uid:
+        raise PacsError("to read from a PACS name a study: dicom://host:port/AET/study UID[/series UID]")
+    folder = TemporaryFolder()
+    target = Path(folder.name)
+    names = iter(range(10**9))
+
+    def deliver(received: Received) -> None:
+        received.path.rename(target / f"{next(names):06d}.dcm")
+
+    with tempfile.TemporaryDirectory(prefix="dme-get-", dir=folder.name) as temp:
+        transport = GetTransport(Server(place.host, place.port, place.called_aet, calling_aet))
+        request = Request(place.study_uid, place.series_uid or None)
+        answer = transport.fetch(request, Path(temp), deliver, threading.Event())
+    if not answer.ok or not answer.received:
+        raise PacsError(f"{answer.received} images arrived, {answer.outcome}: {answer.reason or 'nothing was found'}")
+    return folder

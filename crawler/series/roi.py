@@ -67,3 +67,26 @@ def roi_mask(series: Any, polygons: Mapping[int, Sequence[Vertex]]) -> Any:
             raise IndexError(f"slice {number} of {len(planes)}")
         planes[int(number)] |= polygon_mask(mask.shape[-2:], vertices).astype(np.uint8)
     return mask
+
+
+def mask_polygons(mask: Any) -> dict[int, list[Vertex]]:
+    """The outline of a mask on each slice, as (row, column); of several parts the longest. Slices without are left out.
+
+    Parameters
+    ----------
+    mask
+        Slices, rows, columns; or a single slice.
+    """
+    from contourpy import contour_generator  # comes with matplotlib
+
+    values = np.asarray(mask) != 0
+    planes = values.reshape(-1, *values.shape[-2:])
+    found: dict[int, list[Vertex]] = {}
+    for number, plane in enumerate(planes):
+        if not plane.any():
+            continue
+        padded = np.pad(plane.astype(float), 1)
+        lines: Any = contour_generator(z=padded).lines(0.5)
+        longest = max(lines, key=len)
+        found[number] = [(float(row) - 1, float(column) - 1) for column, row in longest[:-1]]
+    return found

@@ -19,7 +19,6 @@ from crawler.dicom.unique import new_uid
 from crawler.series.array import SeriesArray
 from crawler.series.axis import SAMPLE, Axes, counted, default_names
 from crawler.series.description import Description, empty_frames
-from crawler.series.display_fields import DisplayFields
 from crawler.series.elements import Elements
 from crawler.series.errors import MultipleSeriesError
 from crawler.series.geometry_fields import GeometryFields
@@ -29,6 +28,7 @@ from crawler.series.operations import Operations
 from crawler.series.places import require_places
 from crawler.series.read_dicom import Part, ReadOptions
 from crawler.series.reading import read_one, read_parts
+from crawler.series.showing import Showing
 from crawler.series.templates import with_geometry, with_template
 
 _READ = {field.name for field in fields(ReadOptions)}
@@ -45,7 +45,7 @@ _DONE_ANYWAY = {
 }  # fmt: skip
 
 
-class Series(Operations, DisplayFields, GeometryFields, Elements, SeriesArray):
+class Series(Operations, Showing, GeometryFields, Elements, SeriesArray):
     """A medical image series: an array with axes, a place in the patient, and headers.
 
     Parameters
