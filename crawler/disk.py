@@ -22,6 +22,7 @@ LOCAL = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs
 _BLOCK = 1 << 18
 LEFT = ".left"  # in a run's folder of unfinished files: something that was put in place is to be taken back
 NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+_ATTEMPTS = 8
 _JOURNAL = ".published"  # ends the name of a process's journal
 
 Published = tuple[str, str, int, str]
@@ -64,6 +65,25 @@ def is_folder(path: str) -> bool | None:
         return False
     except OSError:
         return None
+
+
+def make_folders(path: str) -> None:
+    """Make a folder and those above it; one that is there is as good.
+
+    Another shard may remove a folder that it left empty, at the moment in which one is made below it: then once more.
+
+    Raises
+    ------
+    OSError
+        It cannot be made.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            os.makedirs(path, exist_ok=True)
+        except FileNotFoundError:
+            continue
+        return
+    os.makedirs(path, exist_ok=True)
 
 
 def require_regular(path: str) -> None:

@@ -7,6 +7,7 @@ import re
 
 _UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 TEMP = ".dme-tmp"  # folder of unfinished files, in each output folder
+SHARDS = "dme-shards"  # folder in the output folder: ledgers and rows of shards, and their plan
 
 
 def portable(path: str) -> str:

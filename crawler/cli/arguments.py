@@ -17,6 +17,8 @@ COMMANDS = {
     "status": "what is done, as the ledger has it",
     "schema": "the configuration as a JSON Schema, for editors",
     "convert": "pictures, videos and texts of a file or a folder, without a configuration",
+    "plan": "divide the input into shards, for a cluster or several machines",
+    "merge": "join the shards, when all have run",
     "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
     "image": "series of images: convert, list, statistics, calculator, timeline, show, dump, sort, send",
     "sample": "write a small synthetic tree of DICOM files",
@@ -37,6 +39,8 @@ examples:
   {program} config.yml --workers 0       without worker processes, for debugging
   {program} config.yml --retry-failed    try files again that failed before
   {program} config.yml --rebuild         forget what was done and make everything anew
+  {program} plan config.yml --shards 4   divide the job; {program} config.yml --shard 1/4 does the first part
+  {program} merge config.yml             join the shards when all have run
   {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
   {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
   {program} completion bash              print a script that completes what you type; for zsh, too
@@ -64,6 +68,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rebuild", action="store_true", help="delete what earlier runs made, and make it anew")
     parser.add_argument("--retry-failed", action="store_true", help="try files again that failed and did not change")
     parser.add_argument("--no-retrieve", action="store_true", help="export what was received; ask no PACS")
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="one shard of N, from 1/N on; a task of a SLURM array is its own; all: the whole in such a task, too",
+    )
     add_common(parser)
     return parser
 

@@ -7,8 +7,8 @@ import logging
 import os
 import sys
 import warnings
-from dataclasses import replace
 
+from crawler.cli import batch_system
 from crawler.cli.common import account_lines, logging_to, program, shown
 from crawler.cli.terminal import reasons
 from crawler.config.loader import Config, load_config
@@ -26,11 +26,15 @@ log = logging.getLogger("dme")
 def execute(options: argparse.Namespace) -> int:
     """Run the main job; return its exit code."""
     _refuse_input(options.config)
-    config = load_config(options.config, retrieves=not options.no_retrieve)
-    if options.workers is not None:
-        config = replace(config, num_workers=options.workers)
+    shard = batch_system.shard_of(options.shard)
+    config = load_config(options.config, retrieves=not options.no_retrieve and shard is None)
+    config = batch_system.with_resources(config, options.workers)
     if options.dry_run:
         return _dry_run(config, options.config)
+    if shard is not None:
+        from crawler.cli import shard as of_shard  # a run without shards needs nothing of it
+
+        return of_shard.execute(config, shard, options)
     if not (config.metadata or config.media or config.volume or config.preview):
         log.warning("no section switches an output on: files are only read and counted")
     with created_as(config.output.mode), logging_to(config.output_dir, config.roots, options):

@@ -67,8 +67,8 @@ def preflight_table(found: Preflight, command: str) -> str:
     seconds, written = found.seconds, found.written
     if seconds and written:
         workers = f"{found.workers} at a time" if found.workers > 1 else "one at a time"
-        lines.append(_line("estimate", f"{_span(seconds, time_text)}, {workers}, for everything from nothing"))
-        lines.append(_line("", f"{_span(written, size_text)} of outputs; {size_text(found.free)} are free there"))
+        lines.append(_line("estimate", f"{span_text(seconds, time_text)}, {workers}, for everything from nothing"))
+        lines.append(_line("", f"{span_text(written, size_text)} of outputs; {size_text(found.free)} are free there"))
         if written[0] > found.free:
             lines.append("The disk is too small for the outputs: choose another output.dir")
     lines.append(f"Nothing was written. To run: {command}")
@@ -165,6 +165,7 @@ def _few(texts: Iterable[str]) -> list[str]:
     return lines if beyond <= 0 else [*lines[:SHOWN], _line("", f"... and {beyond:,} more")]
 
 
-def _span(span: Span, text: Callable[[float], str]) -> str:
+def span_text(span: Span, text: Callable[[float], str]) -> str:
+    """Smaller and larger estimate."""
     low, high = map(text, span)
     return low if low == high else f"{low} to {high}"

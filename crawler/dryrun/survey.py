@@ -10,7 +10,7 @@ import os
 import posixpath
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -158,7 +158,13 @@ class Survey:
         return expanded.members
 
 
-def survey(config: Config, roots: Sequence[Root], spool: str, workers: ContainedReader | None = None) -> Survey:
+def survey(
+    config: Config,
+    roots: Sequence[Root],
+    spool: str,
+    workers: ContainedReader | None = None,
+    each: Callable[[int, Folder], None] | None = None,
+) -> Survey:
     """Walk the input as a run would, and list what is there.
 
     Parameters
@@ -167,14 +173,18 @@ def survey(config: Config, roots: Sequence[Root], spool: str, workers: Contained
         An existing temporary folder, where members of some archives are copied; they are read from there later.
     workers
         Those that open archives; without any, they are opened here.
+    each
+        Told of every folder, with the number of its root.
     """
     workers = workers or ContainedReader(replace(config, num_workers=0), SPOOLED)
     began = time.monotonic()
     seen = Survey(roots, own_outputs(config))
     sample: EvenSample[File | tuple[Root, str, Entry]] = EvenSample(SAMPLE)  # no File for those passed over
     visited = Visited(roots)
-    for root in roots:
+    for number, root in enumerate(roots):
         for folder in walk(root, config.dicom.recursive, seen.outputs, visited):
+            if each is not None:
+                each(number, folder)
             seen.folders += bool(folder.count)
             seen.files += len(folder.entries)
             seen.size += folder.size

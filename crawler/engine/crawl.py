@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from crawler.config.loader import Config
+from crawler.disk import make_folders
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.plan import (
     FOLDER_FILES,
@@ -31,6 +32,7 @@ from crawler.engine.pool import Done, Inline, Limits, Lost, Pool, start_method
 from crawler.engine.preload import preload
 from crawler.engine.progress import Progress
 from crawler.engine.recorder import Recorder
+from crawler.engine.share import Share
 from crawler.engine.survey import Survey
 from crawler.engine.tree import Segment, TreeGrouping
 from crawler.errors import OutputError
@@ -62,10 +64,18 @@ class Ticket(NamedTuple):
     losses: int = 0
 
 
+class Part(NamedTuple):
+    """The part of the input that a shard's run is for, and what of all shards' outputs is never input."""
+
+    share: Share
+    outputs: Outputs
+
+
 class Engine:
     """One run over an open store. `stopped` is asked whether the user wants it to end.
 
     With `gate`, a pass over what it lets through: what it hides is not taken for vanished, and nothing is compacted.
+    With `part`, a shard's run. While it is `patient`, a stopped run finishes the tasks that workers are on.
     """
 
     def __init__(
@@ -75,10 +85,13 @@ class Engine:
         progress: Progress,
         stopped: Callable[[], bool],
         gate: Outputs | None = None,
+        part: Part | None = None,
+        patient: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store, self.ledger, self.roots, self.progress = store, store.ledger, roots, progress
-        self.stopped = stopped
-        self.outputs = gate or own_outputs(store.config)
+        self.stopped, self._patient = stopped, patient
+        self._part = part or Part(Share(), gate or own_outputs(store.config))
+        self.outputs = self._part.outputs
         self._partial = gate is not None
         self.recorder = Recorder(store, progress)
         self.tree = store.config.dicom.group == "tree"
@@ -96,7 +109,8 @@ class Engine:
 
     def run(self) -> None:
         """Do all that is to be done, or stop early; raises StopError when it cannot go on."""
-        survey = Survey(self.store, self.roots, self.outputs, self.progress, self.stopped, self._partial)
+        share = self._part.share
+        survey = Survey(self.store, self.roots, self.outputs, self.progress, self.stopped, self._partial, share)
         survey.run()
         self.listed, self._archives = survey.listed, survey.archives
         if self.stopped():
@@ -125,7 +139,7 @@ class Engine:
         token = os.path.join(self.store.temp, uuid.uuid4().hex[:8])
         spool = os.path.join(config.output_dir, TEMP, token)
         try:
-            os.makedirs(spool, exist_ok=True)
+            make_folders(spool)
         except OSError as error:
             raise disk_error(error, spool) from None
         worker, workers = Worker(setup_of(config, spool, token)), config.num_workers
@@ -136,7 +150,8 @@ class Engine:
             preload(config)
         self.pool: Pool | Inline = Pool(workers, worker, limits) if workers else Inline(worker)
         self.depth = DEPTH * max(1, workers)
-        self.planner = Planner(self.store, self.roots, self.outputs, spool, files // (max(1, workers) * 8))
+        bundle = files // (max(1, workers) * 8)
+        self.planner = Planner(self.store, self.roots, self.outputs, self._part.share, spool, bundle)
         clean = False
         try:
             if self.tree:
@@ -195,6 +210,21 @@ class Engine:
                     self._lost(ticket, event)
             if time.monotonic() - self._committed > COMMIT_SECONDS:
                 self._commit()
+        self._finish_tasks()
+
+    def _finish_tasks(self) -> None:
+        """Take the answers of tasks that workers are on, while there is time; nothing new begins."""
+        self._ready.clear()
+        for number in self.pool.forget_queue():
+            del self._tickets[number]
+        while self.pool.backlog and self._patient():
+            for event in self.pool.events():
+                ticket = self._tickets.pop(event.ticket)
+                if isinstance(event, Done):
+                    self._done(ticket, event.value)
+            for number in self.pool.forget_queue():  # of a worker that died before it began
+                del self._tickets[number]
+        self._ready.clear()
 
     def _commit(self) -> None:
         self.store.commit()

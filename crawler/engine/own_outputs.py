@@ -8,7 +8,7 @@ from crawler.config.loader import Config
 from crawler.ledger.own_files import UNFINISHED
 from crawler.ledger.store import ledger_of, output_roots
 from crawler.pacs.names import manifest_files
-from crawler.paths import TEMP
+from crawler.paths import SHARDS, TEMP
 from crawler.sources.directory import Outputs
 from crawler.tables import named, registry
 
@@ -25,6 +25,7 @@ def own_outputs(config: Config) -> Outputs:
     folders = [path for path in placed if path and path not in roots]
     folders += [named.folder(config)] if named.path(config) else []
     folders += [os.path.join(path, TEMP) for path in output_roots(config)]
+    folders.append(os.path.join(config.output_dir, SHARDS))
     files = [ledger_of(config), os.path.join(config.output_dir, "run.log"), *registry.paths(config)]
     files += [path for path in (config.metadata_path, config.copy_path, config.source) if path]
     if config.pacs_dir is not None:  # received files are input; the manifest and what is still arriving are not

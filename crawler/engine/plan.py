@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from crawler.config.loader import Config
 from crawler.disk import boot_id, is_below, is_folder
+from crawler.engine.share import Share
 from crawler.export.foreign import ALL_OURS, closed, ours
 from crawler.export.tasks import ArchiveTask, FolderJob, FolderTask, IndexResult, IndexTask, ScanJob, ScanTask, Task
 from crawler.layout.scan import SeriesKey, scan_members
@@ -87,7 +88,7 @@ class FolderPlan:
     def stems(self) -> list[str]:
         """Names of the files' media, without extension."""
         names = [os.path.basename(file.mirror) for file in self.files]
-        stems = media_stems(names, self.reserved)
+        stems = media_stems([*names, *self.folder.others], self.reserved)
         return [stems[name] for name in names]
 
     def faults(self) -> list[FileRow]:
@@ -168,8 +169,11 @@ class ReservedNames:
 class Planner:
     """Takes queued folders and archives in work, in order."""
 
-    def __init__(self, store: Store, roots: list[Root], outputs: Outputs, spool: str, bundle: int) -> None:
+    def __init__(
+        self, store: Store, roots: list[Root], outputs: Outputs, share: Share, spool: str, bundle: int
+    ) -> None:
         self._store, self._roots, self._outputs, self._spool = store, roots, outputs, spool
+        self.share = share
         self._boot = boot_id()
         self._bundle = max(1, min(BUNDLE_FILES, bundle))
         self.reserved = ReservedNames(store.config, outputs)
@@ -185,7 +189,7 @@ class Planner:
                     if os.path.basename(file.path) == os.fsdecode(archive):
                         yield ArchivePlan(file, root, archive_digest(file), self._spool)
                 continue
-            plan = self.take(without_archives(folder))
+            plan = self.take(self.share.narrow(without_archives(folder)))
             if len(plan.files) > FOLDER_FILES:
                 yield [plan]
                 continue

@@ -94,6 +94,12 @@ class Inline:
             item, stage, _ = heartbeat.where()
             return [Lost(ticket, item, stage, *describe(error))]
 
+    def forget_queue(self) -> list[int]:
+        """Drop what has not begun; return its tickets."""
+        dropped = [ticket for ticket, _ in self._queue]
+        self._queue.clear()
+        return dropped
+
     def close(self) -> None:
         """Nothing to stop."""
 
@@ -213,6 +219,12 @@ class Pool:
             events.extend(self._enforce_limits())
         self._dispatch()
         return events
+
+    def forget_queue(self) -> list[int]:
+        """Drop what no worker is on; return its tickets."""
+        dropped = [ticket for ticket, _ in self._queue]
+        self._queue.clear()
+        return dropped
 
     def close(self) -> None:
         """Let idle workers leave; they have nothing left to do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import sys
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 from crawler.config.loader import Config, load_config
 from crawler.config.sections import ImageSaveSection, VideoSaveSection
 from crawler.disk import created_as
-from crawler.engine.crawl import Engine
+from crawler.engine.crawl import Engine, Part
 from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import Progress, Silent
 from crawler.engine.survey import require_files
+from crawler.errors import LedgerError
+from crawler.ledger.products import MERGED
 from crawler.ledger.store import Store, disk_error, open_store
 from crawler.ledger.summary import Summary, summarise
+from crawler.paths import SHARDS, portable
 from crawler.sources.directory import Root, roots_of
 from crawler.tables import registry
 from crawler.tables.base import replacing
@@ -67,6 +71,39 @@ def run(
         return _run(config, progress or Silent(), rebuild, retry_failed, retrieve)
 
 
+def run_part(
+    config: Config, part: Part, about: Mapping[str, Any], progress: Progress, *, rebuild: bool, retry_failed: bool
+) -> Summary:
+    """As `run`, for one shard: its share of the input, without a PACS, tables and the copy of the configuration.
+
+    Parameters
+    ----------
+    config
+        Of the shard: its ledger and rows lie apart, its products beside those of the others.
+    about
+        Kept in the ledger as ``shard``.
+
+    Raises
+    ------
+    StopError
+        As of `run`.
+    """
+    began = time.monotonic()
+    with created_as(config.output.mode):
+        roots = roots_of(config.roots)
+        _try_writers(config)
+        with open_store(config, rebuild) as store, interrupts() as stop:
+            store.ledger.put("shard", about)
+            if retry_failed:
+                store.ledger.forget_digests(failed_only=True)
+            store.ledger.begin_survey()
+            engine = Engine(store, roots, progress, stop.is_set, part=part, patient=stop.is_patient)
+            engine.run()
+            summary = _summary(engine, 0, began, stop.is_set(), None)
+            _end(store, stop.is_set())
+            return summary
+
+
 def _run(config: Config, progress: Progress, rebuild: bool, retry_failed: bool, retrieve: bool) -> Summary:
     began = time.monotonic()
     if config.pacs_dir is not None:
@@ -78,36 +115,62 @@ def _run(config: Config, progress: Progress, rebuild: bool, retry_failed: bool, 
         received = os.path.realpath(config.pacs_dir or "")  # may be empty: it is filled anew
         require_files([root for root in roots if root.path != received], config.dicom.max_lost)
     with open_store(config, rebuild) as store, interrupts() as stop:
-        store.own.claim(_own_files(config), set_aside=rebuild)
+        _require_no_shards(store)
+        store.own.claim(own_files(config), set_aside=rebuild)
         if retry_failed:
             store.ledger.forget_digests(failed_only=True)
-        _copy_config(store)
+        copy_config(store)
         retrieved, early = None, 0
         if config.pacs is not None and retrieve:
             retrieved, early = _retrieve(store, roots, progress, stop.is_set)
         store.ledger.begin_survey()
-        engine = Engine(store, roots, progress, stop.is_set)
+        engine = Engine(store, roots, progress, stop.is_set, patient=stop.is_patient)
         engine.run()
-        summary = summarise(
-            store.ledger,
-            handled=engine.handled + early,
-            listed=engine.listed,
-            seconds=time.monotonic() - began,
-            interrupted=stop.is_set(),
-            retrieval=retrieved,
-        )
-        if stop.is_set():
-            store.take_published()
-        else:
-            scattered = store.ledger.scattered()
-            if scattered:
-                log.warning("%d series lie in several folders: 'dicom.group: tree' brings them together", scattered)
+        summary = _summary(engine, early, began, stop.is_set(), retrieved)
+        if not stop.is_set():
+            warn_of_scattered(store)
             registry.build(store.config, store.ledger, summary)
-            store.ledger.put("finished", True)
-        store.commit()
-        store.empty_trash()
-        store.sweep()
+        _end(store, stop.is_set())
         return summary
+
+
+def _summary(engine: Engine, early: int, began: float, stopped: bool, retrieved: Counts | None) -> Summary:
+    return summarise(
+        engine.ledger,
+        handled=engine.handled + early,
+        listed=engine.listed,
+        seconds=time.monotonic() - began,
+        interrupted=stopped,
+        retrieval=retrieved,
+    )
+
+
+def _require_no_shards(store: Store) -> None:
+    """Refuse to begin where shards are at work and were not merged yet: their products would be a stranger's."""
+    folder = os.path.join(store.config.output_dir, SHARDS)
+    if store.ledger.get(MERGED) is None and glob.glob(os.path.join(glob.escape(folder), "*-of-*", "*.ledger")):
+        raise LedgerError(
+            f"{portable(store.config.output_dir)} is made in shards, and they were not merged: run `merge`, or"
+            " a shard with --shard"
+        )
+
+
+def warn_of_scattered(store: Store) -> None:
+    """Say that series lie in several folders."""
+    scattered = store.ledger.scattered()
+    if scattered:
+        log.warning("%d series lie in several folders: 'dicom.group: tree' brings them together", scattered)
+
+
+def _end(store: Store, stopped: bool) -> None:
+    """Note how the run ended, and leave nothing unfinished behind."""
+    if stopped:
+        store.take_published()
+    else:
+        store.ledger.put("finished", True)
+    store.commit()
+    store.empty_trash()
+    store.sweep()
 
 
 def _retrieve(store: Store, roots: list[Root], progress: Progress, stopped: Callable[[], bool]) -> tuple[Counts, int]:
@@ -147,7 +210,7 @@ def _make(folder: str) -> None:
         raise disk_error(error, folder) from None
 
 
-def _own_files(config: Config) -> list[str]:
+def own_files(config: Config) -> list[str]:
     """The files that a run writes beside its rows and products."""
     copy = [] if config.copy_path is None or _is_source(config, config.copy_path) else [config.copy_path]
     return [*copy, *registry.paths(config)]
@@ -157,7 +220,7 @@ def _is_source(config: Config, path: str) -> bool:
     return config.source is not None and os.path.realpath(path) == os.path.realpath(config.source)
 
 
-def _copy_config(store: Store) -> None:
+def copy_config(store: Store) -> None:
     """Keep the configuration beside its outputs, byte for byte."""
     config = store.config
     path = config.copy_path

@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 
 from crawler.engine.plan import archive_digest, archives_of, without_archives
 from crawler.engine.progress import Progress
+from crawler.engine.share import Share
 from crawler.engine.tree import NO_FILES
 from crawler.errors import SourceError
 from crawler.ledger.database import TodoRow
 from crawler.ledger.store import Store
 from crawler.model import Outcome
 from crawler.paths import portable
-from crawler.sources.directory import Folder, Outputs, Root, Visited, walk
+from crawler.sources.directory import Folder, Outputs, Root, Visited
 
 log = logging.getLogger("dme")
 
@@ -49,8 +50,9 @@ class Survey:
         progress: Progress,
         stopped: Callable[[], bool],
         partial: bool = False,
+        share: Share | None = None,
     ) -> None:
-        self._partial = partial
+        self._partial, self._share = partial, share or Share()
         self._store, self._ledger = store, store.ledger
         self._roots, self._outputs, self._progress, self._stopped = roots, outputs, progress, stopped
         self._tree = store.config.dicom.group == "tree"
@@ -69,10 +71,10 @@ class Survey:
         SourceError
             More of an input is gone than `dicom.max_lost` allows. Nothing was changed.
         """
-        visited = Visited(self._roots)
+        visited, recursive = Visited(self._roots), self._store.config.dicom.recursive
         for number, root in enumerate(self._roots):
             before = self.listed
-            for folder in walk(root, self._store.config.dicom.recursive, self._outputs, visited):
+            for folder in self._share.folders(number, root, recursive, self._outputs, visited):
                 self._visit(number, folder)
                 if self._folders % 1000 == 0:
                     self._flush()
@@ -97,19 +99,21 @@ class Survey:
         self._progress.survey(self._folders, self.listed, self._size)
 
     def _visit(self, number: int, whole: Folder) -> None:
-        folder = without_archives(whole)
+        plain = without_archives(whole)
+        folder, mine = self._share.narrow(plain), self._share.has(plain.key)
+        archives = [file for file in archives_of(whole) if self._share.has(file.key)] if plain is not whole else []
         self._folders += 1
-        self._size += whole.size
+        self._size += (folder.size if mine else 0) + sum(file.size for file in archives)
         path = os.fsencode(folder.path)
-        if folder.faults and self._keep_unreadable(folder):
+        if mine and folder.faults and self._keep_unreadable(folder):
             return
         is_root = self._tree and not folder.path  # known, whether it holds files or not
-        if folder.count or is_root:
+        if mine and (folder.count or is_root):
             self.listed += folder.count
             known = self._ledger.visit(folder.key)
             if known != folder.digest() and (folder.count or known not in ("", NO_FILES)):
                 self._todo.append((number, path, b"", folder.count, folder.size))
-        for file in archives_of(whole) if folder is not whole else ():
+        for file in archives:
             row = (number, path, os.fsencode(os.path.basename(file.path)), 1, file.size)
             if self._ledger.visit_archive(file.key, archive_digest(file)):
                 self.listed += self._ledger.files_in_archive(file.key)

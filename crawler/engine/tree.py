@@ -81,8 +81,8 @@ class TreeGrouping:
         for key, names, wanted in self._index.unread():
             root, folder = self._locate(key)
             paths = [os.path.join(folder, native(name)) for name in names]
-            reserved = self._reserved.of(listing(root, folder))
-            stems = media_stems([os.path.basename(path) for path in paths], reserved)
+            there = self._planner.share.narrow(listing(root, folder))
+            stems = media_stems([*map(os.path.basename, paths), *there.others], self._reserved.of(there))
             files: list[File] = []
             for path, name in zip(paths, names, strict=True):
                 if name in wanted:

@@ -29,8 +29,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) -> None:
     """What a worker process runs."""
     faulthandler.disable()  # the parent tells of a crash in one line
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Ctrl-C, and what a scheduler sends to all processes of a job, are the parent's to handle: it has tasks finished.
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     _leave_with(parent)
     resident, data = _held()
     _limit_memory(data + memory)

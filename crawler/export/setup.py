@@ -15,6 +15,7 @@ from crawler.config.sections import (
     VolumeSection,
 )
 from crawler.dicom.dictionary import KeyStyle
+from crawler.disk import make_folders
 from crawler.paths import TEMP
 
 
@@ -78,5 +79,5 @@ class Setup(NamedTuple):
     def temp(self, root: str) -> str:
         """Folder for unfinished products of an output folder: on its file system, this run's own."""
         path = os.path.join(root, TEMP, self.token)
-        os.makedirs(path, exist_ok=True)
+        make_folders(path)
         return path

@@ -126,6 +126,15 @@ class Ledger(Products, Visits):
         except sqlite3.Error as error:
             raise self.translate(error) from None
 
+    def execute_many(self, sql: str, rows: Iterable[Iterable[Any]]) -> None:
+        """Run one statement for each row. What breaks a rule of the tables raises as SQLite has it."""
+        try:
+            self._db.executemany(sql, (tuple(row) for row in rows))
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise self.translate(error) from None
+
     # -- single values -------------------------------------------------------------------------------------------
 
     def get(self, key: str, default: Any = None) -> Any:

@@ -11,7 +11,8 @@ from crawler.ledger.queries import Accounts
 
 TrashRow = tuple[str, bytes, int | None, str | None]
 """Kind, path as in `ProductRow`, size and checksum as recorded; None in a ledger of version 1."""
-KEPT = ("version", "temporary", "own files unknown")  # what `forget_all` keeps of the single values
+MERGED = "merged"  # in the ledger of shards' output as a whole: what the last merge knew
+KEPT = ("version", "temporary", "own files unknown", MERGED)  # what `forget_all` keeps of the single values
 PRODUCT_KINDS = ("image", "video", "document", "waveform", "text", "volume", "sidecar", "preview")
 
 

@@ -69,7 +69,7 @@ def read_status(config: Config) -> Status:
         changed = os.stat(path).st_mtime
     except OSError:
         raise LedgerError(f"{portable(path)} does not exist: nothing was exported here yet") from None
-    with _reading(path) as ledger:
+    with reading(path) as ledger:
         if ledger is None:
             return Status(path, changed, running=True)
         finished = bool(ledger.get("finished", False))
@@ -92,7 +92,7 @@ def _retrieval(config: Config) -> Counts | None:
         return accounts.counts()
 
 
-class _Reader(Ledger):
+class Reader(Ledger):
     """A ledger over a connection that is open already; of its methods those are of use that change nothing."""
 
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
@@ -113,7 +113,7 @@ class _Reader(Ledger):
 
 
 @contextlib.contextmanager
-def _reading(path: str) -> Iterator[_Reader | None]:
+def reading(path: str) -> Iterator[Reader | None]:
     """The ledger as of one moment; None when a run holds it.
 
     A killed run leaves a journal from which SQLite restores the last committed state, in the file itself. Nothing here
@@ -121,7 +121,9 @@ def _reading(path: str) -> Iterator[_Reader | None]:
     """
     with contextlib.ExitStack() as stack:
         uri = f"{Path(path).absolute().as_uri()}?mode=ro"
-        connection = stack.enter_context(contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)))
+        connection = stack.enter_context(
+            contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0.2))
+        )
         try:
             connection.execute("BEGIN")
             connection.execute("SELECT count(*) FROM sqlite_master")  # takes the shared lock, for all that follows
@@ -138,4 +140,4 @@ def _reading(path: str) -> Iterator[_Reader | None]:
             connection = stack.enter_context(contextlib.closing(sqlite3.connect(copy, isolation_level=None)))
         except sqlite3.DatabaseError as error:
             raise LedgerError(f"{portable(path)} is damaged ({error})") from None
-        yield _Reader(path, connection)
+        yield Reader(path, connection)

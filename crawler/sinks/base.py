@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from crawler.disk import fingerprint, is_journaled, journal_target, put_new
+from crawler.disk import fingerprint, is_journaled, journal_target, make_folders, put_new
 from crawler.display.renderer import Renderer
 from crawler.errors import CrawlerError, OutputError, SinkError, StopError
 from crawler.model import Frame, Instance, Layout, Product, Scan
@@ -134,7 +134,7 @@ class Target:
             try:
                 self._put(scratch, final, extension)
             except FileNotFoundError:  # mostly the folder is there
-                os.makedirs(os.path.dirname(final), exist_ok=True)
+                make_folders(os.path.dirname(final))
                 self._put(scratch, final, extension)
         except OSError as error:
             discard(scratch)

@@ -45,6 +45,10 @@ class Folder:
         What is there but is no readable file, and its outcome; an empty name means the folder itself.
     children
         Names of its subfolders, which are mirrored beside the outputs of its files.
+    others
+        Names of files in it that are another shard's (`dicom.group: tree`): names of outputs depend on them.
+    whole
+        Then the digest of the folder with all its files.
     """
 
     root: Root
@@ -52,6 +56,8 @@ class Folder:
     entries: tuple[Entry, ...]
     faults: tuple[tuple[str, Outcome], ...] = ()
     children: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    whole: str = ""
 
     @property
     def mirror(self) -> str:
@@ -86,6 +92,8 @@ class Folder:
 
         Subfolders count only where the names of outputs depend on them: a new one elsewhere changes nothing here.
         """
+        if self.whole:
+            return self.whole
         lines = [f"{name}\0{size}\0{mtime}" for name, size, mtime in self.entries]
         lines += [f"{name}\0{outcome.reason}" for name, outcome in self.faults]
         lines += [f"{name}\0" for name in colliding([name for name, _, _ in self.entries], self.children)]

@@ -1,0 +1,1 @@
+"""One job in shards: plan, run a shard, merge, submit, look on."""

@@ -1,0 +1,128 @@
+"""`run_shard`: bring one shard of an output up to date, beside the others and without a lock that they share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from crawler.cluster.beats import Beating, read_beat
+from crawler.cluster.plan import share_of
+from crawler.cluster.shards import Shard, begun_shards, checked, shard_config, shard_dir
+from crawler.config.loader import Config, load_config
+from crawler.disk import make_folders
+from crawler.engine.crawl import Part
+from crawler.engine.own_outputs import own_outputs
+from crawler.engine.progress import Progress, Silent
+from crawler.engine.run import run_part
+from crawler.errors import LedgerError, StopError
+from crawler.ledger.products import MERGED
+from crawler.ledger.status import reading
+from crawler.ledger.store import disk_error, ledger_of
+from crawler.ledger.summary import Summary
+from crawler.paths import portable
+
+
+def run_shard(
+    config: Config | str | os.PathLike[str] | Mapping[str, Any],
+    number: int,
+    of: int,
+    *,
+    rebuild: bool = False,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+    job: str = "",
+) -> Summary:
+    """Bring one shard of an output up to date with its share of the input.
+
+    Parameters
+    ----------
+    config
+        As of `run`.
+    number, of
+        Which shard, from 1, of how many. By the plan of `make_plan`, or by a hash of each folder's name without one.
+    rebuild, retry_failed, progress
+        As of `run`, for this shard.
+    job
+        What a scheduler calls the task, for `status`.
+
+    Returns
+    -------
+    Summary
+        The accounts of the shard.
+
+    Raises
+    ------
+    StopError
+        As of `run`; also when another task works on this shard, or when the output was not made in shards.
+    """
+    if not isinstance(config, Config):
+        config = load_config(config, retrieves=False)
+    shard = checked(number, of)
+    _require_shards(config, shard)
+    folder = shard_dir(config, shard)
+    try:
+        make_folders(folder)
+    except OSError as error:
+        raise disk_error(error, folder) from None
+    beating = Beating(progress or Silent(), folder, job)
+    about = {"number": shard.number, "of": shard.of}
+    part = Part(share_of(config, shard), own_outputs(config))
+    state = "stopped"
+    try:
+        summary = run_part(
+            shard_config(config, shard), part, about, beating, rebuild=rebuild, retry_failed=retry_failed
+        )
+        state = "interrupted" if summary.interrupted else "finished"
+        return summary
+    except LedgerError as error:
+        if "in use" not in str(error):
+            raise
+        state = ""
+        beat = read_beat(config, shard)
+        whose = f" (process {beat.process} on {beat.where}{', job ' + beat.job if beat.job else ''})" if beat else ""
+        raise LedgerError(f"shard {shard} is being done by another task{whose}: this one leaves") from None
+    finally:
+        if state:
+            beating.end(state)
+
+
+def _require_shards(config: Config, shard: Shard) -> None:
+    """Refuse another number of shards than the others have, and an output that one run made.
+
+    Raises
+    ------
+    StopError
+        What is there stays as it is.
+    """
+    other = next((one for one in begun_shards(config) if one.of != shard.of), None)
+    if other is not None:
+        raise StopError(
+            f"shard {other} has begun: this output is made in {other.of} shards, not in {shard.of}; go on with these,"
+            " or choose another output.dir"
+        )
+    require_merged(config)
+
+
+def require_merged(config: Config) -> None:
+    """Refuse an output of which runs without shards know more than the last merge.
+
+    Raises
+    ------
+    StopError
+        What is there stays as it is.
+    """
+    path = ledger_of(config)
+    if not os.path.exists(path) or not os.path.getsize(path):
+        return
+    with reading(path) as ledger:
+        if ledger is None:
+            raise LedgerError(f"{portable(path)} is in use: a merge, or a run without shards, works on this output")
+        merged = ledger.get(MERGED)
+        if merged is None and not ledger.count("folders"):  # of a merge that found shards missing
+            return
+        if merged is None or merged["revision"] != ledger.get("revision", 0):
+            raise StopError(
+                f"{portable(path)}: a run without shards made or changed this output; go on without shards, or choose"
+                " another output.dir"
+            )
