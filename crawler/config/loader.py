@@ -45,6 +45,7 @@ from crawler.errors import ConfigError
 from crawler.paths import portable, readable
 
 SHIPPED_TEMPLATES = "dicom_tags"
+BIDS = "bids"  # the folder of the BIDS dataset, likewise
 NAMED = "named"  # the folder of further names, in the output folder
 LARGEST_PREVIEW = 4096  # pixels: three planes side by side stay an ordinary picture
 
@@ -287,6 +288,11 @@ def _wrong_names(config: Config) -> Iterator[Problem]:
             yield Problem((name, "name"), "needs the section metadata, whose rows the names come from", section.name)
         if section is not None and section.name and _within(_identity(config.path(section.dir)), named):
             yield Problem((name, "dir"), f"{NAMED} is the folder of the further names; choose another", section.dir)
+    if config.output.layout == "bids" and (
+        config.metadata is None or config.volume is None or not {"nifti", "nii"} & {*config.volume.formats}
+    ):
+        text = "needs the section metadata, and nifti or nii in volume.formats"
+        yield Problem(("output", "layout"), text, config.output.layout)
     if config.volume and config.volume.name and "mhd" in config.volume.formats:
         text = "not with the format mhd, whose header names its data file; choose metaimage"
         yield Problem(("volume", "name"), text, config.volume.name)

@@ -116,6 +116,9 @@ class OutputSection:
     """Where outputs lie."""
 
     dir: str | None = key(None, "folder of relative outputs and of the run's own files; else the current", shapes=False)
+    layout: Literal["mirror", "bids"] = key(
+        "mirror", "bids: also a BIDS dataset of the NIfTI volumes of MR, in the folder bids/", shapes=False
+    )
     report: bool = key(True, "whether to write report.html, a page about the run", shapes=False)
     mode: Literal["private", "group", "umask"] = key(
         "private",

@@ -21,7 +21,7 @@ from crawler.paths import readable
 # Defined terms of (0008,0060) *Modality* (PS3.3 C.7.3.1.1.1) that go with another one's list. DR is none of them, but
 # is found in files.
 NEIGHBOURS = {"dx": ("CR", "DR", "IO", "PX"), "us": ("IVUS",), "xa": ("RF",)}
-OTHERS = ("mr_clean.json",)  # rules of `mr/rules.py`, which lie in the same folder
+OTHERS = ("mr_clean.json", "bids.json")  # rules of `mr/rules.py` and `mr/bids_rules.py`, which lie in the same folder
 _NAME = re.compile(r"[a-z0-9_]{1,16}")  # a code string has up to 16 characters (PS3.5 6.2)
 
 

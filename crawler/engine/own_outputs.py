@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from crawler.config.loader import Config
+from crawler.config.loader import BIDS, Config
 from crawler.ledger.own_files import UNFINISHED
 from crawler.ledger.store import ledger_of, output_roots
 from crawler.pacs.names import manifest_files
@@ -24,6 +24,7 @@ def own_outputs(config: Config) -> Outputs:
     placed = [config.media_dir, config.volume_dir, config.preview_dir, config.output_dir if config.output.dir else None]
     folders = [path for path in placed if path and path not in roots]
     folders += [named.folder(config)] if named.path(config) else []
+    folders += [config.path(BIDS)] if config.output.layout == "bids" else []
     folders += [os.path.join(path, TEMP) for path in output_roots(config)]
     folders.append(os.path.join(config.output_dir, SHARDS))
     files = [ledger_of(config), os.path.join(config.output_dir, "run.log"), *registry.paths(config)]

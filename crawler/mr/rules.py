@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crawler.config.checking import check, parse
+from crawler.config.packaged import packaged
 from crawler.config.yaml_nodes import Problem
 from crawler.errors import ConfigError
 from crawler.mr.words import Matcher
 
-# Beside the package, in a checkout and when installed (pyproject.toml packs dicom_tags/ with crawler/).
-RULES_FILE = Path(__file__).parents[2] / "dicom_tags" / "mr_clean.json"
+RULES_FILE = packaged("dicom_tags") / "mr_clean.json"
 
 # (0018,0020) *Scanning Sequence*, enumerated values of PS3.3 C.8.3.1.
 Scanning = Literal["SE", "IR", "GR", "EP", "RM"]

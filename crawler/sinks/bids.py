@@ -42,7 +42,8 @@ def sidecar(subject: LayoutSubject) -> dict[str, Any]:
         if value is None or value in ("", []):
             continue
         if entry.factor is None:
-            found[name] = value
+            joined = isinstance(value, list) and name == "SoftwareVersions"  # a text in BIDS; others may be lists
+            found[name] = "\\".join(map(str, value)) if joined else value
         elif isinstance(value, list) and name in BY_VOLUME and all(map(is_number, value)):
             if not entry.positive or min(value) > 0:
                 found[name] = [_scaled(number, entry.factor) for number in value]

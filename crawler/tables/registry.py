@@ -7,7 +7,7 @@ import logging
 import os
 from typing import Any
 
-from crawler.config.loader import NAMED, Config
+from crawler.config.loader import BIDS, NAMED, Config
 from crawler.disk import is_there
 from crawler.errors import StopError
 from crawler.ledger.database import Ledger
@@ -35,6 +35,10 @@ def views(config: Config) -> tuple[View, ...]:
         of_rows.append(cohort.VIEW)
     if named.path(config):
         of_rows.append(named.VIEW)
+    if config.output.layout == "bids":
+        from crawler.tables import bids_dataset  # few runs want it
+
+        of_rows.append(bids_dataset.VIEW)
     tables = (failures.VIEW, missing.VIEW, series.VIEW, series.PARQUET_VIEW, *of_rows)
     return (*tables, hdf5_index.VIEW, summary_json.VIEW, report.VIEW)
 
@@ -60,6 +64,13 @@ def check(config: Config) -> None:
             NAMED,
             ", ".join(told),
         )
+    if config.output.layout == "bids":
+        from crawler.mr.bids_rules import load_bids_rules
+
+        log.warning("names in %s/ hold PatientID and StudyDate: share them as you would share the files", BIDS)
+        if importlib.util.find_spec("pandas") is None:
+            raise StopError(f"output.layout: bids needs pandas: install with `{INSTALL}`")
+        load_bids_rules(config.templates_dir)
     if config.metadata is None or not (config.metadata.tables or config.metadata.mr_clean):
         return
     from crawler.tables import metadata, mr_cleaned  # as above

@@ -415,9 +415,17 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_shaping_names_every_key_but_those_of_the_run() -> None:
     config = Config.from_mapping({"dicom": {"dir": "in"}, **ALL_ON})
     run_only = {"num_workers", "output.dir", "limits.seconds", "limits.memory", "limits.pixels"}
-    run_only |= {"config.file", "metadata.append", "metadata.tables", "media.overwrite", "media.name", "volume.name"}
+    run_only |= {
+        "config.file",
+        "metadata.append",
+        "metadata.tables",
+        "media.overwrite",
+        "media.name",
+        "volume.name",
+        "output.layout",
+    }
     run_only |= {"metadata.columns", "metadata.templates", "metadata.mr_clean", "output.report", "dicom.max_lost"}
-    run_only |= {"output.mode", "output.durable"}
+    run_only |= {"output.mode", "output.durable", "output.layout", "volume.name"}
     assert {key.path for key in KEYS if not key.path.startswith("pacs.")} - config.shaping().keys() == run_only
     config = Config.from_mapping({"pacs": PACS})
     assert not {path for path in config.shaping() if path.startswith("pacs.")}
