@@ -15,3 +15,13 @@ def packaged(name: str) -> Path:
     """Path of a file or folder that comes with dme: "dicom_tags", "config.yml"."""
     inside = _PACKAGE / "packaged" / name
     return inside if inside.exists() else _PACKAGE.parent / name
+
+
+def install(extra: str) -> str:
+    """The command that installs an extra: "tables", "formats"; from a checkout by its file of requirements."""
+    installed = (_PACKAGE / "packaged").exists()
+    return (
+        f'python -m pip install "dicom-dme[{extra}]"'
+        if installed
+        else (f"python -m pip install -r requirements-{extra}.txt")
+    )

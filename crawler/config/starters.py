@@ -22,7 +22,7 @@ select:
   min_files: 10                # no localizers
   derived: false               # no reformats, no screenshots
 metadata:
-  tables: [csv, parquet]       # a row a file; series.csv and series.parquet: a row a series
+  tables: [csv]                # a row a file; series.csv: a row a series. parquet and xlsx need the extra tables
 volume:
   formats: [npz]               # float32 [Z, Y, X] with an affine; or hdf5, to read single slices
   irregular: split             # a gap makes two arrays, and is told; refuse leaves such series out
@@ -36,7 +36,7 @@ preview:                       # a thumbnail a series, in report.html
   group: tree                  # a series may lie anywhere below, as in the storage of a PACS; or: folder
 num_workers: 8                 # reading headers waits for the disk: more than there are cores is all right
 metadata:
-  tables: [parquet, xlsx]      # for programs, and for people
+  tables: [csv]                # or parquet, for programs, and xlsx, for people, with the extra tables
   templates: dicom_tags        # a table for each modality, with the columns that matter for it
 """,
     ),
@@ -58,6 +58,7 @@ video:
     "neuro": (
         "NIfTI for neuroimaging: BIDS sidecars, diffusion gradients, one file an echo",
         """\
+# Needs two extras: pip install "dicom-dme[formats,tables]"
 select:
   modality: [MR, PT]
 metadata:
@@ -72,7 +73,7 @@ preview:
         "Tables of all headers, and nothing else",
         """\
 metadata:
-  tables: [csv, xlsx]
+  tables: [csv]                # or parquet, or xlsx, with the extra tables
   columns: flat                # an element a column, Name (gggg,eeee), also inside sequences; or: nested
 """,
     ),

@@ -30,8 +30,8 @@ _PERSON = ("PatientID", "PatientAge", "PatientSex", "StudyDate", "StudyTime", "S
 README = """\
 # Data
 
-Made by dme from DICOM, one file an array; `dataset_description.json` names the version. Names come from the class of
-each series and the rules of `bids.json`. Subjects are patients, sessions are studies.
+Made by dme from DICOM, one file an array. Names come from the class of each series and the rules of `bids.json`.
+Subjects are patients, sessions are studies.
 """
 PARTICIPANTS = {
     "age": {"Description": f"Age at the first study; {OLDEST} stands for that and more", "Units": "year"},
@@ -204,9 +204,7 @@ def _order(one: _Volume) -> tuple[float, str, int, str]:
 
 def _texts(volumes: list[_Volume], places: list[str]) -> Iterator[tuple[str, bytes]]:
     """What the dataset holds beside links: its description, participants, sidecars with a field more."""
-    from crawler import __version__
-
-    made = {"GeneratedBy": [{"Name": "dme", "Version": __version__}], "DatasetType": "raw"}
+    made = {"GeneratedBy": [{"Name": "dme"}], "DatasetType": "raw"}
     yield "dataset_description.json", _dump({"Name": "DICOM by dme", "BIDSVersion": "1.10.0", **made})
     yield "README.md", README.encode()
     rows: dict[str, tuple[str, _Volume]] = {}

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from crawler.config.loader import BIDS, NAMED, Config
+from crawler.config.packaged import install
 from crawler.disk import is_there
 from crawler.errors import StopError
 from crawler.ledger.database import Ledger
@@ -18,8 +19,6 @@ from crawler.tables import summary as summary_json
 from crawler.tables.base import Context, View, replacing
 
 log = logging.getLogger("dme")
-
-INSTALL = "python -m pip install -r requirements-tables.txt"
 
 
 def views(config: Config) -> tuple[View, ...]:
@@ -69,7 +68,7 @@ def check(config: Config) -> None:
 
         log.warning("names in %s/ hold PatientID and StudyDate: share them as you would share the files", BIDS)
         if importlib.util.find_spec("pandas") is None:
-            raise StopError(f"output.layout: bids needs pandas: install with `{INSTALL}`")
+            raise StopError(f"output.layout: bids needs pandas: install with `{install('tables')}`")
         load_bids_rules(config.templates_dir)
     if config.metadata is None or not (config.metadata.tables or config.metadata.mr_clean):
         return
@@ -78,7 +77,7 @@ def check(config: Config) -> None:
     for wanted, packages in metadata.needs(config).items():
         missing_ones = [name for name in packages if importlib.util.find_spec(name) is None]
         if missing_ones:
-            raise StopError(f"{wanted} needs {', '.join(missing_ones)}: install with `{INSTALL}`")
+            raise StopError(f"{wanted} needs {', '.join(missing_ones)}: install with `{install('tables')}`")
     paths(config)  # reads the templates
     if mr_cleaned.is_wanted(config):
         mr_cleaned.check(config)
