@@ -14,8 +14,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support.documents import blocks, page
 from support.factories import quick_dataset, save
+from support.pages import blocks, page
 
 import crawler
 from crawler.errors import SourceError

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.documents import ROOT, blocks, page, pages, section, table
+from support.pages import ROOT, blocks, page, pages, section, table
 
 from crawler.cli import arguments
 from crawler.config import checking, loader

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from support.documents import page
 from support.factories import ct_series, multiframe, quick_dataset, save, slice_pixels
+from support.pages import page
 
 from crawler.cli.main import run_crawler as main
 from crawler.cli.run_crawler import build_parser

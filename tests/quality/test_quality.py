@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from support.documents import page
 from support.factories import ct_series, quick_dataset, save
+from support.pages import page
 from support.runs import ALL, ROOT, content, export, failures, rows
 
 from crawler.config.loader import Config

@@ -1,38 +1,25 @@
-"""Pages of the documentation as tests look at them: text, tables and code blocks of README.md and docs/."""
+"""Encapsulated documents (PS3.3 A.45)."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from support.factories import quick_dataset, save
 
-
-def page(name: str) -> str:
-    """Text of a page: `README.md`, or one below docs/ such as `reference/outputs.md`."""
-    return (ROOT / name if name == "README.md" else ROOT / "docs" / name).read_text("utf-8")
-
-
-def pages() -> dict[str, str]:
-    """README.md and every page of the site, by the names that `page` takes."""
-    below = sorted(path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md"))
-    return {name: page(name) for name in ("README.md", *below)}
+STORAGE = "1.2.840.10008.5.1.4.1.1.104."
+PDF = b"%PDF-1.4\n" + bytes(range(1, 256)) * 20 + b"\n%%EOF\n"
 
 
-def section(name: str, title: str) -> str:
-    """What stands on a page under a heading of the second level."""
-    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page(name), re.MULTILINE | re.DOTALL)
-    assert found, f"{name} has no section {title!r}"
-    return found[1]
-
-
-def table(text: str) -> dict[str, str]:
-    """First cell -> second cell of the tables in a text, for rows whose first cell is in code quotes."""
-    return dict(re.findall(r"^\| `([^`]+)`[^|]*\| ([^|]*?) *\|", text, re.MULTILINE))
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """Code blocks of a language in a text, at least one."""
-    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert found, f"no block of {language or 'plain text'}"
-    return found
+def document(path: Path, content: bytes, sop_class: str = STORAGE + "1", **keywords: Any) -> Path:
+    """An object that holds `content`, padded to an even length as the standard wants."""
+    dataset = quick_dataset(
+        SOPClassUID=sop_class,
+        Modality="DOC",
+        DocumentTitle="../../Doe^Jane.exe",
+        EncapsulatedDocument=content + b"\0" * (len(content) % 2),
+        **keywords,
+    )
+    for keyword in [element.keyword for element in dataset if element.tag.group in (0x28, 0x7FE0)]:
+        delattr(dataset, keyword)
+    return save(dataset, path)

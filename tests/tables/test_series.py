@@ -10,8 +10,8 @@ import numpy as np
 import pandas
 import pytest
 from pydicom.dataset import Dataset
-from support.documents import page
 from support.factories import ct_series, multiframe, quick_dataset, save
+from support.pages import page
 from support.runs import export
 from support.samples import copy_sample
 
