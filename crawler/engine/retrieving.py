@@ -187,9 +187,10 @@ def transports_of(section: PacsSection, server: Server) -> Transports:
     """The ways to retrieve that the section asks for, none of them opened yet."""
 
     def maker(way: Way) -> Callable[[], Transport]:
-        return lambda: open_transport(way, server, note=log.info)
+        return lambda: open_transport(way, server, late=transports.late, note=log.info)
 
-    return Transports({way: maker(way) for way in section.methods})
+    transports = Transports({way: maker(way) for way in section.methods})
+    return transports
 
 
 def accept_of(config: Config) -> Accept:

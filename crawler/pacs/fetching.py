@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crawler.errors import PacsError
+from crawler.pacs.identify import identify
 from crawler.pacs.intake import Intake
 from crawler.pacs.manifest import Manifest
-from crawler.pacs.model import Answer, Request, Transport
+from crawler.pacs.model import Answer, Late, Received, Request, Transport
 from crawler.pacs.pauses import Pauses
 from crawler.pacs.schedule import Throttle
 from crawler.pacs.wanted import Series
@@ -35,6 +36,7 @@ class Transports:
 
     def __init__(self, makers: dict[str, Callable[[], Transport]]) -> None:
         self._makers = makers
+        self._late: Late | None = None
         self._open: dict[str, Transport] = {}
         self._lock = threading.Lock()
 
@@ -49,6 +51,14 @@ class Transports:
             if name not in self._open:
                 self._open[name] = self._makers[name]()
             return self._open[name]
+
+    def set_late(self, late: Late) -> None:
+        """Say who takes what comes when nobody waits for it any more."""
+        self._late = late
+
+    def late(self, received: Received) -> bool:
+        """Offer it to them; see `Late`."""
+        return self._late is not None and self._late(received)
 
     def close(self) -> None:
         """Close all that were opened."""
@@ -90,6 +100,22 @@ class Fetcher:
     ) -> None:
         self._manifest, self._transports, self._pauses = manifest, transports, pauses
         self._throttle, self._temp, self._arrived = throttle, temp, arrived
+        self._working: dict[tuple[str, str], Series] = {}
+
+    def late(self, received: Received) -> bool:
+        """Take an instance that came when nobody waited for it any more; False for one that nobody wants."""
+        identity = identify(received.path)
+        with self._manifest.lock:
+            working = self._working.get((identity.study, identity.series))
+            series = working or self._manifest.asked_series(identity.study, identity.series)
+            if series is None or (series.listed and identity.instance not in series.wanted):
+                return False
+        intake = Intake(self._manifest, [series], "move", self._throttle, self._arrived)
+        intake.deliver(received)
+        if working is None and intake.new:
+            state = "complete" if series.complete else "incomplete"
+            self._manifest.close_series(series, state, "a part came late", 0.0)
+        return bool(intake.new)
 
     def fetch(self, unit: Unit) -> None:
         """Ask until all is here, or nothing is left to try; the manifest holds what became of it.
@@ -101,6 +127,17 @@ class Fetcher:
         OutputError
             What comes cannot be written.
         """
+        mine = {(one.study, one.uid): one for one in unit.series}
+        with self._manifest.lock:
+            self._working |= mine
+        try:
+            self._fetch(unit)
+        finally:
+            with self._manifest.lock:
+                for key in mine:
+                    self._working.pop(key, None)
+
+    def _fetch(self, unit: Unit) -> None:
         began = time.monotonic()
         last, away = "", 0
         broken: list[PacsError] = []

@@ -234,6 +234,13 @@ class Manifest(Accounts):
                         self.mark(number, uid, "wanted", None, "")
             return series
 
+    def asked_series(self, study: str, uid: str) -> Series | None:
+        """A series that is asked for, as it stands; None for any other."""
+        sql = "SELECT id FROM series WHERE study = ? AND uid = ? AND id IN (SELECT series FROM asked_by)"
+        with self.lock:
+            row = self.execute(sql, (study, uid)).fetchone()
+            return None if row is None else self.series(row[0])
+
     def untried(self, series: Series) -> bool:
         """Whether something of a series is wanted that was never asked for."""
         sql = "SELECT 1 FROM instances WHERE series = ? AND outcome = 'wanted' AND attempts = 0 LIMIT 1"

@@ -187,6 +187,9 @@ class Answer:
 
 
 Deliver = Callable[[Received], None]
+Late = Callable[[Received], bool]
+"""Takes an instance that comes after its request has ended; whether it was wanted, which the sender is told."""
+
 Note = Callable[[str], None]
 
 

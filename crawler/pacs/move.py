@@ -19,7 +19,7 @@ from crawler.pacs.association import Association
 from crawler.pacs.command import Command
 from crawler.pacs.contexts import STUDY_MOVE
 from crawler.pacs.get import summed
-from crawler.pacs.model import Answer, Deliver, Note, Received, Request, Server
+from crawler.pacs.model import Answer, Deliver, Late, Note, Received, Request, Server
 from crawler.pacs.negotiation import associate
 from crawler.pacs.receiver import Receiver, Sender
 from crawler.pacs.retrieve import CHUNK, converse, identifier
@@ -51,7 +51,7 @@ class MoveTransport:
     server
         `calling_port` is where the server sends to when it is asked for `calling_aet`: its settings, not ours.
     late
-        Takes instances that come after the fetch that asked for them has ended; without it they are turned down.
+        Offered instances that come after the fetch that asked for them has ended; without it they are turned down.
     note
         See `Receiver`.
 
@@ -63,7 +63,7 @@ class MoveTransport:
 
     name = "move"
 
-    def __init__(self, server: Server, late: Deliver | None = None, note: Note | None = None) -> None:
+    def __init__(self, server: Server, late: Late | None = None, note: Note | None = None) -> None:
         self._server = server
         self._late = late
         self._lock = threading.Lock()
@@ -179,9 +179,7 @@ class MoveTransport:
                 study = _study_of(received.path)
                 flight = next((one for one in self._flights if one.request.study_uid == study), None)
         if flight is None:
-            if self._late is not None:
-                self._late(received)
-            return self._late is not None
+            return self._late is not None and self._late(received)
         try:
             flight.deliver(received)
         except BaseException as error:

@@ -106,6 +106,7 @@ class Retrieval:
         self._tally = _Tally()
         throttle = Throttle(rate, pauses.sleep)
         self._fetcher = Fetcher(manifest, transports, pauses, throttle, self._temp, self._arrived)
+        transports.set_late(self._fetcher.late)
         self._units: queue.Queue[Unit] = queue.Queue(_WAITING)
         self._queued: set[int] = set()
         self._studies: dict[tuple[str, int], Study] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from crawler.errors import PacsError
-from crawler.pacs.model import Deliver, Finder, Note, Server, Transport
+from crawler.pacs.model import Finder, Late, Note, Server, Transport
 from crawler.pacs.send import Channel
 
 Way = Literal["get", "move", "web"]
@@ -22,7 +22,7 @@ def usable(server: Server) -> tuple[Way, ...]:
     return tuple(way for way in ORDER if ways[way])
 
 
-def open_transport(way: Way, server: Server, late: Deliver | None = None, note: Note | None = None) -> Transport:
+def open_transport(way: Way, server: Server, late: Late | None = None, note: Note | None = None) -> Transport:
     """Return a transport; `late` and `note` are for C-MOVE, whose instances come to a receiver of ours.
 
     Raises

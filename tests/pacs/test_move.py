@@ -20,7 +20,7 @@ from crawler.errors import PacsError
 from crawler.pacs import command as dimse
 from crawler.pacs.association import Association, Discarded
 from crawler.pacs.command import Command
-from crawler.pacs.model import Answer, Received, Request, Server, Timeouts
+from crawler.pacs.model import Answer, Late, Received, Request, Server, Timeouts
 from crawler.pacs.move import MoveTransport
 from crawler.pacs.negotiation import associate
 from crawler.pacs.receiver import Receiver
@@ -32,8 +32,8 @@ REQUEST = Request(STUDY, make_uid("series"))
 
 
 @contextmanager
-def moving(server: Server, late: list[Received] | None = None) -> Iterator[MoveTransport]:
-    transport = MoveTransport(server, late.append if late is not None else None)
+def moving(server: Server, late: Late | None = None) -> Iterator[MoveTransport]:
+    transport = MoveTransport(server, late)
     try:
         yield transport
     finally:
@@ -187,11 +187,17 @@ def test_what_comes_late_is_handed_over_or_turned_down(tmp_path: Path) -> None:
         association.send(number, reply(command, 0, completed=0, failed=0))
 
     late: list[Received] = []
-    for taker in (late, None):
+
+    def wanted(one: Received) -> bool:
+        late.append(one)
+        return True
+
+    takers: list[Late | None] = [wanted, lambda _: False, None]
+    for taker in takers:
         with scripted(script, calling_port=0) as server, moving(server, taker) as transport:
             transport.fetch(REQUEST, tmp_path, lambda _: None, threading.Event())
             statuses = push(transport.receiver.port, {"1.2": 1})
-        assert statuses == ([0] if taker is late else [0xA700])
+        assert statuses == ([0] if taker is wanted else [0xA700])
     assert [one.sop_uid for one in late] == ["1.2"]
     assert list(tmp_path.iterdir()) == [late[0].path]
 

@@ -36,7 +36,7 @@ def archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Archive:
     held = Archive([make_instance(n, series, study) for study in range(2) for series in range(2) for n in range(3)])
     for module in (retrieving, pacs_commands):
         monkeypatch.setattr(module, "open_finder", lambda server, web=False: FakeFinder(held))
-    monkeypatch.setattr(retrieving, "open_transport", lambda way, server, note: FakeTransport(held, way))
+    monkeypatch.setattr(retrieving, "open_transport", lambda way, server, **_: FakeTransport(held, way))
     monkeypatch.chdir(tmp_path)
     return held
 

@@ -28,7 +28,7 @@ def archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Archive:
     """Three studies of two series; every run of the test finds it."""
     held = Archive([make_instance(n, series, study) for study in range(3) for series in range(2) for n in range(4)])
     monkeypatch.setattr(retrieving, "open_finder", lambda server: FakeFinder(held))
-    monkeypatch.setattr(retrieving, "open_transport", lambda way, server, note: FakeTransport(held, way))
+    monkeypatch.setattr(retrieving, "open_transport", lambda way, server, **_: FakeTransport(held, way))
     monkeypatch.chdir(tmp_path)
     return held
 

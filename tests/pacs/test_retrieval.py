@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.archive import Archive, FakeFinder, FakeTransport, Instance, make_instance, refusing
+from support.archive import Archive, FakeFinder, FakeTransport, Instance, make_instance, received_of, refusing
 
 from crawler.errors import LedgerError, OutputError, PacsError, RequestError
 from crawler.pacs.accounts import Counts
@@ -233,6 +234,45 @@ def test_duplicates_extras_and_strays_are_told_apart(tmp_path: Path) -> None:
     assert not list((tmp_path / ".dme-tmp").rglob("*.part"))
 
 
+def test_stragglers_are_taken_whether_their_series_is_in_work_or_was_given_up(tmp_path: Path) -> None:
+    """Instances of a C-MOVE that come when nobody waits for them any more."""
+    archive = archive_of(studies=1, series=2, instances=3)
+    first, second = archive.instances[:3], archive.instances[3:]
+    makers: dict[str, Any] = {"move": lambda: FakeTransport(archive, "move")}
+    transports = Transports(makers)
+    taken: dict[str, list[bool]] = {}
+
+    def comes(one: Instance) -> None:
+        path = tmp_path / f"late-{len(taken)}.part"
+        path.write_bytes(one.data)
+        taken.setdefault(one.uid, []).append(transports.late(received_of(one, path)))
+        path.unlink(missing_ok=True)
+
+    def fault(request: Request, meant: list[Instance]) -> tuple[list[Instance], Answer]:
+        if request.series_uid == second[0].attributes["SeriesInstanceUID"]:
+            comes(first[1])  # its series was given up as incomplete
+            comes(make_instance(7, series=9))  # of a series that nobody asked for
+            comes(make_instance(9, series=0))  # an instance that no find has listed
+            if request.instance_uids:
+                comes(second[0])  # of the series that is in work
+        lost = (first[1].uid, second[0].uid)
+        good = [one for one in meant if one.uid not in lost]
+        return good, Answer("move", "complete", 0, len(good), 0, 0)
+
+    archive.fault = fault
+    with open_manifest(tmp_path) as manifest:
+        pauses = Pauses(tmp_path, lambda: False, waits=())
+        counts = Retrieval(manifest, FakeFinder(archive), transports, pauses).run(ALL)
+        states = [row[0] for row in manifest.execute("SELECT state FROM series ORDER BY id")]
+    check(counts, tmp_path)
+    assert (counts.found, counts.received, counts.missing, counts.duplicates) == (6, 6, 0, 0)
+    assert states == ["complete", "complete"]
+    assert tree(tmp_path) == expected_tree(archive)
+    assert taken[first[1].uid][0]
+    assert taken[second[0].uid][0]
+    assert not any(any(said) for uid, said in taken.items() if uid not in (first[1].uid, second[0].uid))
+
+
 def test_dataset_with_another_uid_is_not_taken_for_the_wanted_one(tmp_path: Path) -> None:
     archive = archive_of(1, 1, 3)
     first, second, _ = archive.instances
@@ -251,7 +291,7 @@ def test_file_meta_information_that_is_wrong_loses_nothing(tmp_path: Path) -> No
 
     class Web(FakeTransport):
         def fetch(self, request: Request, temp: Path, deliver: Any, stop: Any) -> Answer:
-            return super().fetch(request, temp, lambda one: deliver(one._replace(sop_uid="1.2.3")), stop)
+            return super().fetch(request, temp, lambda one: deliver(replace(one, sop_uid="1.2.3")), stop)
 
     with open_manifest(tmp_path) as manifest:
         transports = Transports({"web": lambda: Web(archive, "web")})
