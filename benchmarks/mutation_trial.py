@@ -27,7 +27,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 240  # for the tests of one change, on a machine that is busy
+SECONDS = 600  # for the tests of one change, on a machine that is busy
 DISPLAY = ("tests/display",)
 LAYOUT = tuple(
     f"tests/layout/test_{name}.py" for name in ("axes", "unplaced", "derived", "scan", "layout", "whole_volumes")
@@ -81,7 +81,10 @@ TESTS: dict[str, Sequence[str]] = {
     "crawler/geometry.py": ("tests/test_geometry.py", "tests/layout/test_layout.py"),
 }
 # Tests that take most of the time and are not needed to notice a change.
-LEFT_OUT = ("test_to_rgb_of_every_colour_there_is", "test_every_file_that_decodes_is_shown")
+LEFT_OUT = (
+    *("test_to_rgb_of_every_colour_there_is", "test_every_file_that_decodes_is_shown", "test_real_series"),
+    *("test_time_is_linear", "test_ten_thousand_planes"),
+)
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
@@ -97,6 +100,8 @@ def sites(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int]]:
 
     def walk(node: ast.AST) -> Iterator[tuple[ast.AST, str, int]]:
         if isinstance(node, ast.JoinedStr | ast.Raise) or (isinstance(node, ast.Expr) and _is_note(node)):
+            return
+        if isinstance(node, ast.keyword) and node.arg == "strict":  # of zip: an assertion
             return
         match node:
             case ast.Compare():

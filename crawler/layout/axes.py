@@ -6,7 +6,6 @@ not stays by itself. Knows nothing of affines or spacing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from crawler.dicom.dictionary import KeyStyle
 from crawler.geometry import LINE_TOLERANCE, SHARE, Floats, Integers
-from crawler.layout.columns import AXIS_OF, BY_ORDER, CUSTOM, number_of, value_of
+from crawler.layout.columns import BY_ORDER, CUSTOM, axis_of, number_of, value_of
 from crawler.layout.planes import PlaneSet, clusters
 from crawler.layout.repeats import Separation
 from crawler.layout.sequence import DAY
@@ -77,7 +76,7 @@ def stacks(
         In the order of the groups. Those with equal positions share an array where the traits, and all of their
         combinations, name one group each; where combinations are missing, the outermost axis gives way first.
     """
-    names = [order if trait == CUSTOM else AXIS_OF.get(trait, _axis_name(trait)) for trait in separation.traits]
+    names = [order if trait == CUSTOM else axis_of(trait) for trait in separation.traits]
     kept = [
         column
         for column in np.argsort([ORDER.index(name) if name in ORDER else -1 for name in names], kind="stable").tolist()
@@ -164,11 +163,6 @@ def _stack(
         for axis, column in enumerate(columns)
     )
     return Stack(members, coordinates, not separation.doubtful.isdisjoint(numbers.ravel().tolist()))
-
-
-def _axis_name(trait: str) -> str:
-    """Name of an axis along an element: its key, as a word that every format can hold."""
-    return re.sub(r"\W+", "_", trait).strip("_")
 
 
 def _coordinates(axis: str, trait: str, members: Integers, of: PlaneSet, keys: KeyStyle) -> Coordinates:

@@ -7,6 +7,7 @@ can name a volume; what follows from it is for `repeats.py`.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -74,10 +75,18 @@ KINDS: dict[str, Private] = {
     "GE (0043,xx2F)": (0x0043002F, "GEMS_PARM_01"),
     "Philips (2005,xx11)": (0x20050011, "Philips MR Imaging DD 001"),
     "Siemens (0051,xx16)": (0x00510016, "SIEMENS MR HEADER"),
+    "Siemens (0021,xx75)": (0x00210075, "SIEMENS MR SDI 02"),
 }
 """Vendors' elements that tell what an image shows where *Image Type* does not: 0 for the field map and 2 for its
-magnitude (GE), the complex component (GE, Philips: M, P, R, I; Siemens: "M/ND"). Looked at where nothing else tells
-planes apart, so that their values for diffusion directions (GE) split no diffusion series."""
+magnitude (GE), the complex component (GE, Philips: M, P, R, I; Siemens: "M/ND"; of XA an image type with it). Looked
+at where nothing else tells planes apart, so that their values for diffusion directions (GE) split no diffusion series.
+"""
+COMPONENTS = frozenset(
+    ("M", "MAG", "MAGNITUDE", "P", "PHA", "PHASE", "R", "RE", "REAL", "I", "IM", "IMAG", "IMAGINARY")
+)
+"""Parts of a complex image: an element of any vendor that holds such words alone tells what an image shows."""
+COMPONENT = " (complex component)"
+"""Behind the name of such an element."""
 SPLITTING = (*KINDS, "ImageType", "DimensionIndexValues", "SOPClassUID", "TransferSyntaxUID", "LossyImageCompression")
 """Those that are no axis: images of another kind, or copies in another encoding."""
 FREE_TEXT = ("SeriesDescription", "ProtocolName")
@@ -150,7 +159,7 @@ def known_elements(instances: Sequence[Instance], record_of: Records, slots: Int
     read = record_of if grouped else lambda plane: instances[plane].record
     found: Columns = {}
     for path, codes in _varying(read, slots, lambda path: last_key(path) in known).items():
-        found.setdefault(known[last_key(path)], codes)
+        found.setdefault(known[last_key(path.removesuffix(COMPONENT))], codes)
     return {name: found[name] for name in known.values() if name in found}
 
 
@@ -174,6 +183,13 @@ def other_elements(record_of: Records, slots: Integers, keys: KeyStyle) -> Colum
     return _varying(record_of, slots, lambda path: last_key(path) not in out)
 
 
+def axis_of(trait: str) -> str:
+    """The axis that a trait or an element runs along; empty for one that splits."""
+    if trait.endswith(COMPONENT):
+        return ""
+    return AXIS_OF.get(trait, re.sub(r"\W+", "_", trait).strip("_"))
+
+
 def _varying(record_of: Records, slots: Integers, wanted: Callable[[str], bool]) -> Columns:
     """Code the wanted elements that differ between planes at the position that most share, and are no binary values."""
     busiest = [record_of(plane) for plane in np.flatnonzero(slots == np.bincount(slots).argmax()).tolist()]
@@ -181,10 +197,16 @@ def _varying(record_of: Records, slots: Integers, wanted: Callable[[str], bool])
     varying = [path for path in candidates if any(record.get(path) != busiest[0].get(path) for record in busiest)]
     rows = [[record.get(path) for path in varying] for record in map(record_of, range(len(slots)))] if varying else []
     return {
-        path: trait_codes(values)
+        path + (COMPONENT if is_component(values) else ""): trait_codes(values)
         for path, values in zip(varying, zip(*rows, strict=True), strict=True)
         if _is_flat(values)
     }
+
+
+def is_component(values: Iterable[Any]) -> bool:
+    """Whether values are words for parts of a complex image, and nothing else."""
+    words = {value.strip().upper() if isinstance(value, str) else "" for value in values if value is not None}
+    return bool(words) and words <= COMPONENTS
 
 
 def value_of(record: Record, name: str, keys: KeyStyle) -> Any:
@@ -199,10 +221,13 @@ def value_of(record: Record, name: str, keys: KeyStyle) -> Any:
 
 
 def names_volumes(codes: Integers, slots: Integers) -> bool:
-    """Whether a column can tell volumes apart: it differs at one position, and its values are found at most of them."""
+    """Whether a column of two codes or more can tell volumes apart: on average they are found at most positions.
+
+    Then some position has two of them.
+    """
     count = int(slots.max()) + 1
     cells = len(np.unique(codes * count + slots))
-    return cells > count and cells > FILLED * (int(codes.max()) + 1) * count
+    return cells > FILLED * (int(codes.max()) + 1) * count
 
 
 def trait_codes(values: Sequence[Any]) -> Integers:

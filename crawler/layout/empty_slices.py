@@ -60,7 +60,7 @@ def with_empty_slices(plan: Sequence[Layout], instances: Sequence[Instance]) -> 
             source = parts[0].placement[0].instance
             if source not in grids:
                 grids[source] = _grid(instances[source].planes)
-            if not all(_fits(part, grids[source]) for part in parts):
+            if len(parts) > 1 or not _fits(parts[0], grids[source]):
                 joined = _joined(parts, instances[source], grids[source]) or joined
         if joined is parts[0] and len(parts) > 1:
             made |= dict(zip(numbers, parts, strict=True))

@@ -16,13 +16,12 @@ import numpy.typing as npt
 from crawler.dicom.dictionary import KeyStyle
 from crawler.geometry import Floats, Integers
 from crawler.layout.columns import (
-    AXIS_OF,
     BY_ORDER,
     CLOCKS,
     CUSTOM,
-    SPLITTING,
     TIMES,
     Columns,
+    axis_of,
     joined,
     known_elements,
     names_volumes,
@@ -304,7 +303,7 @@ def _named(columns: Columns, of: PlaneSet) -> Separation:
     chosen = _reduced(columns)
     if not chosen:
         return together(len(of.slots))
-    others = {name: codes for name, codes in chosen.items() if AXIS_OF.get(name, name) != "time"}
+    others = {name: codes for name, codes in chosen.items() if axis_of(name) != "time"}
     if "DiffusionBValue" in chosen:  # volumes in the order of acquisition, repeated ones among them
         others = {name: codes for name, codes in others.items() if name != "DimensionIndexValues"}
         groups = _by_acquisition(others, joined(list(chosen.values())), of)
@@ -332,7 +331,7 @@ def _reduced(columns: Columns) -> Columns:
 
 def _rank(name: str) -> int:
     """Contrasts come first, then times and phases, which differ from one contrast to the next too, then kinds."""
-    if name in SPLITTING:
+    if not axis_of(name):
         return 2
     return int(name in TIMES or name == "NominalPercentageOfCardiacPhase")
 

@@ -113,6 +113,13 @@ def test_empty_slices_of_a_segment_are_restored(irregular: str) -> None:
     assert (first.verdict.reason, first.refused) == ("empty slices restored", "")
 
 
+def test_runs_that_are_even_each_are_joined_too() -> None:
+    """Two runs of two slices at the step of the whole grid: neither lacks a slice by itself."""
+    found = restored(segmentation({1: [0.0, 3.0, 12.0, 15.0], 2: [6.0, 9.0]}))
+    assert [layout.shape[0] for layout in found] == [6, 2]
+    assert [place.index[0] for place in found[0].placement] == [0, 1, 4, 5]
+
+
 def test_frames_in_any_order() -> None:
     (layout,) = restored(segmentation({1: [14.0, 6.0, 4.0, 8.0]}))
     assert (layout.name, layout.shape) == ("", (6, 4, 5))

@@ -180,3 +180,26 @@ def test_a_thickness_that_changes_within_an_even_stack_splits_nothing() -> None:
 def test_two_kernels_are_two_volumes_also_side_by_side() -> None:
     of = files([plane(2.0 * slot, ConvolutionKernel="B30" if slot < 5 else "B70") for slot in range(9)])
     assert sorted(layout.shape[0] for layout in layouts(of)) == [4, 5]
+
+
+XA = "(0021,xx75) SIEMENS MR SDI 02"
+
+
+@pytest.mark.parametrize(
+    ("key", "words", "shapes"),
+    [
+        ("(0065,xx90) Image Private Header", ("MAGNITUDE", "phase "), [(6,), (6,)]),
+        ("(700D,xx90) TOSHIBA_MEC_MR3", ("REAL", "IMAG"), [(6,), (6,)]),
+        ("(0065,xx90) Image Private Header", ("MAGNITUDE", "SOMETHING"), [(2, 6)]),
+        ("(0065,xx90) Image Private Header", ("1", None), [(2, 6)]),
+        (XA, (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"]), [(6,), (6,)]),
+    ],
+)
+def test_parts_of_a_complex_image_share_no_array(key: str, words: Any, shapes: Any) -> None:
+    """Whichever vendor's element says it: magnitude and phase are no steps of an axis."""
+    told = [0, 1, 1, 0] * 3
+    of = files([plane(2.0 * (number // 2)) for number in range(12)], [{key: words[one]} for one in told])
+    found = layouts(of)
+    assert [layout.shape[:-2] for layout in found] == shapes
+    assert sorted(stack for layout in found for stack in volumes(layout, told)) == [[0] * 6, [1] * 6]
+    assert ("complex component" in found[0].verdict.reason) == (len(shapes) == 2 and key != XA)
