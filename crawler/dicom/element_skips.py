@@ -1,16 +1,19 @@
-"""Passes over what has no declared length, without reading it: encapsulated fragments, and sequences nested too deep.
+"""Passes over what is not kept, and finds where it ends: fragments, sequences nested too deep, very long values.
 
-Each leaves the stream behind the delimiter. What the bytes mean is not asked.
+What the bytes mean is not asked.
 """
 
 from __future__ import annotations
 
 import struct
+from typing import BinaryIO
 
-from crawler.dicom.dictionary import tag_text
-from crawler.dicom.element_heads import DataSetBytes, read_head
-from crawler.dicom.elements import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Notes
+from crawler.dicom.dictionary import BINARY_VRS, dictionary_vr, tag_text
+from crawler.dicom.element_heads import DataSetBytes, Head, goes_on, read_head
+from crawler.dicom.elements import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Coding, Notes
 from crawler.errors import HeaderError
+
+_BLOCK = 1 << 20
 
 
 def item_head(where: DataSetBytes) -> tuple[int, int]:
@@ -77,3 +80,57 @@ def skip_sequence(where: DataSetBytes) -> None:
         if head.offset + head.length > where.end:
             raise HeaderError("truncated header", f"ends inside {tag_text(tag)}")
         stream.seek(head.offset + head.length)
+
+
+def sequence_end(where: DataSetBytes, head: Head, notes: Notes) -> int:
+    """Position behind a sequence of defined length; the stream stands at its first item, before and afterwards.
+
+    An element stands in no sequence, so that one behind an item ends it; and the last item is not cut where nothing
+    that may be an element follows the declared end, and something does behind the item.
+    """
+    stream, declared = where.stream, head.offset + head.length
+    position, found = head.offset, ITEM
+    while found == ITEM and position < declared and position + 8 <= where.end:
+        stream.seek(position)
+        found, length = item_head(where)
+        if found == ITEM:
+            position += where.end if length == UNDEFINED else 8 + length
+    doubtful = position < declared or not goes_on(where, declared, head.tag)
+    if doubtful and head.offset < position <= where.end and goes_on(where, position, head.tag):
+        notes.add(f"{tag_text(head.tag)}: its items end {abs(position - declared)} bytes off its declared length")
+        declared = position
+    stream.seek(head.offset)
+    return declared
+
+
+def byte_order(where: DataSetBytes, coding: Coding) -> Coding:
+    """Byte order of the items that the stream stands at: those of UN are little endian in every data set."""
+    position = where.stream.tell()
+    head = where.stream.read(4)
+    where.stream.seek(position)
+    if head[:2] == b"\xfe\xff":
+        return Coding(coding.implicit, True)
+    return Coding(coding.implicit, False) if head[:2] == b"\xff\xfe" else coding
+
+
+def digest_of(stream: BinaryIO, head: Head) -> str:
+    """XXH3-128 of a whole value, read in blocks; the stream then stands behind it."""
+    import xxhash  # only where a value is longer than any that was met
+
+    stream.seek(head.offset)
+    digest, left = xxhash.xxh3_128(), head.length
+    while left:
+        block = stream.read(min(left, _BLOCK))
+        if not block:
+            raise HeaderError("truncated header", f"ends inside {tag_text(head.tag)}")
+        digest.update(block)
+        left -= len(block)
+    return digest.hexdigest()
+
+
+def is_sequence(head: Head) -> bool:
+    """Whether a value of undefined length holds data sets; otherwise it holds fragments (PS3.5 A.4)."""
+    if head.vr in {"SQ", "UN"}:  # UN of undefined length is a sequence, PS3.5 6.2.2
+        return True
+    vr = head.vr or dictionary_vr(head.tag)
+    return vr == "SQ" or vr not in BINARY_VRS - {"UN"} | {"OB or OW"}

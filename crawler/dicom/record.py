@@ -209,15 +209,17 @@ def _summary(element: Element, vr: str) -> Record:
 
 def _sequence(element: Element, context: Context) -> Any:
     """A sequence as a list of records, or what is wrong with it."""
-    if element.error:
+    items: list[list[Element]] = []
+    if element.error and not element.value:
         return _summary(element, "SQ")
     if element.length and context.depth >= MAX_DEPTH:
         return _summary(element._replace(error="nested too deep"), "SQ")
     try:
-        items = items_of(element, context.depth + 1, context.notes)
+        items = items_of(element, context.depth + 1, context.notes, items)
     except HeaderError as error:
         context.tell(element.tag)(f"the sequence cannot be read, {error.reason}")
-        return _summary(element._replace(error=error.reason), "SQ")
+        if not items:
+            return _summary(element._replace(error=error.reason), "SQ")
     records = []
     for item in items:
         record: Record = {}

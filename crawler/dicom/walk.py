@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from crawler.dicom.dictionary import BINARY_VRS, VRS, dictionary_vr, tag_text
 from crawler.dicom.element_heads import SHORTEST, DataSetBytes, Head, behind_zeros, goes_on, read_head
-from crawler.dicom.element_skips import skip_fragments, skip_sequence
+from crawler.dicom.element_skips import byte_order, digest_of, is_sequence, sequence_end, skip_fragments, skip_sequence
 from crawler.dicom.elements import (
     ITEM,
     ITEM_END,
@@ -105,16 +105,20 @@ def read_items(
     HeaderError
         An item is cut short, or something else stands where one has to begin.
     """
-    return _Walk(notes).items(DataSetBytes(stream, coding, end, whole=delimited), 1, delimited)
+    return _Walk(notes).items(DataSetBytes(stream, coding, end, whole=delimited), 1, delimited, [])
 
 
-def items_of(element: Element, depth: int, notes: Notes | None = None) -> list[list[Element]]:
+def items_of(
+    element: Element, depth: int, notes: Notes | None = None, found: list[list[Element]] | None = None
+) -> list[list[Element]]:
     """Return the items of an element that is a sequence, in whichever way it was stored.
 
     Parameters
     ----------
     depth
         Of the items: 1 for a sequence in the data set itself.
+    found
+        Takes the items; after an error those in front of the fault.
 
     Raises
     ------
@@ -125,7 +129,7 @@ def items_of(element: Element, depth: int, notes: Notes | None = None) -> list[l
         return element.value
     value = element.value or b""
     where = DataSetBytes(io.BytesIO(value), element.coding, len(value), element.offset)
-    return _Walk(notes).items(where, depth, False)
+    return _Walk(notes).items(where, depth, False, [] if found is None else found)
 
 
 class _Walk:
@@ -178,6 +182,8 @@ class _Walk:
                 yield from self._undefined(where, head, depth)
                 position = stream.tell()
                 continue
+            if not head.vr and dictionary_vr(tag) == "SQ":
+                head = head._replace(vr="SQ")
             if head.length <= min(_LARGE, end - head.offset) and head.vr != "SQ" and wanted is None:  # most elements
                 value = stream.read(head.length)
                 if len(value) < head.length:
@@ -186,6 +192,9 @@ class _Walk:
                 yield Element(tag, head.vr, head.length, where.base + head.offset, inner, value)
             elif wanted is None or wanted(tag, depth) or head.length > end - head.offset:
                 yield from self._defined(where, head, position, depth)
+                if head.vr == "SQ":  # which may end elsewhere
+                    position = stream.tell()
+                    continue
             else:
                 stream.seek(head.offset + head.length)
             position = head.offset + head.length
@@ -250,16 +259,15 @@ class _Walk:
             what = f"{tag_text(head.tag)} at {where.offset(start)} declares {head.length:,} bytes, {left:,} are left"
             raise HeaderError("truncated header", what)
         if head.vr == "SQ" and depth < MAX_DEPTH:
-            end = head.offset + head.length
+            end = sequence_end(where, head, self._notes)
+            items: list[list[Element]] = []
             try:
-                items = self.items(where._replace(coding=coding, end=end, whole=False), depth + 1, False)
+                self.items(where._replace(coding=coding, end=end, whole=False), depth + 1, False, items)
             except HeaderError as error:
                 self._notes.add(f"{tag_text(head.tag)}: the sequence cannot be read, {error}")
                 element = element._replace(error=error.reason)
-            else:
-                element = element._replace(value=items)
             stream.seek(end)
-            yield element
+            yield element._replace(value=items, length=end - head.offset)
             return
         if head.length > _LARGE:
             vr = head.vr if head.vr in VRS and head.vr != "UN" else dictionary_vr(head.tag)
@@ -269,7 +277,7 @@ class _Walk:
                 yield element
                 return
             if head.length > LONGEST_VALUE and vr not in ("SQ", "UN"):
-                yield element._replace(value=stream.read(LONGEST_START), digest=_digest(stream, head))
+                yield element._replace(value=stream.read(LONGEST_START), digest=digest_of(stream, head))
                 return
         value = stream.read(head.length)
         if len(value) < head.length:
@@ -280,33 +288,37 @@ class _Walk:
         """Read an element of undefined length; the stream stands at its first item, and afterwards behind it."""
         coding = Coding(head.implicit, where.coding.little)
         element = Element(head.tag, head.vr, None, where.base + head.offset, coding, None)
-        inner = where._replace(coding=_byte_order(where, coding))
-        if not _is_sequence(head):
+        inner = where._replace(coding=byte_order(where, coding))
+        if not is_sequence(head):
             skip_fragments(inner, head.tag)
             yield element
         elif depth >= MAX_DEPTH:
             skip_sequence(inner)
             yield element._replace(vr="SQ", error="nested too deep")
         else:
+            items: list[list[Element]] = []
             try:
-                items = self.items(where._replace(coding=coding), depth + 1, True)
+                self.items(where._replace(coding=coding), depth + 1, True, items)
             except HeaderError as error:
-                yield element._replace(vr="SQ", error=error.reason)
+                yield element._replace(vr="SQ", value=items, error=error.reason)
                 raise
             yield element._replace(vr="SQ", value=items)
 
-    def items(self, where: DataSetBytes, depth: int, delimited: bool) -> list[list[Element]]:
-        """Read items from the stream's position on; afterwards it stands behind them."""
-        stream, end, items = where.stream, where.end, []
+    def items(
+        self, where: DataSetBytes, depth: int, delimited: bool, items: list[list[Element]]
+    ) -> list[list[Element]]:
+        """Read items from the stream's position on into `items`; afterwards it stands behind them."""
+        stream, end = where.stream, where.end
         position = stream.tell()
-        where = where._replace(coding=_byte_order(where, where.coding))
+        where = where._replace(coding=byte_order(where, where.coding))
         while end - position >= SHORTEST:
             raw = stream.read(8)
             if len(raw) < SHORTEST:
                 raise HeaderError("truncated header", "ends inside a sequence")
             tag, length = where.tag_and_length(raw)
             if tag == ITEM:
-                items.append(self._item(where, position + 8, length, depth))
+                items.append([])
+                self._item(where, position + 8, length, depth, items[-1])
             elif tag == SEQUENCE_END and delimited:
                 return items
             elif tag in (ITEM_END, SEQUENCE_END) and length == 0:
@@ -330,18 +342,20 @@ class _Walk:
         stream.seek(end)
         return items
 
-    def _item(self, where: DataSetBytes, start: int, length: int, depth: int) -> list[Element]:
+    def _item(self, where: DataSetBytes, start: int, length: int, depth: int, item: list[Element]) -> None:
         if length == UNDEFINED:
-            return list(self.elements(where, depth, delimited=True))
+            for element in self.elements(where, depth, delimited=True):  # one by one: those in front of a fault stay
+                item.append(element)
+            return
         end = start + length
         if end > where.end:
             if where.whole:
                 raise HeaderError("truncated header", f"the item at {where.offset(start - 8)} is cut short")
             self._notes.add(f"the item at {where.offset(start - 8)} is longer than its sequence")
             end = where.end
-        found = list(self.elements(where._replace(end=end, whole=False), depth))
+        for element in self.elements(where._replace(end=end, whole=False), depth):
+            item.append(element)
         where.stream.seek(end)
-        return found
 
 
 def _actual_coding(where: DataSetBytes, position: int, nested: bool) -> DataSetBytes:
@@ -363,36 +377,3 @@ def _actual_coding(where: DataSetBytes, position: int, nested: bool) -> DataSetB
                 where = where._replace(coding=Coding(not letters, coding.little))
     stream.seek(position)
     return where
-
-
-def _byte_order(where: DataSetBytes, coding: Coding) -> Coding:
-    """Byte order of the items that the stream stands at: those of UN are little endian in every data set."""
-    position = where.stream.tell()
-    head = where.stream.read(4)
-    where.stream.seek(position)
-    if head[:2] == b"\xfe\xff":
-        return Coding(coding.implicit, True)
-    return Coding(coding.implicit, False) if head[:2] == b"\xff\xfe" else coding
-
-
-def _digest(stream: BinaryIO, head: Head) -> str:
-    """XXH3-128 of a whole value, read in blocks; the stream then stands behind it."""
-    import xxhash  # only where a value is longer than any that was met
-
-    stream.seek(head.offset)
-    digest, left = xxhash.xxh3_128(), head.length
-    while left:
-        block = stream.read(min(left, LONGEST_VALUE))
-        if not block:
-            raise HeaderError("truncated header", f"ends inside {tag_text(head.tag)}")
-        digest.update(block)
-        left -= len(block)
-    return digest.hexdigest()
-
-
-def _is_sequence(head: Head) -> bool:
-    """Whether a value of undefined length holds data sets; otherwise it holds fragments (PS3.5 A.4)."""
-    if head.vr in {"SQ", "UN"}:  # UN of undefined length is a sequence, PS3.5 6.2.2
-        return True
-    vr = head.vr or dictionary_vr(head.tag)
-    return vr == "SQ" or vr not in BINARY_VRS - {"UN"} | {"OB or OW"}

@@ -160,6 +160,70 @@ def test_a_damaged_sequence_of_defined_length_costs_itself() -> None:
     assert instance.header_notes
 
 
+IMPLICIT_PATIENT = implicit(0x00100020, b"P1") + implicit(0x00280010, b"\x02\0") + implicit(0x00280011, b"\x03\0")
+WRONG_LENGTHS = pytest.mark.parametrize("off", [-10, -8, -2, 8, 10, 26])
+
+
+def reference(element: Any) -> bytes:
+    body = element(0x00081150, b"1.2.3\0") + element(0x00081155, b"1.2.9\0")
+    return head(ITEM, len(body)) + body
+
+
+@WRONG_LENGTHS
+@pytest.mark.parametrize("coding", [EXPLICIT_LITTLE, IMPLICIT_LITTLE])
+def test_items_tell_where_a_sequence_of_a_wrong_length_ends(coding: Coding, off: int) -> None:
+    """Two items whose lengths are right, in a sequence whose length is not: dcmtk reads on behind the items."""
+    items = 2 * reference(implicit if coding.implicit else lambda tag, value: explicit(tag, "UI", value))
+    if coding.implicit:
+        data = head(0x00081140, len(items) + off) + items + IMPLICIT_PATIENT
+    else:
+        length = struct.pack("<L", len(items) + off)
+        data = struct.pack("<HH2sH", 0x0008, 0x1140, b"SQ", 0) + length + items + PATIENT + BEHIND
+    found, notes = elements(data, coding)
+    assert [element.tag for element in found] == [0x00081140, 0x00100020, 0x00280010, 0x00280011]
+    assert [[len(item) for item in element.value] for element in found[:1]] == [[2, 2]]  # type: ignore[union-attr]
+    assert found[1].value == b"P1"
+    assert any("bytes off its declared length" in note for note in notes)
+
+
+def test_a_right_length_is_not_doubted() -> None:
+    """What follows is damaged, and the items say nothing else than the sequence."""
+    items = reference(lambda tag, value: explicit(tag, "UI", value))
+    found, notes = elements(explicit(0x00081140, "SQ", items) + odd_vr(0x00100020, b"\xff\x01", b"P1") + BEHIND)
+    assert [element.tag for element in found] == [0x00081140, 0x00100020, 0x00280010, 0x00280011]
+    assert not any("declared" in note for note in notes)
+
+
+def test_what_was_read_of_a_sequence_that_breaks_off_stays() -> None:
+    item = explicit(0x00081155, "UI", b"1.2.9\0")
+    whole = head(ITEM, UNDEFINED) + item + head(ITEM_END, 0)
+    begun = head(ITEM, UNDEFINED) + item + explicit(0x00081150, "UI", b"1.2.3\0")[:-3]
+    instance = read(SOP_CLASS + explicit(0x00081140, "SQ", b"", UNDEFINED) + whole + begun)
+    first, second = instance.record["ReferencedImageSequence"]
+    assert first == {"ReferencedSOPInstanceUID": "1.2.9"}
+    cut = {"vr": "UI", "length": 6, "error": "truncated header"}
+    assert second == {"ReferencedSOPInstanceUID": "1.2.9", "ReferencedSOPClassUID": cut}
+    assert instance.header_fault is not None
+    assert (instance.header_fault.stage, instance.header_fault.reason) == ("header", "truncated header")
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+def test_what_was_read_of_a_damaged_sequence_of_defined_length_stays(syntax: str) -> None:
+    if syntax == IMPLICIT:
+        items = reference(implicit) + head(0x00091001, 0) * 2
+        data = implicit(0x00080016, b"1.2.3\0") + head(0x00081140, len(items)) + items + IMPLICIT_PATIENT
+    else:
+        items = reference(lambda tag, value: explicit(tag, "UI", value)) + explicit(0x00091001, "LO", b"AB") * 2
+        data = SOP_CLASS + explicit(0x00081140, "SQ", items) + PATIENT + BEHIND
+    instance = read(data, syntax)
+    assert instance.record["ReferencedImageSequence"][0] == {
+        "ReferencedSOPClassUID": "1.2.3",
+        "ReferencedSOPInstanceUID": "1.2.9",
+    }
+    assert (instance.record["PatientID"], instance.header_fault) == ("P1", None)
+    assert any("the sequence cannot be read" in note for note in instance.header_notes)
+
+
 def test_offsets_of_notes_count_in_the_file() -> None:
     inside = explicit(0x00081199, "SQ", head(ITEM, len(INNER)) + INNER + head(ITEM_END))
     content = part10(SOP_CLASS + explicit(0x00081140, "UN", head(ITEM, len(inside)) + inside) + PATIENT)

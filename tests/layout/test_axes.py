@@ -168,6 +168,17 @@ def test_an_incomplete_last_volume_stays_by_itself() -> None:
     assert "repeated positions in unequal numbers" in rest.verdict.reason
 
 
+@pytest.mark.parametrize(("count", "lacking"), [(4, 0), (3, 6)])
+def test_a_stack_with_a_step_of_its_own_lacks_nothing(count: int, lacking: int) -> None:
+    """Four slices at every third position are made so; three may be what is left."""
+    thin = [plane(2.0 * slot, EchoTime=30.0) for slot in range(10)]
+    thick = [plane(6.0 * slot, EchoTime=90.0) for slot in range(count)]
+    whole, other = layouts(scan([*thin, *thick]))
+    assert (whole.shape[0], whole.verdict.regular_volume) == (10, True)
+    assert (other.shape[0], other.verdict.regular_volume) == (count, lacking == 0)
+    assert other.verdict.missing_positions == (lacking + 1 if lacking else 0)
+
+
 def test_a_missing_cell_gives_up_the_outer_axis() -> None:
     planes = [
         one
