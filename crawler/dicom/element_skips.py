@@ -95,7 +95,8 @@ def sequence_end(where: DataSetBytes, head: Head, notes: Notes) -> int:
         found, length = item_head(where)
         if found == ITEM:
             position += where.end if length == UNDEFINED else 8 + length
-    doubtful = position < declared or not goes_on(where, declared, head.tag)
+    delimiter = found in (ITEM_END, SEQUENCE_END)
+    doubtful = (position < declared and not delimiter) or not goes_on(where, declared, head.tag)
     if doubtful and head.offset < position <= where.end and goes_on(where, position, head.tag):
         notes.add(f"{tag_text(head.tag)}: its items end {abs(position - declared)} bytes off its declared length")
         declared = position

@@ -20,7 +20,7 @@ from crawler.layout.columns import BY_ORDER, Records
 from crawler.layout.draft import Draft, array_of
 from crawler.layout.planes import RESULT_CLASSES, Planes, image, plane_set, planes_of
 from crawler.layout.repeats import Separation, separate
-from crawler.layout.series_parts import part_of_series
+from crawler.layout.series_parts import THICKNESS, part_of_series
 from crawler.layout.unplaced import unplaced
 from crawler.layout.verdict import (
     ASSUMED_STEP,
@@ -160,9 +160,10 @@ class _Group:
         whole = max((len(group) for group in separation.groups), default=0) == slots.max() + 1
         found = stacks(separation, of, positions, self.order, self.keys, self.tolerance)
         for number, stack in enumerate(found):
-            lacking = (
-                _lacking(slots[stack.members.reshape(-1, stack.members.shape[-1])[0]], slots, whole) if repeated else 0
-            )
+            lacking = 0
+            if repeated or THICKNESS not in separation.traits:  # thick slices leave out the places of thin ones
+                own = slots[stack.members.reshape(-1, stack.members.shape[-1])[0]]
+                lacking = _lacking(own, slots, whole and repeated > 0)
             doubt = "" if not stack.doubtful else COUNTED if separation.counted else IN_DOUBT
             known = common._replace(reason=join_reasons(common.reason, doubt))
             stack = replace(stack, members=self.members[stack.members])

@@ -205,8 +205,11 @@ def _in_order(of: PlaneSet, columns: Columns) -> tuple[str, Integers] | None:
         volumes = volumes_in_turn(of.slots, clock, numbered)
         if volumes is None and name in CLOCKS:
             volumes = phases_by_slice(of.slots, clock)
-        if volumes is not None and _is_apart({**columns, name: volumes}, of.slots):
-            return name, volumes
+        if volumes is None or not _is_apart({**columns, name: volumes}, of.slots):
+            continue
+        if numbered and (_steps("AcquisitionTime", volumes, columns, of) < 0).any():
+            continue  # numbers that run against the time are no order of acquisition
+        return name, volumes
     return None
 
 
@@ -225,14 +228,17 @@ def _clocks(of: PlaneSet) -> Iterator[tuple[str, Floats, bool]]:
 
 def _agrees(volumes: Integers, columns: Columns, of: PlaneSet) -> bool:
     """Whether a clock goes up with the volume at every position, among planes that agree in all columns."""
+    return any((_steps(name, volumes, columns, of) > 0).all() for name in (*CLOCKS, "AcquisitionTime"))
+
+
+def _steps(name: str, volumes: Integers, columns: Columns, of: PlaneSet) -> Floats:
+    """Steps of a clock from volume to volume at each position, among planes that agree in all columns; NaN untold."""
     cells = joined([of.slots, *columns.values()])
     order = np.lexsort((volumes, cells))
-    same = np.diff(cells[order]) == 0
-    for name in (*CLOCKS, "AcquisitionTime"):
-        times = numbers_of(plane.trait(name) for plane in of.planes)
-        if np.isfinite(times).all() and (np.diff(past_midnight(times)[order])[same] > 0).all():
-            return True
-    return False
+    times = numbers_of(plane.trait(name) for plane in of.planes)
+    if not np.isfinite(times).all():
+        return np.full(1, np.nan)
+    return np.asarray(np.diff(past_midnight(times)[order])[np.diff(cells[order]) == 0], dtype=np.float64)
 
 
 def _agreeing(of: PlaneSet, volumes: Integers, columns: Columns, keys: KeyStyle) -> Columns:

@@ -200,6 +200,22 @@ def test_a_plane_that_is_missing_costs_its_own_volume_alone(numbering: str) -> N
     assert_whole(found, of, known)
 
 
+def test_numbers_that_run_against_the_clock_tell_nothing() -> None:
+    """Two volumes in time, of which three planes came again under new numbers: those are no third volume."""
+    shots = spoil(series("clock", (2, 1), 3, "up", "all alike"), [(0, "double"), (3, "double"), (1, "double")])
+    of, known = scan_of(shots, random.Random(3))
+    assert_whole(layouts(of), of, known)
+
+
+def test_two_planes_with_one_of_another_volume_between_are_no_regular_volume() -> None:
+    shots = [
+        shot for shot in series("position in time", (2, 1), 3, "up", "by slice") if sum(shot.volume) == shot.slot % 2
+    ]
+    of, known = scan_of(shots, random.Random(3))
+    assert [layout.verdict.regular_volume for layout in layouts(of)] == [False, False]
+    assert_whole(layouts(of), of, known)
+
+
 def test_numbers_alone_tell_volumes_also_where_one_plane_is_missing() -> None:
     shots = [Shot((volume,), slot, {}, {}, 6 * volume + slot + 1) for volume in range(4) for slot in range(6)]
     of, known = scan_of([shot for shot in shots if shot.number not in (1, 15)], random.Random(3))
