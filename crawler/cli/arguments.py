@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 
 from crawler.cli.common import add_common, count, program
+from crawler.config.parts import SECTIONS
 from crawler.config.starters import GOALS
 
 # Modules of this folder, by name, with their line in --help.
@@ -39,6 +41,7 @@ examples:
   {program} config.yml --workers 0       without worker processes, for debugging
   {program} config.yml --retry-failed    try files again that failed before
   {program} config.yml --rebuild         forget what was done and make everything anew
+  {program} config.yml --rebuild volume  make the volumes anew, and keep everything else
   {program} plan config.yml --shards 4   divide the job; {program} config.yml --shard 1/4 does the first part
   {program} merge config.yml             join the shards when all have run
   {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
@@ -65,7 +68,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("config", metavar="CONFIG", help="YAML file that says what to do: config.yml explains each key")
     parser.add_argument("--workers", type=count, metavar="N", help="worker processes, in place of num_workers")
     parser.add_argument("--dry-run", action="store_true", help="say what a run would find and do, and write nothing")
-    parser.add_argument("--rebuild", action="store_true", help="delete what earlier runs made, and make it anew")
+    parser.add_argument(
+        "--rebuild",
+        nargs="?",
+        const="",
+        metavar="SECTION",
+        help="delete what earlier runs made, and make it anew; with SECTION (image,video): outputs of these alone",
+    )
     parser.add_argument("--retry-failed", action="store_true", help="try files again that failed and did not change")
     parser.add_argument("--no-retrieve", action="store_true", help="export what was received; ask no PACS")
     parser.add_argument(
@@ -85,3 +94,16 @@ def misspelt(word: str) -> str | None:
 
     near = difflib.get_close_matches(word.lower(), COMMANDS, n=1)
     return near[0] if near else None
+
+
+def joined(given: Sequence[str]) -> list[str]:
+    """The same, with the sections behind `--rebuild` joined to it: a configuration may follow there, too."""
+    words: list[str] = []
+    rest = list(given)
+    while rest:
+        word = rest.pop(0)
+        if word == "--rebuild":
+            sections = rest and all(part in SECTIONS for part in rest[0].split(","))
+            word = f"--rebuild={rest.pop(0) if sections else ''}"
+        words.append(word)
+    return words

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = main_job.build_parser()
     if given and (near := main_job.misspelt(given[0])):
         parser.error(f"{given[0]!r} is no command and no file; did you mean {near}?")
-    return guarded(lambda: _run(parser.parse_args(given)))
+    return guarded(lambda: _run(parser.parse_args(main_job.joined(given))))
 
 
 def run_crawler(arguments: Sequence[str] | None = None) -> int:

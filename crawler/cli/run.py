@@ -41,7 +41,7 @@ def execute(options: argparse.Namespace) -> int:
         progress = make_progress(sys.stderr, quiet=options.quiet)
         summary = run(
             config,
-            rebuild=options.rebuild,
+            rebuild=False if options.rebuild is None else options.rebuild.split(",") if options.rebuild else True,
             retry_failed=options.retry_failed,
             retrieve=not options.no_retrieve,
             progress=progress,

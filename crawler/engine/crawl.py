@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from crawler.config.loader import Config
+from crawler.config.parts import parts_of
 from crawler.disk import make_folders
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.plan import (
@@ -368,6 +369,7 @@ def _require_packages(config: Config) -> None:
 def setup_of(config: Config, spool: str, token: str) -> Setup:
     """What workers need of a configuration."""
     return Setup(
+        parts=frozenset(parts_of(config.shaping())),
         keys=config.metadata.keys if config.metadata else "keyword",
         rows=config.metadata is not None,
         spool=spool,

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field, replace
 
 from crawler.config.loader import Config
 from crawler.disk import boot_id, is_below, is_folder
+from crawler.engine.known import known_scan, known_scans
 from crawler.engine.share import Share
+from crawler.export.earlier import Earlier
 from crawler.export.foreign import ALL_OURS, closed, ours
 from crawler.export.tasks import ArchiveTask, FolderJob, FolderTask, IndexResult, IndexTask, ScanJob, ScanTask, Task
 from crawler.layout.scan import SeriesKey, scan_members
@@ -63,6 +65,7 @@ class FolderPlan:
     files: tuple[File, ...]
     found: frozenset[str] = frozenset()
     known: dict[str, str] = field(default_factory=dict)
+    earlier: dict[str, Earlier] = field(default_factory=dict)
     archive: ArchivePlan | None = None
     reserved: tuple[str, ...] = ()
 
@@ -83,7 +86,7 @@ class FolderPlan:
 
     def job(self) -> FolderJob:
         """The folder as work for one worker."""
-        return FolderJob(self.key, self.folder.mirror, self.files, self.known, self.found, self.reserved)
+        return FolderJob(self.key, self.folder.mirror, self.files, self.known, self.earlier, self.found, self.reserved)
 
     def stems(self) -> list[str]:
         """Names of the files' media, without extension."""
@@ -132,10 +135,13 @@ class LargeFolder:
             files = tuple(plan.files[read[member]] for member in members)
             mine = tuple(stems[read[member]] for member in members)
             self.scans.append(scan_id)
-            if plan.known.get(scan_id) == scan_digest(files, mine):
+            digest = scan_digest(files, mine)
+            if plan.known.get(scan_id) == digest:
                 continue
+            earlier = plan.earlier.get(scan_id)
+            earlier = earlier if earlier is not None and earlier.digest == digest else None
             spooled = tuple(found[read[member]][1] for member in members)
-            jobs.append(ScanJob(scan_id, plan.folder.mirror, files, mine, spooled, plan.found))
+            jobs.append(ScanJob(scan_id, plan.folder.mirror, files, mine, spooled, plan.found, earlier))
         jobs.sort(key=lambda job: -sum(file.size for file in job.files))
         tasks = list(bundled(jobs))
         self.waiting = len(tasks)
@@ -241,13 +247,17 @@ class Planner:
     ) -> FolderPlan:
         """Note that a folder is in work."""
         ledger, key = self._store.ledger, folder.key
-        known = ledger.known_scans(key) if self._store.config.dicom.group == "folder" else {}
+        known, earlier = known_scans(self._store, key) if self._store.config.dicom.group == "folder" else ({}, {})
         now = self.foreign(folder)
         found = ledger.open_folder(key, now, self._boot)
         if found != now:  # of the work begun before the machine started anew, no journal may be left
             found |= {ALL_OURS}
         listed = tuple(folder.files() if files is None else files)
-        return FolderPlan(folder, listed, found, known, archive, self.reserved.of(folder))
+        return FolderPlan(folder, listed, found, known, earlier, archive, self.reserved.of(folder))
+
+    def known(self, scan_id: str) -> tuple[str, Earlier | None]:
+        """Digest of a scan of a tree that is as it should be, and what is there of one that lacks a part."""
+        return known_scan(self._store, scan_id)
 
     def foreign(self, folder: Folder) -> set[str]:
         """What lies in the folder's output folders and is not ours, and those of these that nothing can be put in.

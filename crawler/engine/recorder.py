@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 
+from crawler.config.parts import section_of, section_of_product
 from crawler.engine.progress import Progress
 from crawler.export.result import ScanResult
 from crawler.layout.scan import series_hash
-from crawler.ledger.database import ScanRow
+from crawler.ledger.database import ProductRow, ScanRow
 from crawler.ledger.store import Store, disk_error, output_root
 from crawler.model import File, Product
 
@@ -33,9 +34,11 @@ class Recorder:
         if result.products:
             self.store.products_written()
         products = tuple(self._product(product) for product in result.products)
+        products += self._kept(result, {(kind, path) for kind, path, *_ in products})
         first = result.files[0][0]
         series = series_hash(result.series_uid, "" if result.series_uid else first.key)
-        row = ScanRow(result.scan_id, series, result.digest, result.verdict, span, files, products)
+        parts = self.store.parts | result.kept
+        row = ScanRow(result.scan_id, series, result.digest, result.verdict, span, files, products, parts)
         self.store.ledger.put_scan(folder, row)
         failed = sum(outcome.outcome == "failed" for _, outcome in result.files)
         self.advance(len(files), sum(file.size for file, _ in result.files), failed)
@@ -45,6 +48,18 @@ class Recorder:
         if files:
             self.handled += files
             self.progress.advance(files, size, failed)
+
+    def _kept(self, result: ScanResult, made: set[tuple[str, bytes]]) -> tuple[ProductRow, ...]:
+        """Products of earlier runs that a scan still has."""
+        if not result.kept:
+            return ()
+        have = {section_of(part) for part in result.kept}
+        number = self.store.ledger.scan_number(result.scan_id)
+        return tuple(
+            row
+            for row in self.store.ledger.products_in(number)
+            if section_of_product(row[0], row[1]) in have and (row[0], row[1]) not in made
+        )
 
     def _product(self, product: Product) -> tuple[str, bytes, str, int, str]:
         path = os.path.relpath(product.path, output_root(self.store.config, product.kind))

@@ -7,17 +7,19 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crawler.config.loader import Config, load_config
+from crawler.config.parts import SECTIONS
 from crawler.config.sections import ImageSaveSection, VideoSaveSection
 from crawler.disk import created_as
 from crawler.engine.crawl import Engine, Part
 from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import Progress, Silent
+from crawler.engine.root_names import keep_names
 from crawler.engine.survey import require_files
-from crawler.errors import LedgerError
+from crawler.errors import ConfigError, LedgerError
 from crawler.ledger.products import MERGED
 from crawler.ledger.store import Store, disk_error, open_store
 from crawler.ledger.summary import Summary, summarise
@@ -35,7 +37,7 @@ log = logging.getLogger("dme")
 def run(
     config: Config | str | os.PathLike[str] | Mapping[str, Any],
     *,
-    rebuild: bool = False,
+    rebuild: bool | str | Iterable[str] = False,
     retry_failed: bool = False,
     retrieve: bool = True,
     progress: Progress | None = None,
@@ -47,7 +49,8 @@ def run(
     config
         As `load_config` gives it, or what it takes: the path of a YAML file, or a mapping of what that would hold.
     rebuild
-        Forget all that was done, delete its products, and make everything anew.
+        True: forget all that was done, delete its products, and make everything anew. A section, or several ("volume",
+        ["image", "video"]): make the outputs of these anew, and keep the others.
     retry_failed
         Try files again that failed before and did not change.
     retrieve
@@ -68,7 +71,7 @@ def run(
     if not isinstance(config, Config):
         config = load_config(config)
     with created_as(config.output.mode):
-        return _run(config, progress or Silent(), rebuild, retry_failed, retrieve)
+        return _run(config, progress or Silent(), _sections(rebuild), retry_failed, retrieve)
 
 
 def run_part(
@@ -104,19 +107,33 @@ def run_part(
             return summary
 
 
-def _run(config: Config, progress: Progress, rebuild: bool, retry_failed: bool, retrieve: bool) -> Summary:
+def _sections(rebuild: bool | str | Iterable[str]) -> bool | frozenset[str]:
+    """What to make anew; ConfigError for what is no section."""
+    if isinstance(rebuild, bool):
+        return rebuild
+    names = frozenset([rebuild] if isinstance(rebuild, str) else rebuild)
+    unknown = sorted(names.difference(SECTIONS))
+    if unknown:
+        raise ConfigError(f"rebuild: {unknown[0]} is no section with outputs; there are {', '.join(SECTIONS)}")
+    return names
+
+
+def _run(
+    config: Config, progress: Progress, rebuild: bool | frozenset[str], retry_failed: bool, retrieve: bool
+) -> Summary:
     began = time.monotonic()
     if config.pacs_dir is not None:
         _make(config.pacs_dir)
     roots = roots_of(config.roots)
     registry.check(config)
     _try_writers(config)
-    if rebuild:
+    if rebuild is True:
         received = os.path.realpath(config.pacs_dir or "")  # may be empty: it is filled anew
         require_files([root for root in roots if root.path != received], config.dicom.max_lost)
     with open_store(config, rebuild) as store, interrupts() as stop:
         _require_no_shards(store)
-        store.own.claim(own_files(config), set_aside=rebuild)
+        store.own.claim(own_files(config), set_aside=rebuild is True)
+        roots = keep_names(store.ledger, roots)
         if retry_failed:
             store.ledger.forget_digests(failed_only=True)
         copy_config(store)

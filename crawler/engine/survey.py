@@ -150,8 +150,9 @@ class Survey:
         key = Folder(root, "", ()).key
         if share >= 1 or root.is_file or not self._ledger.count("files"):  # a first run asks nothing of each folder
             return
-        lost = self._ledger.count_lost(key, number)
-        known = self._ledger.count_below(key) if lost else 0
+        others = () if key else [one.prefix for one in self._roots if one.prefix]
+        lost = self._ledger.count_lost(key, number, others)
+        known = self._ledger.count_below(key, others) if lost else 0
         if lost and (not now or lost > share * known):
             raise SourceError(
                 f"dicom.dir: {portable(root.path)}: {lost:,} of {known:,} files are gone since the last run;"

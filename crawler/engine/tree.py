@@ -127,7 +127,9 @@ class TreeGrouping:
         for number, scan_id, members in self._index.scans():
             files = tuple(member.file for member in members)
             stems = tuple(member.stem for member in members)
-            if self._ledger.scan_digest(scan_id) == scan_digest(files, stems):
+            known, earlier = self._planner.known(scan_id)
+            digest = scan_digest(files, stems)
+            if known == digest:
                 continue
             root = Folder(self._roots[number], "", ())
             places = {root.key: root}
@@ -135,12 +137,14 @@ class TreeGrouping:
                 folder = Folder(self._roots[number], _folder_of(file), ())
                 places.setdefault(folder.key, folder)
             found = frozenset().union(*map(self._foreign_in, places.values()))
-            yield ScanJob(scan_id, root.mirror, files, stems, tuple(member.spooled for member in members), found)
+            spooled = tuple(member.spooled for member in members)
+            earlier = earlier if earlier is not None and earlier.digest == digest else None
+            yield ScanJob(scan_id, root.mirror, files, stems, spooled, found, earlier)
 
     def _locate(self, key: str) -> tuple[Root, str]:
         """Root and native relative path of a folder, from its name in outputs."""
         path = native(key)
-        for root in self._roots:
+        for root in sorted(self._roots, key=lambda root: not root.prefix):  # the one without a name holds what is left
             if not root.prefix:
                 return root, path
             if path == root.prefix or path.startswith(root.prefix + os.sep):

@@ -113,7 +113,7 @@ class LayoutOutputs:
     @property
     def wanted(self) -> bool:
         """Whether anything is made of layouts."""
-        return self.setup.volume is not None or self.setup.stacks or self.setup.preview is not None
+        return self.setup.makes_volumes or self.setup.stacks or self.setup.preview is not None
 
     def products(self) -> Iterator[Product]:
         """Everything that was written."""
@@ -145,7 +145,7 @@ class LayoutOutputs:
         for layout in group:
             identity = identity_of(layout, members)
             consumers: list[Volume | OpenMedia] = []
-            if self.setup.volume is not None and identity not in self.volumes:
+            if self.setup.makes_volumes and identity not in self.volumes:
                 consumers.append(self._volume(layout, members, part))
                 opened.consumers.append((identity, consumers[-1], self.volumes))
             if self.setup.stacks and identity not in self.stacks and is_stack(layout, part.instances):

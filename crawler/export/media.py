@@ -115,7 +115,7 @@ class MediaOutputs:
         if instance.pixels is None or instance.is_index or self.setup.media_dir is None:
             return None
         moving = instance.pixels.frames > 1 or is_video(instance)
-        return self.setup.video if moving else self.setup.image
+        return self.setup.video_todo() if moving else self.setup.image_todo()
 
     def open(self, number: int) -> OpenMedia | None:
         """The still or videos of the file of a number; None when it failed, or other files lie in the way."""
@@ -155,7 +155,7 @@ class MediaOutputs:
         record
             Told of what fails.
         """
-        opened, section, root = OpenMedia(record), self.setup.video, self.setup.media_dir
+        opened, section, root = OpenMedia(record), self.setup.video_todo("stack"), self.setup.media_dir
         assert section is not None
         assert root is not None
         members = [self.members[number] for number in numbers]

@@ -64,7 +64,10 @@ class Header(NamedTuple):
 
 
 class ScanResult(NamedTuple):
-    """A scan done. `rows` are its finished JSON lines, or the path of a file that holds them."""
+    """A scan done. `rows` are its finished JSON lines, or the path of a file that holds them.
+
+    `kept` are parts (`config/parts.py`) that earlier runs made and that are as they were.
+    """
 
     scan_id: str
     series_uid: str
@@ -73,6 +76,7 @@ class ScanResult(NamedTuple):
     products: tuple[Product, ...]
     verdict: dict[str, Any]
     rows: bytes | str
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

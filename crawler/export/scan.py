@@ -14,10 +14,12 @@ from typing import Any
 
 from crawler.config import select
 from crawler.config.sections import VolumeSection
+from crawler.disk import delete_published
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import LayoutError, PixelError
 from crawler.export.companions import CompanionWriter
 from crawler.export.duplicates import Duplicates
+from crawler.export.earlier import Earlier, join_states, join_verdicts
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.layouts import LayoutOutputs, Wanted
 from crawler.export.media import MediaOutputs, Member, OpenMedia
@@ -55,6 +57,8 @@ class ScanExport:
     found
         ``media/<path>``, ``volume/<path>`` and ``preview/<path>`` (native, relative) that lie in the output folders and
         are not ours.
+    earlier
+        What is there of it already: the rest is made, and joined to that.
     """
 
     def __init__(
@@ -68,7 +72,10 @@ class ScanExport:
         items: Sequence[int],
         culprits: Mapping[int, Outcome],
         found: frozenset[str],
+        earlier: Earlier | None = None,
     ) -> None:
+        self.whole, self.earlier = setup, earlier
+        setup = setup if earlier is None else setup.narrowed(setup.parts - earlier.parts)
         self.setup, self.heartbeat = setup, heartbeat
         self.headers, self.stems, self.items, self.found = headers, stems, items, found
         instances = tuple(header.instance for header in headers)
@@ -125,8 +132,24 @@ class ScanExport:
         digest = scan_digest((file for file, _ in files), self.stems)
         products = [*self.media, *self.outputs.products()]
         verdict = as_printed(identification(self.headers, self.setup.keys) | verdict | self.quality.finish())
+        kept = frozenset[str]()
+        if self.earlier is not None:
+            kept = self.earlier.parts
+            join_states(self.earlier, self.whole, self.scan.instances, self.stems, self.states)
+            verdict = join_verdicts(self.earlier, self.whole, self.setup.parts - kept, verdict)
         rows = write_rows(self.setup, self.scan.scan_id, self.headers, self.states)
-        return ScanResult(self.scan.scan_id, self.scan.series_uid, digest, files, tuple(products), verdict, rows)
+        return ScanResult(self.scan.scan_id, self.scan.series_uid, digest, files, tuple(products), verdict, rows, kept)
+
+    def is_complete(self) -> bool:
+        """Whether no file failed: only then can what is made now join what earlier runs made."""
+        return all(state.outcome.outcome != "failed" and state.outcome.reason != "exists" for state in self.states)
+
+    def take_back(self) -> None:
+        """Delete everything that was written."""
+        self.outputs.discard()
+        for product in self.media:
+            delete_published(product.path, self.setup.temp(self.setup.media_dir or ""))
+        self.media = []
 
     def _plan(self, part: Scan, members: Sequence[int]) -> list[Layout]:
         """Layouts of what is left of the scan, with the axes that the configuration takes apart, and colours."""
@@ -134,8 +157,6 @@ class ScanExport:
         records = partial(_record, [self.headers[number] for number in members])
         plan = layouts(part, volume.irregular, volume.order, volume.tolerance, self.setup.keys, records)
         plan = with_empty_slices(plan, part.instances)
-        if self.setup.volume is None:
-            return plan
         plan = split_axes(plan, volume.split)
         return plan if volume.values == "stored" else with_colours(plan, part.instances)
 
@@ -242,7 +263,7 @@ class ScanExport:
     def _check_unplaced(self, plan: Sequence[Layout], members: Sequence[int]) -> None:
         """An image that no layout could take has failed, and its pixels say why."""
         placed = {members[place.instance] for layout in plan for place in layout.placement}
-        for number in members if self.setup.volume is not None else ():
+        for number in members if self.setup.makes_volumes else ():
             if number in placed or self.scan.instances[number].pixels is None:
                 continue
             self.heartbeat.note(self.items[number], "pixels")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from crawler.config.sections import (
@@ -22,6 +23,7 @@ from crawler.paths import TEMP
 class Setup(NamedTuple):
     """What is the same for all scans of a run: the sections that are on, folders (native, absolute), limits.
 
+    ``parts`` (`config/parts.py`) are all that a series is to have, ``todo`` those that are to be made now; None: all.
     ``spool`` receives unfinished files that are no product; unfinished products lie below their own output folder, so
     that they can be renamed into place.
     """
@@ -45,6 +47,39 @@ class Setup(NamedTuple):
     text: bool = False
     incomplete: Mapping[str, str] = {}
     """Series Instance UID -> how much of it a PACS sent ("127 of 180"), for those of which a part is missing."""
+    parts: frozenset[str] = frozenset()
+    todo: frozenset[str] | None = None
+
+    def narrowed(self, todo: frozenset[str]) -> Setup:
+        """The same for a series of which these parts (`config/parts.py`) are to be made, as the others are there."""
+        volume = self.volume
+        if volume is not None:
+            volume = replace(volume, formats=tuple(name for name in volume.formats if f"volume:{name}" in todo))
+        return self._replace(
+            todo=todo,
+            volume=volume,
+            preview=self.preview if "preview" in todo else None,
+            quality=self.quality if "quality" in todo else None,
+            documents=self.documents and "documents" in todo,
+            waveforms=self.waveforms and "waveforms" in todo,
+            text=self.text and "text" in todo,
+        )
+
+    def image_todo(self) -> ImageSection | None:
+        """The section of stills, when they are to be made."""
+        return self.image if self.todo is None or "image" in self.todo else None
+
+    def video_todo(self, part: str = "video") -> VideoSection | None:
+        """The section of videos, with the formats that are to be made; "stack": of videos through slices."""
+        if self.video is None or self.todo is None:
+            return self.video
+        formats = tuple(name for name in self.video.formats if f"{part}:{name}" in self.todo)
+        return replace(self.video, extension=formats) if formats else None
+
+    @property
+    def makes_volumes(self) -> bool:
+        """Whether arrays are to be written."""
+        return self.volume is not None and bool(self.volume.formats)
 
     @property
     def records(self) -> bool:
@@ -74,7 +109,8 @@ class Setup(NamedTuple):
     @property
     def stacks(self) -> bool:
         """Whether stacks of slices become videos."""
-        return self.media_dir is not None and self.video is not None and self.video.series
+        section = self.video_todo("stack")
+        return self.media_dir is not None and section is not None and section.series
 
     def temp(self, root: str) -> str:
         """Folder for unfinished products of an output folder: on its file system, this run's own."""

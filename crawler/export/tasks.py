@@ -13,11 +13,13 @@ import pickle
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from crawler.dicom.row_size import record_bytes
 from crawler.error_boundary import outcome_of
 from crawler.errors import NotDicom, StopError
+from crawler.export.earlier import Earlier
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.result import Header, ScanResult, noted_keys, using_spool
 from crawler.export.scan import ScanExport
@@ -43,6 +45,8 @@ class FolderJob(NamedTuple):
         The folder's name in outputs, as text and as native path.
     known
         Digests of scans that are exported already, by scan_id: they are left alone.
+    earlier
+        Scans that are exported in part, by scan_id: the rest is made.
     found
         Names in the output folders that are not ours, as in `ScanExport`.
     reserved
@@ -53,6 +57,7 @@ class FolderJob(NamedTuple):
     mirror: str
     files: tuple[File, ...]
     known: Mapping[str, str] = {}
+    earlier: Mapping[str, Earlier] = {}
     found: frozenset[str] = frozenset()
     reserved: tuple[str, ...] = ()
 
@@ -80,6 +85,7 @@ class ScanJob(NamedTuple):
     stems: tuple[str, ...]
     spooled: tuple[Spooled, ...]
     found: frozenset[str] = frozenset()
+    earlier: Earlier | None = None
 
 
 class ArchiveTask(NamedTuple):
@@ -146,7 +152,9 @@ class Worker:
         for scan in task.jobs:
             items = range(base, base + len(scan.files))
             headers = _load(scan.spooled)
-            scans.append(self._scan(scan.scan_id, scan, headers, scan.stems, items, task.culprits, heartbeat))
+            scans.append(
+                self._scan(scan.scan_id, scan, headers, scan.stems, items, task.culprits, heartbeat, scan.earlier)
+            )
             base += len(scan.files)
         return scans
 
@@ -173,7 +181,9 @@ class Worker:
                 continue
             chosen = [headers[number] for number in numbers]
             of_items = [items[number] for number in numbers]
-            scans.append(self._scan(scan_id, job, chosen, mine, of_items, culprits, heartbeat))
+            earlier = job.earlier.get(scan_id)
+            earlier = earlier if earlier is not None and earlier.digest == digest else None
+            scans.append(self._scan(scan_id, job, chosen, mine, of_items, culprits, heartbeat, earlier))
         return FolderResult(tuple(ungrouped), tuple(scans), tuple(kept))
 
     def _scan(
@@ -185,11 +195,18 @@ class Worker:
         items: Sequence[int],
         culprits: Culprits,
         heartbeat: Heartbeat,
+        earlier: Earlier | None = None,
     ) -> ScanResult:
         marked = {number: culprits[item] for number, item in enumerate(items) if item in culprits}
-        export = ScanExport(self.setup, heartbeat, scan_id, job.mirror, headers, stems, items, marked, job.found)
+        make = partial(ScanExport, self.setup, heartbeat, scan_id, job.mirror, headers, stems, items, marked, job.found)
+        export = make() if earlier is None or marked else make(earlier)
         try:
-            return export.run()
+            result = export.run()
+            if export.earlier is not None and not export.is_complete():
+                export.take_back()  # what is there was made with files that fail now: all is made anew, and told
+                export = make()
+                result = export.run()
+            return result
         except StopError:
             raise
         except Exception as error:

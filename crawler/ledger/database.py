@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from crawler.errors import LedgerError, OutputError
+from crawler.ledger.part_states import Parts, parts_text
 from crawler.ledger.products import Products
 from crawler.ledger.schema import MIGRATIONS, SCRATCH, TABLES, VERSION, statements
 from crawler.ledger.visits import Visits
@@ -29,7 +30,10 @@ ProductRow = tuple[str, bytes, str, int, str]
 
 
 class ScanRow(NamedTuple):
-    """One scan as the ledger keeps it: `series` is the hash of its UID, `span` the place of its rows in the JSONL."""
+    """One scan as the ledger keeps it: `series` is the hash of its UID, `span` the place of its rows in the JSONL.
+
+    `parts` (`config/parts.py`) are what is made of it.
+    """
 
     scan_id: str
     series: str
@@ -38,9 +42,10 @@ class ScanRow(NamedTuple):
     span: tuple[int, int]
     files: tuple[FileRow, ...]
     products: tuple[ProductRow, ...]
+    parts: frozenset[str] = frozenset()
 
 
-class Ledger(Products, Visits):
+class Ledger(Products, Visits, Parts):
     """An open ledger, locked against a second run. Changes gather until `commit`.
 
     Parameters
@@ -199,11 +204,6 @@ class Ledger(Products, Visits):
         self.execute("INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE path = ?", (path,))
         return frozenset(names)
 
-    def known_scans(self, path: str) -> dict[str, str]:
-        """Digests of a folder's finished scans, by scan_id."""
-        sql = "SELECT scan_id, scans.digest FROM scans JOIN folders ON folder = folders.id WHERE path = ?"
-        return dict(self.execute(sql, (path,)).fetchall())
-
     def finish_folder(self, path: str, digest: str, ungrouped: Iterable[FileRow], scans: Iterable[str]) -> None:
         """A folder is done: `ungrouped` are its files outside scans, `scans` all scan_ids it holds now."""
         folder = self._folder(path)
@@ -231,9 +231,9 @@ class Ledger(Products, Visits):
             self.execute("UPDATE folders SET digest = ''")
             return
         self.execute("UPDATE scans SET digest = '' WHERE id IN (SELECT scan FROM files WHERE outcome = 'failed')")
-        self._look_again("SELECT DISTINCT folder FROM files WHERE outcome = 'failed'")
+        self.look_again("SELECT DISTINCT folder FROM files WHERE outcome = 'failed'")
 
-    def _look_again(self, folders: str) -> None:
+    def look_again(self, folders: str) -> None:
         """Forget the digests of folders that a query names, and of those above them: one may be an archive."""
         paths = {row[0] for row in self.execute(f"SELECT path FROM folders WHERE id IN ({folders})")}
         while paths:
@@ -253,8 +253,12 @@ class Ledger(Products, Visits):
         if old is not None:
             self._drop_scan(old[0])
         cursor = self.execute(
-            "INSERT INTO scans (folder, scan_id, series, digest, verdict, start, stop) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (number, scan.scan_id, scan.series, scan.digest, json.dumps(scan.verdict), *scan.span),
+            "INSERT INTO scans (folder, scan_id, series, digest, verdict, start, stop, parts)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(number, scan.scan_id, scan.series, scan.digest, json.dumps(scan.verdict)),
+                *(*scan.span, parts_text(scan.parts)),
+            ),
         )
         self._add_files(cursor.lastrowid, scan.files)
         for kind, path, layout, size, checksum in scan.products:
@@ -277,11 +281,6 @@ class Ledger(Products, Visits):
     def add_ungrouped(self, ungrouped: Iterable[FileRow]) -> None:
         """Note files outside scans."""
         self._add_files(None, ungrouped)
-
-    def scan_digest(self, scan_id: str) -> str:
-        """Digest of a finished scan, or an empty text."""
-        row = self.execute("SELECT digest FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()
-        return "" if row is None else str(row[0])
 
     def _drop_scan(self, number: int) -> None:
         self.execute(
@@ -327,7 +326,7 @@ class Ledger(Products, Visits):
     def lose_rows(self, length: int) -> int:
         """The JSONL holds only `length` bytes: have the scans beyond it made again; return how many."""
         lost_scans = f"SELECT id FROM scans WHERE stop > {int(length)} AND stop > start"
-        self._look_again(f"SELECT DISTINCT folder FROM files WHERE scan IN ({lost_scans})")
+        self.look_again(f"SELECT DISTINCT folder FROM files WHERE scan IN ({lost_scans})")
         lost = self.execute("UPDATE scans SET digest = '', start = 0, stop = 0 WHERE stop > ?", (length,))
         return lost.rowcount
 

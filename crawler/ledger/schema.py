@@ -5,7 +5,7 @@ It holds SQL and runs none by itself.
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE folders (id INTEGER PRIMARY KEY, path TEXT UNIQUE, digest TEXT NOT NULL, found TEXT);
@@ -13,7 +13,7 @@ CREATE TABLE files (folder INTEGER, name TEXT, size INTEGER, mtime INTEGER, outc
     detail TEXT, scan INTEGER, PRIMARY KEY (folder, name)) WITHOUT ROWID;
 CREATE INDEX files_of_scan ON files (scan);
 CREATE TABLE scans (id INTEGER PRIMARY KEY, folder INTEGER, scan_id TEXT UNIQUE, series TEXT, digest TEXT, verdict TEXT,
-    start INTEGER, stop INTEGER, new_start INTEGER);
+    start INTEGER, stop INTEGER, new_start INTEGER, parts TEXT);
 CREATE INDEX scans_of_folder ON scans (folder);
 CREATE INDEX scans_of_series ON scans (series);
 CREATE TABLE products (kind TEXT, path BLOB, scan INTEGER, layout TEXT, size INTEGER, checksum TEXT,
@@ -35,7 +35,9 @@ ALTER TABLE trash ADD COLUMN size INTEGER;
 ALTER TABLE trash ADD COLUMN checksum TEXT;
 CREATE TABLE own_files (path BLOB PRIMARY KEY, size INTEGER, checksum TEXT) WITHOUT ROWID;
 INSERT INTO meta VALUES ('own files unknown', 'true');
-"""
+""",
+    # Version 2 recorded what all scans consist of, and not what each does: `store.py` fills that in.
+    2: "ALTER TABLE scans ADD COLUMN parts TEXT",
 }
 """Version -> statements that make a ledger of it one of the next version."""
 

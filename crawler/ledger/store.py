@@ -11,13 +11,15 @@ import logging
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from crawler.config.loader import Config
+from crawler.config.parts import parts_of
 from crawler.disk import is_as_recorded, is_below, is_local, is_there, require_regular, sync_file_systems
 from crawler.error_boundary import stop_of
-from crawler.errors import ConfigError, LedgerError, OutputError
+from crawler.errors import LedgerError, OutputError
 from crawler.ledger import temporary
+from crawler.ledger.changed_config import bring_up
 from crawler.ledger.database import Ledger, ledger_path
 from crawler.ledger.own_files import OwnFiles, delete_product, put_aside
 from crawler.ledger.products import PRODUCT_KINDS, TrashRow
@@ -33,12 +35,15 @@ class Store:
 
     Attributes
     ----------
+    parts
+        What is made of each scan (`config/parts.py`).
     temp
         Name of this output's folders for unfinished files: ``<output folder>/.dme-tmp/<temp>``.
     """
 
     def __init__(self, config: Config, ledger: Ledger, rows: Rows | None) -> None:
         self.config, self.ledger, self.rows = config, ledger, rows
+        self.parts = frozenset(parts_of(config.shaping()))
         self.own = OwnFiles(ledger)
         self.temp = ""
         durable = config.output.durable
@@ -137,8 +142,8 @@ class Store:
 
 
 @contextlib.contextmanager
-def open_store(config: Config, rebuild: bool = False) -> Iterator[Store]:
-    """Open the state of an output, recovered and checked.
+def open_store(config: Config, rebuild: bool | Collection[str] = False) -> Iterator[Store]:
+    """Open the state of an output, recovered and checked; with `rebuild`, to be made anew, whole or some sections.
 
     An error of the system or of SQLite that nobody inside made an outcome of ends the run with one line.
 
@@ -166,7 +171,8 @@ def open_store(config: Config, rebuild: bool = False) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
-def _opened(config: Config, rebuild: bool) -> Iterator[Store]:
+def _opened(config: Config, sections: bool | Collection[str]) -> Iterator[Store]:
+    rebuild = sections is True
     rows_path, path = config.metadata_path, ledger_of(config)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -180,7 +186,7 @@ def _opened(config: Config, rebuild: bool) -> Iterator[Store]:
     try:
         if rebuild:
             _begin_anew(config, ledger, rows_path)
-        _check_config(config, ledger)
+        bring_up(config, ledger, frozenset(sections) if isinstance(sections, Collection) else frozenset())
         ledger.put("roots", {kind: output_root(config, kind) for kind in PRODUCT_KINDS})
         if config.metadata is not None and not config.metadata.append and ledger.get("finished", False):
             raise LedgerError(
@@ -219,26 +225,6 @@ def output_roots(config: Config) -> list[str]:
 def disk_error(error: OSError, path: str) -> OutputError:
     """What a failed write means to the user."""
     return stop_of(error) or OutputError(f"{portable(path)} cannot be written: {error.strerror}")
-
-
-def _check_config(config: Config, ledger: Ledger) -> None:
-    """Refuse a changed output; have a new one made for what is there."""
-    shaping, before = config.shaping(), ledger.get("config")
-    if before is not None:
-        changed = sorted(key for key in before if before[key] != shaping.get(key))
-        if changed:
-            key = changed[0]
-            more = f" (and {', '.join(changed[1:])})" if len(changed) > 1 else ""
-            now = repr(shaping[key]) if key in shaping else "switched off"
-            raise ConfigError(
-                f"{key} was {before[key]!r} when this output was made and is {now} now{more};"
-                " set it back, choose another output, or use --rebuild to make all outputs anew"
-            )
-        added = sorted({key.split(".")[0] for key in shaping if key not in before})
-        if added:
-            log.info("%s: new in the configuration; made for all files that are there", ", ".join(added))
-            ledger.forget_digests()
-    ledger.put("config", shaping)
 
 
 def _open_ledger(path: str, rows_path: str | None, rebuild: bool) -> Ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from crawler.ledger.queries import Accounts
 from crawler.paths import portable
@@ -42,18 +43,18 @@ class Visits(Accounts):
             self.execute(f"INSERT OR IGNORE INTO seen SELECT id FROM folders WHERE {where}", values)
         return count
 
-    def count_below(self, path: str) -> int:
-        """Files known in a folder and all below it."""
-        where, values = _below(path)
+    def count_below(self, path: str, without: Iterable[str] = ()) -> int:
+        """Files known in a folder and all below it, but for those in and below others."""
+        where, values = _below(path, without)
         sql = f"SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE {where}"
         return int(self.execute(sql, values).fetchone()[0])
 
-    def count_lost(self, path: str, root: int) -> int:
+    def count_lost(self, path: str, root: int, without: Iterable[str] = ()) -> int:
         """Files known below a root's folder that are gone: of folders not seen, and of queued ones that hold fewer.
 
         An archive that is queued is there; what it holds is known when it was read again.
         """
-        where, values = _below(path)
+        where, values = _below(path, without)
         known = "SELECT count(*) FROM files JOIN folders ON folder = folders.id WHERE"
         sql = f"{known} folders.id NOT IN (SELECT id FROM seen) AND {where}"
         lost = int(self.execute(sql, values).fetchone()[0])
@@ -88,9 +89,12 @@ class Visits(Accounts):
         return int(self.execute(sql, _within(path)).fetchone()[0])
 
 
-def _below(path: str) -> tuple[str, tuple[str, ...]]:
-    """A condition for a folder and all below it, with its values; the only root has no name."""
-    return (_WITHIN, _within(path)) if path else ("1", ())
+def _below(path: str, without: Iterable[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """A condition for a folder and all below it but for others, with its values; the root without a name is all."""
+    where, values = (_WITHIN, _within(path)) if path else ("1", ())
+    for other in without:
+        where, values = f"{where} AND NOT {_WITHIN}", (*values, *_within(other))
+    return where, values
 
 
 def _within(path: str) -> tuple[str, str, str]:

@@ -167,17 +167,22 @@ def roots_of(paths: Iterable[str]) -> list[Root]:
     real = [os.path.realpath(path) for path in paths]
     if len(real) == 1:
         return [Root(real[0], is_file=os.path.isfile(real[0]))]
-    roots: list[Root] = []
-    taken: set[str] = set()
-    for path in real:
+    return [Root(path, name, os.path.isfile(path)) for path, name in zip(real, names_of(real), strict=True)]
+
+
+def names_of(paths: Iterable[str]) -> list[str]:
+    """Base names, made unique by a number."""
+    taken: dict[str, None] = {}
+    names: list[str] = []
+    for path in paths:
         name = base = os.path.basename(path) or "root"
         number = 1
         while name.casefold() in taken:
             number += 1
             name = f"{base}-{number}"
-        taken.add(name.casefold())
-        roots.append(Root(path, name, os.path.isfile(path)))
-    return roots
+        taken[name.casefold()] = None
+        names.append(name)
+    return names
 
 
 def walk(

@@ -28,7 +28,7 @@ def build(context: Context, target: str) -> None:
         columns = accounts.columns()
         writer = csv.writer(file)
         writer.writerow([*columns, *RESULTS])
-        place = place_of(context.config)
+        place = place_of(context.config, context.ledger)
         for fared in accounts.requests():
             folders = [place(study, series) for study, series in fared.series]
             exported = sum(context.ledger.exported_in(folder) for folder in folders)

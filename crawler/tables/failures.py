@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 from crawler.config.loader import Config
+from crawler.ledger.database import Ledger
 from crawler.tables.base import Context, View
 
 
@@ -23,15 +24,15 @@ def build(context: Context, target: str) -> None:
         for folder, name, stage, reason, detail in context.ledger.failures():
             writer.writerow(["/".join(filter(None, (folder, name))) or ".", stage, reason, detail])
         if context.config.pacs is not None:
-            writer.writerows(_not_received(context.config))
+            writer.writerows(_not_received(context.config, context.ledger))
 
 
-def _not_received(config: Config) -> Iterator[tuple[str, str, str, str]]:
+def _not_received(config: Config, ledger: Ledger) -> Iterator[tuple[str, str, str, str]]:
     """Rows of what did not come from a PACS: by the place where it would lie, or by the request."""
     from crawler.pacs.accounts import STAGE
     from crawler.tables.received import open_accounts, prefix_of  # other runs need nothing of it
 
-    prefix = prefix_of(config)
+    prefix = prefix_of(config, ledger)
     with open_accounts(config) as accounts:
         for path, reason, detail in accounts.failures() if accounts else ():
             of_request = path.startswith("pacs.")

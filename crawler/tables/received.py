@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from crawler.config.loader import Config
+from crawler.ledger.database import Ledger
 from crawler.pacs.accounts import Snapshot
 from crawler.pacs.identify import place
 from crawler.pacs.names import MANIFEST
@@ -26,19 +27,20 @@ def open_accounts(config: Config) -> Iterator[Snapshot | None]:
         yield accounts
 
 
-def prefix_of(config: Config) -> str:
+def prefix_of(config: Config, ledger: Ledger) -> str:
     """The name of the folder of received files in outputs; empty where it is the only input."""
     received = os.path.realpath(config.pacs_dir or "")
     for root in roots_of(config.roots):
         if received == root.path or received.startswith(os.path.join(root.path, "")):
             below = os.path.relpath(received, root.path)
-            return portable(os.path.normpath(os.path.join(root.prefix, below))).removeprefix(".")
+            name = ledger.get("prefixes", {}).get(portable(root.path), root.prefix)
+            return portable(os.path.normpath(os.path.join(name, below))).removeprefix(".")
     return ""
 
 
-def place_of(config: Config) -> Callable[[str, str], str]:
+def place_of(config: Config, ledger: Ledger) -> Callable[[str, str], str]:
     """What gives the folder of a (study, series) its name in outputs."""
-    prefix = prefix_of(config)
+    prefix = prefix_of(config, ledger)
 
     def folder(study: str, series: str) -> str:
         below = place(study, series, "").rpartition("/")[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
-from support.documents import PDF, document
+from support.encapsulated import PDF, document
 from support.factories import quick_dataset, save
 from support.runs import accounts_hold, content, export, failures, rows
 

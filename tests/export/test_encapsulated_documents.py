@@ -12,7 +12,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
-from support.documents import PDF, STORAGE, document
+from support.encapsulated import PDF, STORAGE, document
 from support.factories import quick_dataset, save
 
 from crawler.errors import PixelError, SinkError

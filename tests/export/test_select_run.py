@@ -158,10 +158,13 @@ def quick_dataset_like(path: Path) -> Any:
     return dataset
 
 
-def test_a_new_section_is_applied_and_a_changed_one_refused(tree: Path, tmp_path: Path) -> None:
+def test_a_new_section_and_a_changed_one_are_refused_unless_rebuilt(tree: Path, tmp_path: Path) -> None:
     sections = {"metadata": {}, "image": {}}
     assert export(tree, tmp_path / "out", **sections).skipped == {}
-    assert export(tree, tmp_path / "out", **sections, select={"derived": False}).skipped == {"filtered": 4}
+    with pytest.raises(ConfigError, match=r"select\.derived was off .* use --rebuild select"):
+        export(tree, tmp_path / "out", **sections, select={"derived": False})
+    summary = export(tree, tmp_path / "out", rebuild="select", **sections, select={"derived": False})
+    assert summary.skipped == {"filtered": 4}
     assert not (tmp_path / "out" / "media" / "mpr3").exists()
     for changed in ({"derived": True}, {"derived": False, "where": {"Rows": {"equals": 16}}}):
         with pytest.raises(ConfigError, match=r"select\.\w+ was .* use --rebuild"):

@@ -283,9 +283,9 @@ def of_version_1(path):
     """Make a ledger what version 1 of the schema left."""
     database = sqlite3.connect(path)
     database.executescript(
-        "DROP TABLE own_files; DROP TABLE trash;"
+        "DROP TABLE own_files; DROP TABLE trash; ALTER TABLE scans DROP COLUMN parts;"
         "CREATE TABLE trash (kind TEXT, path BLOB, PRIMARY KEY (kind, path)) WITHOUT ROWID;"
-        "DELETE FROM meta WHERE key IN ('temporary', 'own files unknown', 'rows modified');"
+        "DELETE FROM meta WHERE key IN ('temporary', 'own files unknown', 'rows modified', 'parts', 'wanted');"
         "UPDATE meta SET value = '1' WHERE key = 'version';"
     )
     database.close()
