@@ -50,7 +50,8 @@ def import_shard(store: Store, shard: Reader, rows_path: str | None, name: str) 
         _copy(
             store,
             shard,
-            "SELECT id + ?, folder, scan_id, series, digest, verdict, start + ?, stop + ?, parts FROM scans ORDER BY id",
+            "SELECT id + ?, folder, scan_id, series, digest, verdict, start + ?, stop + ?, parts FROM scans"
+            " ORDER BY id",
             (shift, start, start),
             f"INSERT INTO scans VALUES (?, {places}, ?, ?, ?, ?, ?, ?, NULL, ?)",
         )
