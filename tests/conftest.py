@@ -7,6 +7,7 @@ from pathlib import Path
 import data_store
 import pydicom.data
 import pytest
+from hypothesis import settings
 from pydicom.data import data_manager
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -20,6 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
     patch = pytest.MonkeyPatch()
     patch.setattr(data_manager, "get_url_map", dict)
     config.add_cleanup(patch.undo)
+    settings.register_profile("any machine", deadline=None)  # a busy one takes no example for a slow one
+    settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -186,7 +186,7 @@ def test_pending_without_end_is_not_waited_for(tmp_path: Path) -> None:
         while True:
             association.send(number, reply(command, dimse.PENDING, remaining=5, completed=0, failed=0, warning=0))
 
-    with scripted(script, Timeouts(idle=0.02)) as server:
+    with scripted(script, Timeouts(idle=0.5)) as server:  # a busy machine sends nothing for some 0.02 s
         answer, _ = fetch(server, tmp_path)
     assert (answer.outcome, answer.received) == ("silent", 0)
     assert "says pending" in answer.reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -280,6 +281,10 @@ def test_receiver_rejects_who_calls_another_title(tmp_path: Path) -> None:
     notes: list[str] = []
     with receiving(tmp_path, [], notes) as receiver, pytest.raises(PacsError, match="called AE title"):
         push(receiver.port, {"1.2": None}, title="OTHER")
+    for _ in range(1000):  # the receiver tells of it after it answered
+        if notes:
+            break
+        time.sleep(0.01)
     assert notes == ["a caller was rejected: it called another AE title"]
 
 
