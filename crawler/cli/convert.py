@@ -14,6 +14,7 @@ from crawler.engine.progress import make_progress
 from crawler.engine.run import run
 from crawler.paths import portable
 
+DEFAULT = "dicom_data"  # as the earlier converter has it
 EPILOG = """\
 examples:
   {program} convert scan.dcm                     output/scan.png or, of several frames, output/scan.mp4 and .gif
@@ -38,7 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG.format(program=program()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("path", metavar="PATH", help="file, archive or folder")
+    parser.add_argument(
+        "path", metavar="PATH", nargs="?", default=DEFAULT, help=f"file, archive or folder (default: {DEFAULT})"
+    )
     parser.add_argument("-o", "--output", default="output", metavar="OUT", help="folder to write to (default: output)")
     parser.add_argument("--8bit", dest="narrow", action="store_true", help="grey stills of 8 bits in place of 16")
     parser.add_argument("--no-mp4", dest="mp4", action="store_false", help="write GIFs only")

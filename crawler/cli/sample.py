@@ -9,7 +9,7 @@ from crawler.cli.common import add_common, program, shown
 from crawler.cli.terminal import size_text
 from crawler.errors import StopError
 from crawler.ledger.summary import EXIT_OK
-from crawler.sample import write_sample
+from crawler.sample import write_sample, write_single
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,6 +19,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dir", metavar="DIR", help="folder to write; made when absent")
     parser.add_argument("--broken", action="store_true", help="add damaged files, to try out the failure log")
+    parser.add_argument(
+        "--single", action="store_true", help="three files instead: SAMPLE_CT.dcm, SAMPLE_MR.dcm, SAMPLE_CINE.dcm"
+    )
     add_common(parser)
     return parser
 
@@ -26,7 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> int:
     """Write the tree."""
     try:
-        files = write_sample(Path(options.dir), broken=options.broken)
+        folder = Path(options.dir)
+        files = write_single(folder) if options.single else write_sample(folder, broken=options.broken)
     except OSError as error:
         raise StopError(f"{options.dir} cannot be written: {error.strerror}") from None
     if not options.quiet:

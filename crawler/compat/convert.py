@@ -14,6 +14,7 @@ from typing import Any
 from crawler.config.loader import Config
 
 RECORDS = "records"
+RATE = 10  # frames a second where a file names none: that of the earlier converter
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Request:
         ConfigError
             The output folder lies where the input does.
         """
-        video: dict[str, Any] = {"extension": [".mp4", ".gif"] if self.mp4 else [".gif"]}
+        video: dict[str, Any] = {"extension": [".mp4", ".gif"] if self.mp4 else [".gif"], "default_fps": RATE}
         if self.fps is not None:
             video["fps"] = self.fps
         return Config.from_mapping(
@@ -59,7 +60,7 @@ class Request:
                 "dicom": {"dir": self.source},
                 "metadata": {"text": True},
                 "media": {"dir": self.out},
-                "image": {"bits": 8 if self.narrow else 16},
+                "image": {"bits": 8 if self.narrow else "auto"},
                 "video": video,
             }
         )

@@ -247,7 +247,9 @@ class ImageSection:
     """Stills."""
 
     extension: str = key(".png", "image format, by any extension that Pillow writes", read=read_image_extension)
-    bits: Literal[8, 16] = key(16, "bits of a grey value, where the format holds them")
+    bits: Literal[8, 16, "auto"] = key(
+        16, "bits of a grey value, where the format holds them; auto: 8 for images that store 8, else 16"
+    )
     window: Literal["auto", "dicom", "full", "series"] | int | tuple[float, float] = key(
         "auto",
         "auto; dicom: the file's own; a number: that one of them; series: one range for all; full: all values; or "
@@ -296,6 +298,7 @@ class VideoSection:
         min_items=1,
     )
     fps: Literal["auto"] | float = key("auto", "frames per second; auto: as the file says, else 30", above=0)
+    default_fps: float = key(30.0, "frames per second of a cine whose file names no rate", minimum=0.001, maximum=1000)
     series: bool = key(False, "whether a stack of slices becomes a video, too")
     save_method_kwargs: VideoSaveSection = key(VideoSaveSection, "how videos are encoded")
 

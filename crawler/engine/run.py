@@ -217,7 +217,8 @@ def _try_writers(config: Config) -> None:
     if any(save not in (ImageSaveSection(), VideoSaveSection()) for save in saves):
         from crawler.sinks.trial_encode import try_writers  # loads writers, which runs without parameters do later
 
-        try_writers(config.image, config.video, config.image.bits if config.image else 16)
+        bits = config.image.bits if config.image else 16
+        try_writers(config.image, config.video, 16 if bits == "auto" else bits)
 
 
 def _make(folder: str) -> None:

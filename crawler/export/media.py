@@ -136,9 +136,11 @@ class MediaOutputs:
             opened.source = partial(self._source, member, all(isinstance(sink, RemuxSink) for sink in sinks))
             shown = self._display(number, box) if sinks else display.Display()
             if sinks and isinstance(section, VideoSection) and section.fps == "auto":
-                state.notes.extend(_rate_notes(instance))
+                state.notes.extend(_rate_notes(instance, section.default_fps))
         if not boundary.failed:
             target = self._target(root, path)
+            if isinstance(section, VideoSection) and (instance.frame_rate is None or is_absurd(instance.frame_rate)):
+                instance = instance._replace(frame_rate=section.default_fps)
             for sink in sinks:
                 opened.open(sink, target, FileSubject(instance, shown))
         return opened if opened.sinks else None
@@ -159,7 +161,9 @@ class MediaOutputs:
         assert section is not None
         assert root is not None
         members = [self.members[number] for number in numbers]
-        sinks = self._free(media_sinks(section, self.setup.bits), path, [member.state for member in members])
+        sinks = self._free(
+            media_sinks(section, self._bits(members[0].instance)), path, [member.state for member in members]
+        )
         if not sinks:
             return opened
         first = members[0].instance
@@ -173,6 +177,12 @@ class MediaOutputs:
                 opened.open(sink, target, FileSubject(subject, shown))
         return opened
 
+    def _bits(self, instance: Instance) -> int:
+        bits = self.setup.bits
+        if bits != "auto":
+            return bits
+        return 8 if instance.pixels is not None and 0 < instance.pixels.bits_stored <= 8 else 16
+
     def _target(self, root: str, path: str) -> Target:
         replace_of = partial(may_replace, self.found, f"media/{path}")
         return Target(os.path.join(root, path), self.setup.temp(root), replace_of)
@@ -181,7 +191,7 @@ class MediaOutputs:
         """What a section asks for; the MP4 of an encoded video is its own stream, unless a part is to be cut off."""
         from crawler.sinks.remux import RemuxOptions, RemuxSink  # for encoded videos
 
-        sinks = media_sinks(section, self.setup.bits)
+        sinks = media_sinks(section, self._bits(member.instance))
         if isinstance(section, VideoSection) and is_video(member.instance) and box is None:
             options = RemuxOptions(section.fps, partial(self.heartbeat.note, member.item, "pixels"))
             return [RemuxSink(options) if sink.extension == RemuxSink.extension else sink for sink in sinks]
@@ -244,14 +254,12 @@ def _levels(instance: Instance) -> tuple[Any, ...]:
     return instance.windows, instance.window_function, plane.slope, plane.intercept, instance.inverse
 
 
-def _rate_notes(instance: Instance) -> list[str]:
+def _rate_notes(instance: Instance, default: float) -> list[str]:
     """What is to be said of a header whose rate cannot be meant."""
-    from crawler.sinks.video_base import FALLBACK_RATE  # a video: what it takes is loaded by then
-
     rate = instance.frame_rate
     if rate is None or not is_absurd(rate):
         return []
-    return [f"its rate of {rate:.6g} frames a second cannot be meant: shown at {FALLBACK_RATE:g}"]
+    return [f"its rate of {rate:.6g} frames a second cannot be meant: shown at {default:g}"]
 
 
 def is_stack(layout: Layout, instances: Sequence[Instance]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from crawler.config.sections import (
     ImageSection,
@@ -97,8 +97,8 @@ class Setup(NamedTuple):
         return self.image is not None and self.image.overlays
 
     @property
-    def bits(self) -> int:
-        """Bits of a grey picture."""
+    def bits(self) -> int | Literal["auto"]:
+        """Bits of a grey picture; auto: by the image."""
         return self.image.bits if self.image is not None else 16
 
     @property

@@ -7,6 +7,8 @@ and JPEG 2000. `damage.py` adds files that must fail. No real patient is in here
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,24 @@ def write_sample(folder: Path, broken: bool = False) -> list[Path]:
     notes = folder / "notes.txt"
     notes.write_bytes(NOTES.encode())
     return [*paths, notes]
+
+
+def write_single(folder: Path) -> list[Path]:
+    """Write three files alone, as the sample of the earlier converter has them: SAMPLE_CT, SAMPLE_MR, SAMPLE_CINE.
+
+    Raises
+    ------
+    OSError
+        A file cannot be written.
+    """
+    with tempfile.TemporaryDirectory(prefix="dme-") as scratch:
+        made = {
+            "SAMPLE_CT.dcm": _ct_head(Path(scratch, "ct"), phantom.head(spacing=HEAD_SPACING))[13],
+            "SAMPLE_MR.dcm": _mr_spine(Path(scratch, "mr"))[10],
+            "SAMPLE_CINE.dcm": _xa_coronary(Path(scratch, "xa", "run1.dcm")),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copyfile(path, folder / name)) for name, path in made.items()]
 
 
 def _ct_head(folder: Path, volume: Array) -> list[Path]:

@@ -70,7 +70,7 @@ def media_sinks(section: ImageSection | VideoSection, bits: int = 16) -> list[Si
     Parameters
     ----------
     bits
-        Of a grey frame that becomes a picture of its own.
+        Of a grey frame that becomes a picture.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def media_sinks(section: ImageSection | VideoSection, bits: int = 16) -> list[Si
         from crawler.sinks.image import ImageOptions, ImageSink
 
         parameters = section.save_method_kwargs.pil_writer_params
-        return [ImageSink(ImageOptions(section.extension, section.bits, parameters))]
+        return [ImageSink(ImageOptions(section.extension, bits, parameters))]
     return [_video_sink(section, name, bits) for name in section.formats]
 
 

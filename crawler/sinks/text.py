@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
-from crawler.dicom.dictionary import KeyStyle, key_for
+from crawler.dicom.dictionary import KeyStyle, dictionary_vr, key_for
+from crawler.dicom.flat import tag_of
 from crawler.model import Product
 from crawler.sinks.base import Target, discard, writing
 
@@ -69,19 +70,37 @@ def _write(file: TextIO, record: Mapping[str, Any], keys: KeyStyle) -> None:
         if value not in (None, []):
             file.write(f"{keyword}: {_plain(value, _INDENT)}\n")
     file.write(f"\n{_RULE}\nComplete DICOM Header:\n{_RULE}\n\n")
-    file.writelines(f"{line}\n" for line in _tree(record, ""))
+    file.writelines(f"{line}\n" for line in _tree(record, "", keys))
 
 
-def _tree(record: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Lines of a data set; the items of a sequence are numbered and indented below it."""
-    for key, value in record.items():
+def _tree(record: Mapping[str, Any], indent: str, keys: KeyStyle) -> Iterator[str]:
+    """Lines of a data set: tag, VR, name, value; the items of a sequence are numbered and indented below it."""
+    for name, value in record.items():
+        key = _told(name, value, keys)
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             yield f"{indent}{key}: {len(value)} item{'s' if len(value) > 1 else ''}"
             for number, item in enumerate(value, 1):
                 yield f"{indent}{_INDENT}[{number}]"
-                yield from _tree(item, indent + 2 * _INDENT)
+                yield from _tree(item, indent + 2 * _INDENT, keys)
         else:
             yield f"{indent}{key}: {_plain(value, indent + _INDENT)}".rstrip(" ")
+
+
+def _told(key: str, value: Any, keys: KeyStyle) -> str:
+    """Tag, VR and name of an element.
+
+    The VR is that of the dictionary, as a record keeps none, but for values that it does not hold. The block of a
+    private element that is named without it stays open: ``(0019,xx0C)``.
+    """
+    tag = tag_of(key, keys)
+    if tag is None:
+        return key
+    open_block = ",xx" in key
+    creator = key.partition(" ")[2].partition("#")[0] if open_block else ""
+    vr = value["vr"] if isinstance(value, dict) and "vr" in value else dictionary_vr(tag, creator)
+    element = f"xx{tag & 0xFF:02X}" if open_block else f"{tag & 0xFFFF:04X}"
+    name = creator if open_block or key.startswith("(") else key
+    return " ".join(filter(None, (f"({tag >> 16:04X},{element})", vr, name)))
 
 
 def _plain(value: Any, indent: str) -> str:

@@ -90,3 +90,26 @@ def test_exit_codes_and_what_is_said(tmp_path, capsys):
 def test_impossible_rates_are_refused(tmp_path, fps):
     with pytest.raises(SystemExit):
         converted(tmp_path, "--fps", fps)
+
+
+def test_without_a_path_it_takes_the_folder_of_the_earlier_converter(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    still(tmp_path / "dicom_data" / "a.dcm")
+    assert converted() == 0
+    assert media(tmp_path / "output") == {"a.png", "a.txt"}
+
+
+def test_eight_bits_stay_eight(tmp_path):
+    save(quick_dataset(np.arange(48 * 64, dtype=np.uint8).reshape(48, 64)), tmp_path / "in" / "a.dcm")
+    still(tmp_path / "in" / "b.dcm")
+    assert converted(tmp_path / "in", "-o", tmp_path / "out") == 0
+    modes = [Image.open(tmp_path / "out" / name).mode for name in ("a.png", "b.png")]
+    assert modes == ["L", "I;16"]
+
+
+def test_a_cine_without_a_rate_plays_at_ten(tmp_path):
+    cine(tmp_path / "in" / "b.dcm")
+    cine(tmp_path / "in" / "c.dcm", CineRate=20)
+    assert converted(tmp_path / "in", "-o", tmp_path / "out") == 0
+    assert facts(tmp_path / "out" / "b.mp4")["seconds"] == pytest.approx(9 / 10)
+    assert facts(tmp_path / "out" / "c.mp4")["seconds"] == pytest.approx(9 / 20)

@@ -300,8 +300,8 @@ INPUT = "dicom: {dir: in}\n"
         (INPUT + "metadata: {tables: [csv, excel]}", 'metadata.tables[1] = "excel": expected csv, parquet or xlsx'),
         (INPUT + "metadata: {tables: [csv, csv]}", 'metadata.tables[1] = "csv": given twice'),
         (INPUT + "metadata: {tables: csv}", 'metadata.tables = "csv": expected a list of csv'),
-        (INPUT + "image: {bits: 12}", "c.yml:2: image.bits = 12: expected 8 or 16"),
-        (INPUT + "image: {bits: 8.0}", "image.bits = 8.0: expected 8 or 16"),
+        (INPUT + "image: {bits: 12}", "c.yml:2: image.bits = 12: expected 8, 16 or auto"),
+        (INPUT + "image: {bits: 8.0}", "image.bits = 8.0: expected 8, 16 or auto"),
         (INPUT + "image: {extension: .pgn}",
          'image.extension = ".pgn": expected an image extension that Pillow writes; nearest: .png'),
         (INPUT + "image: {extension: .h5}", "expected an image extension that Pillow writes"),  # registered only

@@ -12,6 +12,7 @@ import pytest
 from pydicom.uid import UID
 from support import factories
 
+from crawler.cli.main import main
 from crawler.errors import FileError
 from crawler.instance.header import read_instance
 from crawler.model import File
@@ -230,3 +231,11 @@ def test_tiny_files_are_valid_and_apart(tmp_path: Path) -> None:
         assert dataset.InstanceNumber == i
         assert dataset.ImagePositionPatient[2] == i
         assert (dataset.pixel_array == i % 65536).all()
+
+
+def test_three_single_files(tmp_path: Path) -> None:
+    assert main(["sample", str(tmp_path / "in"), "--single", "-q"]) == 0
+    read = {path.name: pydicom.dcmread(path) for path in (tmp_path / "in").iterdir()}
+    assert read.keys() == {"SAMPLE_CT.dcm", "SAMPLE_MR.dcm", "SAMPLE_CINE.dcm"}
+    assert [read[f"SAMPLE_{name}.dcm"].Modality for name in ("CT", "MR", "CINE")] == ["CT", "MR", "XA"]
+    assert read["SAMPLE_CINE.dcm"].NumberOfFrames > 1

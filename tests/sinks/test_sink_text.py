@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from support.factories import quick_dataset, save
 
@@ -50,10 +51,26 @@ def test_the_tree_holds_every_element(target: Target) -> None:
     record = record_of(Path(get_testdata_file("waveform_ecg.dcm")))
     lines = rows_of(record, target)
     tree = lines[lines.index("Complete DICOM Header:") + 3 :]
-    assert [line.partition(":")[0] for line in tree if line and not line.startswith(" ")] == list(record)
-    assert "WaveformSequence: 2 items" in tree
-    assert "    WaveformData: <OW, 240,000 bytes>" in tree
-    assert "            CodeMeaning: Lead I (Einthoven)" in tree
+    heads = [line.partition(":")[0] for line in tree if line and not line.startswith(" ")]
+    assert len(heads) == len(record)
+    for head, name in zip(heads, record, strict=True):
+        if tag := tag_for_keyword(name):
+            assert head == f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {dictionary_VR(tag)} {name}", "PS3.6"
+        else:
+            assert name.split(" ")[0] in head
+    assert "(5400,0100) SQ WaveformSequence: 2 items" in tree
+    assert "    (5400,1010) OW WaveformData: <OW, 240,000 bytes>" in tree
+    assert "            (0008,0104) LO CodeMeaning: Lead I (Einthoven)" in tree
+
+
+def test_private_elements_are_told_with_their_creator(target: Target) -> None:
+    record = {"(0019,xx0C) SIEMENS MR HEADER": 1000, "(0019,0010)": "SIEMENS MR HEADER", "(0011,1001)": "x"}
+    lines = rows_of(record, target)
+    assert lines[-4:-1] == [
+        "(0019,xx0C) IS SIEMENS MR HEADER: 1000",
+        "(0019,0010) LO: SIEMENS MR HEADER",
+        "(0011,1001) UN: x",
+    ]
 
 
 def test_values_of_several_lines_stay_below_their_element(tmp_path: Path, target: Target) -> None:
@@ -61,18 +78,16 @@ def test_values_of_several_lines_stay_below_their_element(tmp_path: Path, target
     item.TextValue = "first\r\nPatientID: forged\n\nlast"
     path = save(quick_dataset(ImageComments="one\r\ntwo", ContentSequence=[item, Dataset()]), tmp_path / "a.dcm")
     text = "\n".join(rows_of(record_of(path), target))
-    assert "\nImageComments: one\n  two\n" in text
-    assert (
-        "\nContentSequence: 2 items\n  [1]\n    TextValue: first\n      PatientID: forged\n      \n      last\n  [2]\n"
-        in text
-    )
+    assert "\n(0020,4000) LT ImageComments: one\n  two\n" in text
+    below = "  [1]\n    (0040,A160) UT TextValue: first\n      PatientID: forged\n      \n      last\n  [2]\n"
+    assert f"\n(0040,A730) SQ ContentSequence: 2 items\n{below}" in text
 
 
 def test_values_that_a_record_does_not_hold(target: Target) -> None:
     record = {"PixelData": {"vr": "OB", "length": None}, "A": {"vr": "OW", "length": 9, "error": "truncated header"}}
     lines = rows_of({**record, "Empty": None, "None": [], "Odd": "\udcff"}, target)
     assert lines[-6:] == [
-        "PixelData: <OB, undefined length>",
+        "(7FE0,0010) OB PixelData: <OB, undefined length>",
         "A: <OW, 9 bytes, truncated header>",
         "Empty:",
         "None:",
