@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.documents import ROOT, page, pages
+from support.pages import ROOT, page, pages
 
 from crawler.config.loader import load_config
 from crawler.config.starters import GOALS
