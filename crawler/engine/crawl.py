@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from crawler.config.loader import Config
-from crawler.config.parts import parts_of
 from crawler.disk import make_folders
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.plan import (
@@ -38,7 +37,7 @@ from crawler.engine.survey import Survey
 from crawler.engine.tree import Segment, TreeGrouping
 from crawler.errors import OutputError
 from crawler.export.result import ScanResult
-from crawler.export.setup import Setup
+from crawler.export.setup import setup_of
 from crawler.export.tasks import ArchiveTask, FolderResult, FolderTask, IndexResult, IndexTask, Task, Worker
 from crawler.ledger.database import FileRow
 from crawler.ledger.store import Store, disk_error
@@ -364,37 +363,3 @@ def _require_packages(config: Config) -> None:
         from crawler.sinks.preview import PreviewSink  # it loads Pillow
 
         require(PreviewSink)
-
-
-def setup_of(config: Config, spool: str, token: str) -> Setup:
-    """What workers need of a configuration."""
-    return Setup(
-        parts=frozenset(parts_of(config.shaping())),
-        keys=config.metadata.keys if config.metadata else "keyword",
-        rows=config.metadata is not None,
-        spool=spool,
-        token=token,
-        media_dir=config.media_dir,
-        image=config.image,
-        video=config.video,
-        volume=config.volume,
-        volume_dir=config.volume_dir,
-        preview=config.preview,
-        preview_dir=config.preview_dir,
-        pixels=config.limits.pixels,
-        select=config.select,
-        quality=config.quality,
-        documents=config.media is not None and config.media.documents,
-        waveforms=config.media is not None and config.media.waveforms,
-        text=config.metadata is not None and config.metadata.text,
-        incomplete=_incomplete(config),
-    )
-
-
-def _incomplete(config: Config) -> dict[str, str]:
-    """What a retrieval could not bring, by series: volumes say so."""
-    if config.pacs is None:
-        return {}
-    from crawler.pacs.accounts import incomplete_below  # only runs with a PACS need it
-
-    return incomplete_below(config.pacs_dir or "")

@@ -40,6 +40,8 @@ class Recorder:
         parts = self.store.parts | result.kept
         row = ScanRow(result.scan_id, series, result.digest, result.verdict, span, files, products, parts)
         self.store.ledger.put_scan(folder, row)
+        if result.cells is not None:
+            self.store.cells.add(result.scan_id, *result.cells)
         failed = sum(outcome.outcome == "failed" for _, outcome in result.files)
         self.advance(len(files), sum(file.size for file, _ in result.files), failed)
 

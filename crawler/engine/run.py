@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from crawler.config.loader import Config, load_config
@@ -146,9 +147,9 @@ def _run(
         summary = _summary(engine, early, began, stop.is_set(), retrieved)
         if not stop.is_set():
             warn_of_scattered(store)
-            registry.build(store.config, store.ledger, summary)
+            registry.build(store.config, store.ledger, summary, store.cells, lambda: time.monotonic() - began)
         _end(store, stop.is_set())
-        return summary
+        return replace(summary, seconds=round(time.monotonic() - began, 3))
 
 
 def _summary(engine: Engine, early: int, began: float, stopped: bool, retrieved: Counts | None) -> Summary:

@@ -16,6 +16,7 @@ from crawler.dicom.attributes import Name
 from crawler.dicom.dictionary import KeyStyle, key_for, key_of
 from crawler.error_boundary import stop_of
 from crawler.errors import OutputError
+from crawler.export.cells import Cells
 from crawler.export.setup import Setup
 from crawler.model import File, Instance, Outcome, Product
 from crawler.paths import portable
@@ -66,7 +67,8 @@ class Header(NamedTuple):
 class ScanResult(NamedTuple):
     """A scan done. `rows` are its finished JSON lines, or the path of a file that holds them.
 
-    `kept` are parts (`config/parts.py`) that earlier runs made and that are as they were.
+    `cells` are those of its rows in metadata.csv; `kept` are parts (`config/parts.py`) that earlier runs made and that
+    are as they were.
     """
 
     scan_id: str
@@ -77,6 +79,7 @@ class ScanResult(NamedTuple):
     verdict: dict[str, Any]
     rows: bytes | str
     kept: frozenset[str] = frozenset()
+    cells: Cells | None = None
 
 
 @dataclass(slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
+from crawler.config.loader import Config
+from crawler.config.parts import parts_of
 from crawler.config.sections import (
     ImageSection,
     PreviewSection,
@@ -17,6 +19,7 @@ from crawler.config.sections import (
 )
 from crawler.dicom.dictionary import KeyStyle
 from crawler.disk import make_folders
+from crawler.export.cells import are_wanted
 from crawler.paths import TEMP
 
 
@@ -47,6 +50,7 @@ class Setup(NamedTuple):
     text: bool = False
     incomplete: Mapping[str, str] = {}
     """Series Instance UID -> how much of it a PACS sent ("127 of 180"), for those of which a part is missing."""
+    cells: bool = False
     parts: frozenset[str] = frozenset()
     todo: frozenset[str] | None = None
 
@@ -117,3 +121,38 @@ class Setup(NamedTuple):
         path = os.path.join(root, TEMP, self.token)
         make_folders(path)
         return path
+
+
+def setup_of(config: Config, spool: str, token: str) -> Setup:
+    """What workers need of a configuration."""
+    return Setup(
+        parts=frozenset(parts_of(config.shaping())),
+        cells=are_wanted(config),
+        keys=config.metadata.keys if config.metadata else "keyword",
+        rows=config.metadata is not None,
+        spool=spool,
+        token=token,
+        media_dir=config.media_dir,
+        image=config.image,
+        video=config.video,
+        volume=config.volume,
+        volume_dir=config.volume_dir,
+        preview=config.preview,
+        preview_dir=config.preview_dir,
+        pixels=config.limits.pixels,
+        select=config.select,
+        quality=config.quality,
+        documents=config.media is not None and config.media.documents,
+        waveforms=config.media is not None and config.media.waveforms,
+        text=config.metadata is not None and config.metadata.text,
+        incomplete=_incomplete(config),
+    )
+
+
+def _incomplete(config: Config) -> dict[str, str]:
+    """What a retrieval could not bring, by series: volumes say so."""
+    if config.pacs is None:
+        return {}
+    from crawler.pacs.accounts import incomplete_below  # only runs with a PACS need it
+
+    return incomplete_below(config.pacs_dir or "")

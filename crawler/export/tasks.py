@@ -19,6 +19,7 @@ from typing import NamedTuple
 from crawler.dicom.row_size import record_bytes
 from crawler.error_boundary import outcome_of
 from crawler.errors import NotDicom, StopError
+from crawler.export.cells import CellWriter
 from crawler.export.earlier import Earlier
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.result import Header, ScanResult, noted_keys, using_spool
@@ -126,6 +127,7 @@ class Worker:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
+        self._cells = CellWriter()
 
     def __call__(self, task: Task, heartbeat: Heartbeat) -> Answer:
         """Do one task."""
@@ -206,7 +208,7 @@ class Worker:
                 export.take_back()  # what is there was made with files that fail now: all is made anew, and told
                 export = make()
                 result = export.run()
-            return result
+            return result._replace(cells=self._cells(result.rows)) if self.setup.cells else result
         except StopError:
             raise
         except Exception as error:

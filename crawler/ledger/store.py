@@ -19,6 +19,7 @@ from crawler.disk import is_as_recorded, is_below, is_local, is_there, require_r
 from crawler.error_boundary import stop_of
 from crawler.errors import LedgerError, OutputError
 from crawler.ledger import temporary
+from crawler.ledger.cells import CellSpool
 from crawler.ledger.changed_config import bring_up
 from crawler.ledger.database import Ledger, ledger_path
 from crawler.ledger.own_files import OwnFiles, delete_product, put_aside
@@ -37,6 +38,8 @@ class Store:
     ----------
     parts
         What is made of each scan (`config/parts.py`).
+    cells
+        Those of metadata.csv that workers made in this run.
     temp
         Name of this output's folders for unfinished files: ``<output folder>/.dme-tmp/<temp>``.
     """
@@ -46,6 +49,7 @@ class Store:
         self.parts = frozenset(parts_of(config.shaping()))
         self.own = OwnFiles(ledger)
         self.temp = ""
+        self.cells = CellSpool(ledger, config.output_dir)
         durable = config.output.durable
         self._durable = is_local(config.output_dir) if durable == "auto" else durable
         self._unsynced = False
@@ -125,6 +129,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of everything; what was not committed is forgotten."""
+        self.cells.close()
         if self.rows is not None:
             with contextlib.suppress(OSError):  # a full disk was reported when it was met
                 self.rows.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crawler.config.loader import Config
 from crawler.ledger import temporary
+from crawler.ledger.cells import CellSpool
 from crawler.ledger.database import Ledger
 from crawler.ledger.own_files import UNFINISHED
 from crawler.ledger.store import disk_error
@@ -24,6 +25,7 @@ class Context(NamedTuple):
     config: Config
     ledger: Ledger
     summary: Summary
+    cells: CellSpool | None = None
 
     @property
     def temp(self) -> str:

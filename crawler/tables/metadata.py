@@ -15,6 +15,7 @@ from crawler.config.loader import Config
 from crawler.config.templates import Template, load_templates
 from crawler.tables import csvfile, mr_cleaned, parquet, workbook
 from crawler.tables.base import Context, View, rows_of
+from crawler.tables.joined_csv import write_joined
 from crawler.tables.table import Table
 
 WRITERS: dict[str, Callable[[Table, str], int]] = {"csv": csvfile.write_csv, "parquet": parquet.write_parquet}
@@ -55,7 +56,9 @@ def _view(name: str, suffix: str, table: Callable[[Context], Table], shape: Call
         return os.path.join(folder, f"{stem}{suffix}.{name}" if suffix != mr_cleaned.NAME else f"{suffix}.{name}")
 
     def build(context: Context, target: str) -> None:
-        if not WRITERS[name](table(context), target) and suffix:
+        if name == "csv" and table is _whole and context.cells is not None and _columns(context.config) == "nested":
+            write_joined(rows_of(context.config), context.cells, target)
+        elif not WRITERS[name](table(context), target) and suffix:
             os.unlink(target)  # no file of this modality
 
     return View(f"{name}{suffix}", path, build, shape)

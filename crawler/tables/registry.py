@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from crawler.config.loader import BIDS, NAMED, Config
 from crawler.config.packaged import install
 from crawler.disk import is_there
 from crawler.errors import StopError
+from crawler.ledger.cells import CellSpool
 from crawler.ledger.database import Ledger
 from crawler.ledger.own_files import OwnFiles
 from crawler.ledger.summary import Summary
@@ -83,8 +86,21 @@ def check(config: Config) -> None:
         mr_cleaned.check(config)
 
 
-def build(config: Config, ledger: Ledger, summary: Summary) -> list[str]:
+def build(
+    config: Config,
+    ledger: Ledger,
+    summary: Summary,
+    cells: CellSpool | None = None,
+    clock: Callable[[], float] | None = None,
+) -> list[str]:
     """Rebuild views that are missing or older than the last change; return what was made.
+
+    Parameters
+    ----------
+    cells
+        Those of metadata.csv that workers made.
+    clock
+        Tells how long the run has taken: what tells of the run as a whole is made last, and counts the other views.
 
     Raises
     ------
@@ -102,7 +118,9 @@ def build(config: Config, ledger: Ledger, summary: Summary) -> list[str]:
     own.begin([path for _, path, _ in stale])
     for view, path, state in stale:
         with replacing(path) as scratch:
-            view.build(Context(config, ledger, summary), scratch)
+            if clock is not None:
+                summary = replace(summary, seconds=round(clock(), 3))
+            view.build(Context(config, ledger, summary, cells), scratch)
         own.finish(path)
         written = is_there(path)
         ledger.put(f"view {view.name}", [*state, written])

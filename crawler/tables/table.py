@@ -16,6 +16,9 @@ from crawler import quality
 from crawler.config.templates import Template
 from crawler.dicom.dictionary import KeyStyle, key_for
 from crawler.dicom.flat import cells_of, tag_of
+from crawler.export.cells import text_of
+
+__all__ = ["FILE_COLUMNS", "Row", "RowReader", "Table", "quality_columns", "text_of"]
 
 Row = Mapping[str, Any]
 
@@ -150,18 +153,3 @@ def _ordered(found: Iterable[str], place: Callable[[str], Any]) -> list[str]:
     others = set(found).difference(FILE_COLUMNS)
     quality = [name for name in quality_columns() if name in others]
     return [*FILE_COLUMNS, *quality, *sorted(others.difference(quality), key=place)]
-
-
-def text_of(value: Any) -> Any:
-    """A JSON value as the content of one cell.
-
-    Numbers, texts and None are as they are. Several values are joined by a backslash, as DICOM does; sequences and
-    other nested values are JSON.
-    """
-    if isinstance(value, list):
-        if any(isinstance(item, dict | list) for item in value):
-            return orjson.dumps(value).decode()
-        return "\\".join("" if item is None else str(item) for item in value)
-    if isinstance(value, dict):
-        return orjson.dumps(value).decode()
-    return value
