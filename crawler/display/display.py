@@ -182,7 +182,7 @@ def display_for(
         return replace(display, palette=palette, notes=attributes.notes)
     if pixels.samples > 1:
         return replace(display, bits_stored=pixels.bits_stored or pixels.bits_allocated, notes=attributes.notes)
-    table = display_lut(attributes) if pixels.has_luts else None
+    table = display_lut(attributes)
     vois = chosen_vois(instance, window, attributes, table)
     if not vois:
         ends: Range | None = None
@@ -245,8 +245,8 @@ class ScanDisplay:
         instance = self._instances[number]
         attributes = DisplayAttributes(instance)
         try:
-            table = display_lut(attributes) if instance.pixels and instance.pixels.has_luts else None
-            return next(iter(_sampled([self._decode(number)], attributes, table, False)))
+            sample = [self._decode(number)]
+            return next(iter(_sampled(sample, attributes, display_lut(attributes), False)))
         except StopError:
             raise
         except Exception:  # noqa: BLE001 - told where that file is exported

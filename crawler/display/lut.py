@@ -26,6 +26,7 @@ Array = npt.NDArray[Any]
 
 # X-Ray Angiographic, Radiofluoroscopic and the retired Bi-Plane images, enhanced ones too: PS3.4 B.5.
 _X_RAY_CINES = "1.2.840.10008.5.1.4.1.1.12."
+_MOST_ENTRIES = 1 << 16  # of a table of values as they are stored: angiograms have 16 bits at most (PS3.3 C.8.7.1)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,13 +84,22 @@ def modality_lut(attributes: DisplayAttributes) -> Lut | None:
 
 
 def display_lut(attributes: DisplayAttributes) -> Lut | None:
-    """Return the Modality LUT as far as the display applies it; arguments and errors as for `modality_lut`.
+    """Return the table from stored values to those that windows mean; None for each frame's slope and intercept.
 
-    That of an X-ray angiogram or fluoroscopy leads to intensities at the detector and is meant for measurements: its
-    pixels can be shown as they are stored (PS3.3 C.8.7.1.1.2 *Pixel Intensity Relationship*), and its windows are in
-    stored values.
+    Arguments and errors as for `modality_lut`. The Modality transformation of an X-ray angiogram or fluoroscopy, by a
+    table or by a slope, leads to intensities at the detector and is meant for measurements: its pixels can be shown as
+    they are stored (PS3.3 C.8.7.1.1.2 *Pixel Intensity Relationship*), and its windows are in stored values. dcmtk
+    shows them so.
     """
-    return None if attributes.instance.sop_class.startswith(_X_RAY_CINES) else modality_lut(attributes)
+    instance = attributes.instance
+    if instance.pixels is None:
+        return None
+    if not instance.sop_class.startswith(_X_RAY_CINES):
+        return modality_lut(attributes) if instance.pixels.has_luts else None
+    low, high = stored_inputs(instance)
+    rescales = any((plane.slope, plane.intercept) != (1.0, 0.0) for plane in instance.planes)
+    is_small = rescales and 0 < high - low < _MOST_ENTRIES
+    return Lut(low, np.arange(low, high + 1, dtype=np.float64)) if is_small else None
 
 
 def voi_luts(attributes: DisplayAttributes, dataset: Dataset, inputs: tuple[float, float]) -> list[Lut]:

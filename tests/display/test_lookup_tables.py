@@ -271,6 +271,18 @@ def test_angiograms_are_shown_without_their_modality_lut(
         np.testing.assert_array_equal(shown(instance, "full"), BYTES)
 
 
+@pytest.mark.parametrize(("sop_class", "applied"), [(XA, False), (XRF, False), (X_RAY_3D, True)])
+@pytest.mark.parametrize("window", ["dicom", "full", "auto"])
+def test_angiograms_are_shown_without_their_slope(
+    written: Callable[..., Instance], sop_class: str, applied: bool, window: Any
+) -> None:
+    """A negative slope would turn black into white; dcmj2pnm shows the plain ramp."""
+    ends = {"WindowCenter": 127.5, "WindowWidth": 255, "VOILUTFunction": "LINEAR_EXACT"} if window != "full" else {}
+    instance = written(BYTES, SOPClassUID=sop_class, RescaleSlope=-1, RescaleIntercept=255, **ends)
+    np.testing.assert_array_equal(shown(instance, window), 255 - BYTES if applied else BYTES)
+    assert (instance.plane(0).slope, instance.plane(0).intercept) == (-1, 255), "volumes have modality values"
+
+
 # -- the entries
 
 
