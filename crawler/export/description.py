@@ -14,6 +14,7 @@ from crawler.dicom.attributes import Attributes
 from crawler.dicom.dictionary import KeyStyle, key_for
 from crawler.export.result import Header, noted_keys
 from crawler.instance.acquisition import ENHANCED, Acquisition
+from crawler.instance.functional import SLOPE_0
 from crawler.instance.radiopharmaceutical import SEQUENCE as RADIOPHARMACEUTICAL
 from crawler.instance.radiopharmaceutical import radiopharmaceutical
 from crawler.instance.real_world import SEQUENCE as REAL_WORLD
@@ -29,8 +30,6 @@ UPTAKE = ("PatientWeight", "PatientSize", "SeriesTime")
 
 PHASE_ROWS, PHASE_COLUMNS = "COL", "ROW"
 """*In-plane Phase Encoding Direction*: along a column of the image, or along a row."""
-
-SLOPE_0 = "a Rescale Slope of 0 is no transformation, and was ignored"
 
 Index = tuple[int, ...]
 T = TypeVar("T")

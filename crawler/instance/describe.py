@@ -16,7 +16,7 @@ from crawler.dicom.elements import PIXEL_TAGS, Element
 from crawler.dicom.fast.memo import Memo, MemoAttributes
 from crawler.dicom.record import Record
 from crawler.instance.frame_rate import frame_rate
-from crawler.instance.functional import planes_of, voi_fields
+from crawler.instance.functional import planes_of, slope_notes, voi_fields
 from crawler.instance.mosaic import is_montage, mosaic_of, tile_planes
 from crawler.instance.vendor import with_diffusion
 from crawler.model import File, Instance, Mosaic, Pixels, Plane
@@ -98,6 +98,7 @@ def describe(source: Source, pixel: Element | None = None, big_endian: bool = Fa
         planes=planes,
         mosaic=mosaic,
         is_index=sop_class == MEDIA_STORAGE_DIRECTORY,
+        header_notes=fields.memoized(slope_notes),
         **series,
     )
 

@@ -16,6 +16,8 @@ from crawler.instance.multiframe import frame_planes
 from crawler.instance.traits import Dimensions, group_traits, traits_of
 from crawler.model import Plane, Vector
 
+SLOPE_0 = "a Rescale Slope of 0 is no transformation, and was ignored"
+
 # Macros that hold (0008,9007) Frame Type: MR, CT, PET, XA/XRF, 3D X-ray, parametric map.
 _FRAME_TYPES = (
     "MRImageFrameTypeSequence",
@@ -79,6 +81,14 @@ def voi_fields(fields: Attributes) -> Attributes:
         if voi is not None:
             return voi
     return fields
+
+
+def slope_notes(fields: Attributes) -> tuple[str, ...]:
+    """What a row says of a (0028,1053) *Rescale Slope* that is none, in the data set or in a functional group."""
+    groups = [fields.item("SharedFunctionalGroupsSequence"), *fields.items("PerFrameFunctionalGroupsSequence")]
+    macros = [group.item("PixelValueTransformationSequence") for group in groups if group is not None]
+    slopes = [place.number("RescaleSlope") for place in (fields, *macros) if place is not None]
+    return (SLOPE_0,) if 0 in slopes else ()
 
 
 def _plain(fields: Attributes) -> Plane:

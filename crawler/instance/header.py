@@ -119,7 +119,7 @@ def full_instance(file: File, stream: BinaryIO, keys: KeyStyle) -> Instance:
         cut=header.fault is not None,
     )
     fault = None if header.fault is None else Outcome("failed", "header", header.fault.reason, header.fault.detail)
-    return instance._replace(header_fault=fault, header_notes=header.notes.lines())
+    return instance._replace(header_fault=fault, header_notes=header.notes.lines() + instance.header_notes)
 
 
 @contextmanager

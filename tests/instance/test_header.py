@@ -301,6 +301,29 @@ def enhanced(path: Path, frames: int, items: int) -> Path:
     return save(dataset, path)
 
 
+@pytest.mark.parametrize("keys", ["keyword", "tag"])
+@pytest.mark.parametrize("slope", [0, 2])
+def test_a_slope_of_zero_is_noted(tmp_path: Path, keys: Any, slope: int) -> None:
+    macro = [item(RescaleSlope=slope, RescaleIntercept=5)]
+    found = [
+        read(save(quick_dataset(RescaleSlope=slope, RescaleIntercept=5), tmp_path / "a.dcm"), keys=keys),
+        read(
+            save(
+                quick_dataset(
+                    SharedFunctionalGroupsSequence=[item(PixelValueTransformationSequence=macro)],
+                    PerFrameFunctionalGroupsSequence=[item()],
+                ),
+                tmp_path / "b.dcm",
+            ),
+            keys=keys,
+        ),
+    ]
+    for instance in found:
+        noted = any("Rescale Slope of 0 is no transformation" in note for note in instance.header_notes)
+        assert noted is (slope == 0)
+        assert (instance.plane(0).slope, instance.plane(0).intercept) == ((2, 5) if slope else (1, 0))
+
+
 def test_each_frame_has_its_plane(tmp_path: Path) -> None:
     instance = read(enhanced(tmp_path / "a.dcm", 3, 3), keys="name")
     assert instance.windows == ((40.0, 80.0),)
