@@ -21,6 +21,7 @@ COMMANDS = {
     "convert": "pictures, videos and texts of a file or a folder, without a configuration",
     "plan": "divide the input into shards, for a cluster or several machines",
     "merge": "join the shards, when all have run",
+    "slurm": "run a job in shards on SLURM: plan, job array, merge",
     "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
     "image": "series of images: convert, list, statistics, calculator, timeline, show, dump, sort, send",
     "sample": "write a small synthetic tree of DICOM files",
@@ -44,6 +45,7 @@ examples:
   {program} config.yml --rebuild volume  make the volumes anew, and keep everything else
   {program} plan config.yml --shards 4   divide the job; {program} config.yml --shard 1/4 does the first part
   {program} merge config.yml             join the shards when all have run
+  {program} slurm config.yml --shards 4  plan, submit a job array, and merge when it has ended
   {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
   {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
   {program} completion bash              print a script that completes what you type; for zsh, too

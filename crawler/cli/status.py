@@ -1,4 +1,4 @@
-"""`dme status CONFIG`: what is done, as the ledger has it; changes nothing."""
+"""`dme status CONFIG`: what is done, as the ledger has it, of all shards where there are any; changes nothing."""
 
 from __future__ import annotations
 
@@ -20,5 +20,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def execute(options: argparse.Namespace) -> int:
     """Print the table."""
-    print(status_table(read_status(load_config(options.config)), f"{program()} {options.config}"))
+    from crawler.cli.shard_table import is_merged, shard_table  # most outputs have no shards
+    from crawler.cluster.states import read_states
+
+    config = load_config(options.config)
+    states = read_states(config)
+    if states:
+        print(shard_table(states, f"{program()} {options.config}", f"{program()} merge {options.config}"))
+    if not states or is_merged(config):
+        print(status_table(read_status(config), f"{program()} {options.config}"))
     return EXIT_OK
