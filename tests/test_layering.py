@@ -13,6 +13,7 @@ CRAWLER = Path(__file__).parents[1] / "crawler"
 FOLDERS = (
     "cli",
     "cluster",
+    "verify",
     "dryrun",
     "compat",
     "engine",

@@ -21,6 +21,7 @@ COMMANDS = {
     "convert": "pictures, videos and texts of a file or a folder, without a configuration",
     "plan": "divide the input into shards, for a cluster or several machines",
     "merge": "join the shards, when all have run",
+    "verify": "open every output, compare it with its record, and a sample with the source",
     "slurm": "run a job in shards on SLURM: plan, job array, merge",
     "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
     "image": "series of images: convert, list, statistics, calculator, timeline, show, dump, sort, send",
@@ -45,6 +46,7 @@ examples:
   {program} config.yml --rebuild volume  make the volumes anew, and keep everything else
   {program} plan config.yml --shards 4   divide the job; {program} config.yml --shard 1/4 does the first part
   {program} merge config.yml             join the shards when all have run
+  {program} verify config.yml            whether every output is as it was written; exit code 3 when one is not
   {program} slurm config.yml --shards 4  plan, submit a job array, and merge when it has ended
   {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
   {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
@@ -86,6 +88,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_common(parser)
     return parser
+
+
+def rebuilt(written: str | None) -> bool | list[str]:
+    """What `--rebuild` asks for: nothing without it, everything, or sections."""
+    return False if written is None else written.split(",") if written else True
 
 
 def misspelt(word: str) -> str | None:

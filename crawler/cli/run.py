@@ -9,6 +9,7 @@ import sys
 import warnings
 
 from crawler.cli import batch_system
+from crawler.cli.arguments import rebuilt
 from crawler.cli.common import account_lines, logging_to, program, shown
 from crawler.cli.terminal import reasons
 from crawler.config.loader import Config, load_config
@@ -41,7 +42,7 @@ def execute(options: argparse.Namespace) -> int:
         progress = make_progress(sys.stderr, quiet=options.quiet)
         summary = run(
             config,
-            rebuild=False if options.rebuild is None else options.rebuild.split(",") if options.rebuild else True,
+            rebuild=rebuilt(options.rebuild),
             retry_failed=options.retry_failed,
             retrieve=not options.no_retrieve,
             progress=progress,

@@ -7,6 +7,7 @@ import logging
 import sys
 
 from crawler.cli import batch_system
+from crawler.cli.arguments import rebuilt
 from crawler.cli.common import account_lines, logging_to, program
 from crawler.cluster.run_shard import run_shard
 from crawler.cluster.shards import Shard, shard_dir
@@ -25,7 +26,7 @@ def execute(config: Config, shard: Shard, options: argparse.Namespace) -> int:
             config,
             shard.number,
             shard.of,
-            rebuild=options.rebuild,
+            rebuild=rebuilt(options.rebuild),
             retry_failed=options.retry_failed,
             progress=make_progress(sys.stderr, quiet=options.quiet),
             job=batch_system.job_name(),

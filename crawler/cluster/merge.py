@@ -29,6 +29,7 @@ from crawler.config.loader import Config
 from crawler.disk import created_as
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.plan import archive_digest, archives_of, without_archives
+from crawler.engine.root_names import keep_names
 from crawler.engine.run import copy_config, own_files, warn_of_scattered
 from crawler.errors import ConfigError, LedgerError, StopError
 from crawler.ledger.products import MERGED
@@ -90,6 +91,7 @@ def merge(config: Config) -> Merged:
         return Merged(len(shards), tuple(_counted(config, owed)))
     with created_as(config.output.mode), open_store(config) as store:
         store.own.claim(own_files(config))
+        keep_names(store.ledger, roots_of(config.roots))
         mark = _mark(config, shards)
         fresh = (store.ledger.get(MERGED) or {}).get("mark") != mark or not store.ledger.get("finished", False)
         if fresh:
@@ -109,7 +111,7 @@ def merge(config: Config) -> Merged:
         count = store.ledger.count("files")
         summary = summarise(store.ledger, handled=0, listed=count, seconds=time.monotonic() - began, interrupted=False)
         registry.build(config, store.ledger, summary)
-        store.ledger.put("finished", True)
+        store.seal()
         store.commit()
         store.sweep()
         return Merged(len(shards), (), summary, check.changed, check.gone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from crawler.cluster.beats import Beating, read_beat
@@ -28,7 +28,7 @@ def run_shard(
     number: int,
     of: int,
     *,
-    rebuild: bool = False,
+    rebuild: bool | str | Iterable[str] = False,
     retry_failed: bool = False,
     progress: Progress | None = None,
     job: str = "",

@@ -76,7 +76,13 @@ def run(
 
 
 def run_part(
-    config: Config, part: Part, about: Mapping[str, Any], progress: Progress, *, rebuild: bool, retry_failed: bool
+    config: Config,
+    part: Part,
+    about: Mapping[str, Any],
+    progress: Progress,
+    *,
+    rebuild: bool | str | Iterable[str],
+    retry_failed: bool,
 ) -> Summary:
     """As `run`, for one shard: its share of the input, without a PACS, tables and the copy of the configuration.
 
@@ -96,8 +102,9 @@ def run_part(
     with created_as(config.output.mode):
         roots = roots_of(config.roots)
         _try_writers(config)
-        with open_store(config, rebuild) as store, interrupts() as stop:
+        with open_store(config, _sections(rebuild)) as store, interrupts() as stop:
             store.ledger.put("shard", about)
+            roots = keep_names(store.ledger, roots)
             if retry_failed:
                 store.ledger.forget_digests(failed_only=True)
             store.ledger.begin_survey()
@@ -185,7 +192,7 @@ def _end(store: Store, stopped: bool) -> None:
     if stopped:
         store.take_published()
     else:
-        store.ledger.put("finished", True)
+        store.seal()
     store.commit()
     store.empty_trash()
     store.sweep()

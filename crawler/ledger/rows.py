@@ -6,11 +6,12 @@ It knows bytes and ranges, not what is in them; the ledger says which ranges are
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from crawler.disk import require_regular
+import xxhash
+
+from crawler.disk import fingerprint, require_regular
 from crawler.errors import LedgerError, OutputError
 from crawler.paths import portable
 
@@ -31,18 +32,40 @@ class Rows:
             raise OutputError(f"{portable(path)} cannot be written: {error.strerror}") from None
         self.length = self._file.tell()
         self._flushed = -1  # length that the disk is known to have
+        self._checksum = xxhash.xxh3_128() if not self.length else None  # None: of rows that an earlier run wrote
+        self._changed = False
+        self._compacted: xxhash.xxh3_128 | None = None
 
     def append(self, data: bytes | str) -> tuple[int, int]:
         """Append finished lines, given as bytes or as the path of a file that holds them; return their place."""
         start = self.length
         if isinstance(data, bytes):
-            self._file.write(data)
-            self.length += len(data)
+            self._write(data)
         else:
             with open(data, "rb") as source:
-                shutil.copyfileobj(source, self._file, _BLOCK)
-                self.length += source.tell()
+                while block := source.read(_BLOCK):
+                    self._write(block)
         return start, self.length
+
+    def _write(self, block: bytes) -> None:
+        self._file.write(block)
+        self.length += len(block)
+        self._changed = True
+        if self._checksum is not None:
+            self._checksum.update(block)
+
+    def sealed(self, before: list[Any] | None) -> tuple[int, str] | list[Any]:
+        """Length and checksum of the whole (as `disk.fingerprint`); read again only where rows of two runs are joined.
+
+        Parameters
+        ----------
+        before
+            Those of the run before; they hold as long as nothing was written.
+        """
+        if before is not None and not self._changed and before[0] == self.length:
+            return before
+        self._file.flush()
+        return (self.length, self._checksum.hexdigest()) if self._checksum is not None else fingerprint(self.path)
 
     def flush(self) -> None:
         """Hand everything to the disk; costs nothing where it has everything."""
@@ -56,7 +79,8 @@ class Rows:
         self._file.flush()
         self._file.truncate(length)
         self._file.seek(0, os.SEEK_END)
-        self.length, self._flushed = length, -1
+        self.length, self._flushed, self._changed = length, -1, True
+        self._checksum = None if length else xxhash.xxh3_128()
 
     def modified(self) -> int:
         """When the file was last written to, ns; buffered rows are flushed first."""
@@ -108,6 +132,7 @@ class Rows:
     def write_compacted(self, path: str, spans: Iterable[tuple[int, int]]) -> int:
         """Copy the live ranges to `path`; return the new length."""
         self._file.flush()
+        self._compacted = xxhash.xxh3_128()
         with open(self.path, "rb") as source, open(path, "wb") as target:
             for start, stop in spans:
                 source.seek(start)
@@ -117,6 +142,7 @@ class Rows:
                     if not block:
                         raise LedgerError(f"{portable(self.path)} became shorter during the run; run again")
                     target.write(block)
+                    self._compacted.update(block)
                     left -= len(block)
             target.flush()
             os.fsync(target.fileno())
@@ -131,7 +157,8 @@ class Rows:
             self._file = open(self.path, "ab")  # noqa: SIM115
             raise
         self._file = open(self.path, "ab")  # noqa: SIM115
-        self.length, self._flushed = self._file.tell(), -1
+        self.length, self._flushed, self._changed = self._file.tell(), -1, True
+        self._checksum, self._compacted = self._compacted, None
 
     def close(self) -> None:
         """Let go of the file."""

@@ -75,6 +75,15 @@ class Store:
             raise disk_error(error, self.rows.path if self.rows else "") from None
         self.ledger.commit()
 
+    def seal(self) -> None:
+        """Note that all is done, and the checksum of the rows, for `verify`."""
+        if self.rows is not None:
+            try:
+                self.ledger.put("rows checksum", self.rows.sealed(self.ledger.get("rows checksum")))
+            except OSError as error:
+                raise disk_error(error, self.rows.path) from None
+        self.ledger.put("finished", True)
+
     def compact(self) -> None:
         """Free the JSONL of dead rows."""
         if self.rows is None:

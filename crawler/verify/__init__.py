@@ -1,0 +1,1 @@
+"""Outputs held against what was recorded when they were written, and against the source."""
