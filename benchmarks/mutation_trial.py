@@ -29,6 +29,8 @@ from types import CodeType, ModuleType
 ROOT = Path(__file__).parents[1]
 SECONDS = 600  # for the tests of one change, on a machine that is busy
 DISPLAY = ("tests/display",)
+ENGINE = ("tests/engine/test_run.py", "tests/engine/test_tree.py")
+LEDGER = ("tests/ledger/test_store.py", "tests/ledger/test_ownership.py", "tests/engine/test_order.py")
 LAYOUT = tuple(
     f"tests/layout/test_{name}.py" for name in ("axes", "unplaced", "derived", "scan", "layout", "whole_volumes")
 )
@@ -78,6 +80,20 @@ TESTS: dict[str, Sequence[str]] = {
     "crawler/sinks/volume_base.py": ("tests/sinks/test_volume_base.py",),
     "crawler/sinks/nifti.py": ("tests/sinks/test_sink_nifti.py",),
     "crawler/sinks/timing.py": ("tests/sinks/test_timing.py", "tests/sinks/test_bids.py"),
+    "crawler/engine/crawl.py": (*ENGINE, "tests/engine/test_worker_loss.py", "tests/engine/test_archive_run.py"),
+    "crawler/engine/plan.py": (*ENGINE, "tests/engine/test_meanwhile.py", "tests/engine/test_archive_run.py"),
+    "crawler/engine/pool.py": ("tests/engine/test_pool.py", "tests/engine/test_worker_loss.py"),
+    "crawler/engine/recorder.py": ENGINE,
+    "crawler/engine/survey.py": ("tests/engine/test_input_lost.py", *ENGINE),
+    **{
+        f"crawler/ledger/{name}.py": (*LEDGER, "tests/engine/test_run.py")
+        for name in ("database", "own_files", "products", "recovery", "rows", "store", "temporary")
+    },
+    "crawler/disk.py": (*LEDGER, "tests/engine/test_meanwhile.py", "tests/engine/test_hostile_places.py"),
+    "crawler/export/foreign.py": ("tests/engine/test_meanwhile.py", "tests/ledger/test_ownership.py"),
+    "crawler/export/result.py": ENGINE,
+    "crawler/export/scan.py": ENGINE,
+    "crawler/export/tasks.py": ENGINE,
     "crawler/geometry.py": ("tests/test_geometry.py", "tests/layout/test_layout.py"),
 }
 # Tests that take most of the time and are not needed to notice a change.
