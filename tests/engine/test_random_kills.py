@@ -1,6 +1,6 @@
 """Random kills of the whole group, of the parent alone, of single workers: the next run makes up for each.
 
-`DME_KILLS` is how many: 3 by default, 20 in CI. A kill that comes after the run's end does not count.
+`DME_KILLS` is how many: 3 by default, 12 in CI. A kill that comes after the run's end does not count.
 """
 
 from __future__ import annotations
