@@ -115,6 +115,12 @@ class Engine:
         self.listed, self._archives = survey.listed, survey.archives
         if self.stopped():
             return
+        if survey.vanished and not (self.tree or self._archives) and self.ledger.forget_vanished():
+            # First: a file's output may be named like a folder of outputs that goes. What an archive holds, and a
+            # tree's scans, are known later.
+            self.ledger.touch()
+            self.store.commit()
+            self.store.empty_trash()
         if self.ledger.count("todo") or (self.tree and survey.vanished):
             self._crawl()
         if not self.stopped():

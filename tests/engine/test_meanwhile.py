@@ -116,6 +116,20 @@ def test_a_subfolder_named_like_an_output_that_comes_later(tmp_path, group):
     assert content(out) == content(tmp_path / "fresh")
 
 
+def test_a_subfolder_named_like_an_output_that_goes_later(tmp_path):
+    tree, out = tmp_path / "in", tmp_path / "out"
+    save(quick_dataset(SOPInstanceUID="1.2.7", SeriesInstanceUID="1.2.7.1"), tree / "a.dcm")
+    save(quick_dataset(SOPInstanceUID="1.2.8", SeriesInstanceUID="1.2.8.1"), tree / "a.png" / "b.dcm")
+    ct_series(tree / "c", n=5)
+    export(tree, out, image={}, metadata={})
+    assert (out / "media" / "a.png").is_dir()
+    shutil.rmtree(tree / "a.png")
+    assert export(tree, out, image={}, metadata={}).exported == 6
+    assert (out / "media" / "a.png").is_file()
+    export(tree, tmp_path / "fresh", image={}, metadata={})
+    assert content(out) == content(tmp_path / "fresh")
+
+
 def test_one_that_comes_later_does_not_move_an_edited_output(tmp_path):
     """It was ours and was changed since: it stays, and what belongs in the folder fails."""
     tree, out = tmp_path / "in", tmp_path / "out"
