@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
 from crawler.cli import batch_system
 from crawler.cli.arguments import rebuilt
 from crawler.cli.common import account_lines, logging_to, program, shown
-from crawler.cli.terminal import reasons
+from crawler.cli.terminal import reasons, size_text, time_text
 from crawler.config.loader import Config, load_config
 from crawler.config.starters import GOALS
 from crawler.disk import created_as
@@ -20,6 +21,9 @@ from crawler.engine.run import run
 from crawler.errors import StopError
 from crawler.ledger.summary import EXIT_OK, Summary
 from crawler.sources.archive import is_archive
+
+if TYPE_CHECKING:
+    from crawler.engine.foreseen import Found
 
 log = logging.getLogger("dme")
 
@@ -113,15 +117,27 @@ def _advice(summary: Summary) -> str:
 
 
 def _asked(config: Config) -> list[str]:
-    """What a PACS says that a retrieval would find; it is asked, and nothing is transferred."""
-    from crawler.engine.retrieving import survey  # a PACS: few configurations have one
+    """What a PACS says that a retrieval would find, and a guess at bytes and time by a few instances."""
+    from crawler.engine.foreseen import survey  # a PACS: few configurations have one
 
     found = survey(config)
     return [
         f"{'in PACS':<17}  {found.instances:,} instances of {found.series:,} series, {found.studies:,} studies;"
         f" {found.here:,} of them are here",
+        f"{'to fetch':<17}  {found.missing:,} instances, {_expense(found)}",
         f"{'requests':<17}  {found.requests:,}" + reasons(found.unanswered).replace("\n", "\n       "),
     ]
+
+
+def _expense(found: Found) -> str:
+    """Bytes and time of what is to be fetched, and how that is known."""
+    estimate = found.estimate
+    if estimate.bytes is None or estimate.seconds is None:
+        return f"of unknown size and time ({estimate.reason})"
+    if not found.missing:
+        return "nothing to transfer"
+    probes = f"{estimate.probes} instance{'s' if estimate.probes > 1 else ''}"
+    return f"about {size_text(estimate.bytes)} and {time_text(estimate.seconds)}, by a probe of {probes}"
 
 
 def _dry_run(config: Config, config_name: str) -> int:

@@ -6,28 +6,23 @@ runs that have such a section.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from crawler.config.loader import Config
 from crawler.config.pacs import PacsSection, env_folders
 from crawler.engine.progress import Progress
-from crawler.errors import RequestError
-from crawler.pacs.accounts import Accounts, Counts, Snapshot
+from crawler.pacs.accounts import Accounts, Counts
 from crawler.pacs.address import settings
 from crawler.pacs.cohort import Cohort, read_cohort
 from crawler.pacs.fetching import Transports
 from crawler.pacs.manifest import open_manifest
-from crawler.pacs.model import Match, Server, Timeouts, Tls, Transport
-from crawler.pacs.names import MANIFEST
+from crawler.pacs.model import Finder, Match, Server, Timeouts, Tls, Transport
 from crawler.pacs.pauses import Pauses
-from crawler.pacs.planner import Accept, Planner
+from crawler.pacs.planner import Accept
 from crawler.pacs.retrieval import Retrieval
 from crawler.pacs.schedule import Rate, Window
 from crawler.pacs.transports import Way, open_finder, open_transport
@@ -76,7 +71,7 @@ def retrieve(
     with open_manifest(root) as manifest:
         pauses = Pauses(root, stopped, Window.parse(section.window) if section.window else None, section.free_space)
         transports = transports_of(section, server)
-        finder = open_finder(server)
+        finder = finder_of(server)
         try:
             retrieval = Retrieval(
                 manifest,
@@ -97,62 +92,6 @@ def retrieve(
             finder.close()
             transports.close()
         return counts, fingerprint(manifest, counts)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What finds alone say: counts, and reason -> requests that nothing comes of."""
-
-    requests: int
-    studies: int
-    series: int
-    instances: int
-    here: int
-    unanswered: dict[str, int]
-
-
-def survey(config: Config) -> Found:
-    """Ask what a retrieval would find, without beginning one.
-
-    Raises
-    ------
-    ConfigError, PacsError
-        As of `retrieve`.
-    """
-    section = config.pacs
-    assert section is not None, "only a run with a section pacs retrieves"
-    cohort = cohort_of(config)
-    asks = cohort.asks if cohort else (Ask(0, section.keys),)
-    studies: set[str] = set()
-    instances: dict[tuple[str, str], int] = {}
-    unanswered: Counter[str] = Counter()
-    with contextlib.closing(open_finder(server_of(config))) as finder:
-        planner = Planner(finder, accept_of(config), log.info)
-        for ask in asks:
-            if ask.wrong:
-                unanswered["wrong value"] += 1
-                continue
-            try:
-                found = [planner.study(uid, ask.keys) for uid in planner.studies(ask.keys)]
-            except RequestError as error:
-                unanswered[f"the server failed it: {error.reason}"] += 1
-                continue
-            unanswered["no match"] += not any(study.series for study in found)
-            for study in found:
-                studies.add(study.uid)
-                for one in study.series:
-                    instances[study.uid, one.uid] = len(one.instances or ()) or one.expected or 0
-    here = _here(Path(config.pacs_dir or ""), instances)
-    return Found(len(asks), len(studies), len(instances), sum(instances.values()), here, dict(+unanswered))
-
-
-def _here(root: Path, series: Iterable[tuple[str, str]]) -> int:
-    """Instances of some series that were received."""
-    if not (root / MANIFEST).exists():
-        return 0
-    with contextlib.closing(Snapshot(root / MANIFEST)) as accounts:
-        counts = accounts.received_of_series()
-    return sum(counts.get(one, 0) for one in series)
 
 
 def cohort_of(config: Config) -> Cohort | None:
@@ -181,6 +120,11 @@ def server_of(config: Config) -> Server:
         user=(name, password or "") if name else None,
         token=secrets.get("PACS_TOKEN", ""),
     )
+
+
+def finder_of(server: Server) -> Finder:
+    """What asks the server; nothing is sent yet."""
+    return open_finder(server)
 
 
 def transports_of(section: PacsSection, server: Server) -> Transports:

@@ -14,10 +14,11 @@ import pytest
 from support.archive import Archive, FakeFinder, FakeTransport, Instance, make_instance, refusing
 
 from crawler.cli.main import main
+from crawler.cli.terminal import size_text
 from crawler.config.loader import Config
 from crawler.engine import retrieving
 from crawler.engine.run import run
-from crawler.errors import ConfigError
+from crawler.errors import ConfigError, PacsError
 from crawler.ledger.status import read_status
 from crawler.ledger.summary import Summary
 from crawler.pacs.model import Answer, Request, Server
@@ -347,7 +348,7 @@ def test_claimed_success_is_not_believed(archive: Archive) -> None:
     assert {row["reason"] for row in table("unreadable_files.csv")} == {"missing"}
 
 
-def test_dry_run_asks_and_transfers_nothing(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_asks_and_transfers_a_probe_at_most(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
     Path("cohort.csv").write_text("AccessionNumber\nACC0\nNONE\nA\\B\n")
     Path("c.yml").write_text("output: {dir: out}\npacs: {host: pacs, port: 104, list: cohort.csv}\nnum_workers: 0\n")
     assert main(["c.yml", "--dry-run"]) == 0
@@ -356,10 +357,34 @@ def test_dry_run_asks_and_transfers_nothing(archive: Archive, capsys: pytest.Cap
     assert "1  no match" in told
     assert "1  wrong value" in told
     assert "ACC0" not in told
-    assert archive.requests == []
+    size = size_text(8 * len(archive.instances[0].data))
+    assert f"8 instances, about {size} and 1 s, by a probe of 1 instance" in told
+    [probe] = archive.requests
+    assert len(probe.instance_uids) == 1
     assert {path.name for path in Path.cwd().iterdir()} == {"cohort.csv", "c.yml"}
     assert main(["c.yml", "-q"]) == 3
     assert main(["c.yml", "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "8 of them are here" in told
+    assert "0 instances, nothing to transfer" in told
+    assert len(archive.requests) == 1 + len({one.attributes["SeriesInstanceUID"] for one in archive.instances[:8]})
     assert "found" in told
+
+
+@pytest.mark.parametrize("how", ["not listed", "refused", "broken"])
+def test_dry_run_says_what_it_cannot_know(archive: Archive, capsys: pytest.CaptureFixture[str], how: str) -> None:
+    archive.lists = how != "not listed"
+
+    def fault(request: Request, meant: list[Instance]) -> Any:
+        if how == "broken":
+            raise PacsError("pacs.calling_port: cannot listen")
+        return [], Answer("get", "refused", 0xA900, reason="the server answers 0xA900")
+
+    archive.fault = fault
+    Path("c.yml").write_text("output: {dir: out}\npacs: {host: pacs, port: 104, query: {PatientID: P1}}\n")
+    assert main(["c.yml", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "8 instances of 2 series, 1 studies" in told
+    reason = {"not listed": "lists no instances", "refused": "0xA900", "broken": "cannot listen"}[how]
+    assert "8 instances, of unknown size and time (" in told
+    assert reason in told.partition("unknown size and time (")[2].partition(")")[0]
