@@ -6,6 +6,7 @@ Each command is a function of `pacs_commands.py`; here are their arguments.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from crawler.cli.common import add_common, program
 from crawler.cli.pacs_source import add_server
@@ -38,6 +39,22 @@ exit codes:
 """
 
 
+class _Intermixed(argparse.ArgumentParser):
+    """Takes conditions and paths before, between and behind flags."""
+
+    _inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; `parse_known_intermixed_args` comes back here for each of its two passes."""
+        if self._inside:
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `dme pacs COMMAND`."""
     parser = argparse.ArgumentParser(
@@ -46,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG.format(program=program()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Intermixed)
     for name, line in COMMANDS.items():
         command = commands.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.")
         _add_arguments(command, name)

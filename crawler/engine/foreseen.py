@@ -125,9 +125,10 @@ def _estimate(transports: Transports, series: list[Listed], missing: Counter[str
     probed: dict[str, tuple[int, float]] = {}
     reason = "the server lists no instances"
     for modality, _ in missing.most_common(PROBES):
-        one = next((one for one in series if one.modality == modality and one.instances), None)
-        if one is None:
+        listed = [one for one in series if one.modality == modality and one.instances]
+        if not listed:
             continue
+        one = max(listed, key=lambda one: len(one.instances or ()))  # it weighs most
         try:
             got, answer = _fetch(transports, one)
         except CrawlerError as error:

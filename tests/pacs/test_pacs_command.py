@@ -53,6 +53,15 @@ def test_find_prints_a_table(archive: Archive, capsys: pytest.CaptureFixture[str
     assert lines[1].rstrip().endswith(archive.instances[0].attributes["StudyInstanceUID"])
 
 
+def test_conditions_and_flags_stand_in_any_order(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["StudyDate=20240101", "Modality=CT"]
+    first = told(capsys, "find", *SERVER, *words, "--level", "series", "--csv")
+    assert first.count("\n") == 5
+    assert told(capsys, "find", "--level", "series", words[0], "--csv", words[1], *SERVER) == first
+    with pytest.raises(SystemExit):
+        main(["pacs", "find", *SERVER, "--no-such-flag", *words])
+
+
 @pytest.mark.parametrize(("level", "number"), [("study", 2), ("series", 4), ("image", 12)])
 def test_find_at_each_level_as_csv_and_json(
     archive: Archive, capsys: pytest.CaptureFixture[str], level: str, number: int
@@ -136,6 +145,8 @@ def test_get_takes_a_list(archive: Archive, capsys: pytest.CaptureFixture[str]) 
     Path("list.csv").write_text("AccessionNumber\nACC1\nNONE\n")
     text = told(capsys, "get", *SERVER, "--list", "list.csv", code=3)
     assert "request: no match" in text
+    assert "pacs.list, line 3: no match; no study matches" in text
+    assert "NONE" not in text
     assert len(list(Path("incoming").rglob("*.dcm"))) == 6
 
 
