@@ -18,7 +18,7 @@ from crawler.pacs.accounts import Counts
 from crawler.pacs.fetching import Transports
 from crawler.pacs.manifest import Manifest, open_manifest
 from crawler.pacs.model import Answer, Request
-from crawler.pacs.pauses import Pauses
+from crawler.pacs.pauses import WAITS, Pauses
 from crawler.pacs.retrieval import Retrieval, Standing
 from crawler.pacs.schedule import Rate, Window
 from crawler.pacs.wanted import Ask
@@ -180,6 +180,35 @@ def test_busy_server_gets_pauses(tmp_path: Path) -> None:
     archive.fault = fault
     assert retrieve(tmp_path, archive).all_well
     assert len(archive.requests) == 4
+
+
+@pytest.mark.parametrize("transports", [("get",), ("get", "web")])
+def test_server_that_goes_away_for_a_minute_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transports: tuple[str, ...]
+) -> None:
+    """Finds and transfers meet no server, by a clock of the test's own; the pauses are those of real runs."""
+    now, away = [0.0], (20.0, 80.0)
+    monkeypatch.setattr(Pauses, "sleep", lambda self, seconds: now.__setitem__(0, now[0] + seconds))
+    archive = archive_of(2, 2, 5)
+
+    def gone() -> bool:
+        now[0] += 3.0  # each request takes its time
+        return away[0] < now[0] < away[1]
+
+    def find_fault(level: str, keys: Mapping[str, str]) -> None:
+        if gone():
+            raise RequestError("no connection to the server (connection refused)", "dropped")
+
+    def fault(request: Request, meant: list[Instance]) -> tuple[list[Instance], Answer] | None:
+        return ([], Answer("get", "dropped", reason="no connection to the server")) if gone() else None
+
+    archive.find_fault, archive.fault = find_fault, fault
+    counts = retrieve(tmp_path, archive, waits=WAITS, names=transports)
+    check(counts, tmp_path)
+    assert counts.all_well
+    assert tree(tmp_path) == expected_tree(archive)
+    assert max(archive.sent.values()) == 1
+    assert now[0] > away[1]
 
 
 def test_server_that_is_gone_ends_the_retrieval_with_its_reason(tmp_path: Path) -> None:

@@ -9,13 +9,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from support.factories import make_uid, quick_dataset, save
 from support.fake_pacs import LONG, fake_pacs, scripted
+from support.pacs_servers import ENVIRONMENT, free_port, orthanc, running
 
 from crawler.errors import PacsError, RequestError
 from crawler.pacs.model import Received, Request, Server, Tls
@@ -103,6 +106,83 @@ def test_what_is_not_trusted(authority: Path, tmp_path: Path) -> None:
     for wrong in (Tls(authority / "none.pem"), Tls(authority / "ca.pem", authority / "extensions")):
         with pytest.raises(PacsError, match=r"pacs\.tls: certificate or key cannot be used"):
             fetch(replace(plain, tls=wrong))
+
+
+def test_orthanc(authority: Path, tmp_path: Path) -> None:
+    """dcmtk's TLS on the other side, in Orthanc: send, find, get; and the wrong authority, which is refused."""
+    settings = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(authority / "server.pem"),
+        "DicomTlsPrivateKey": str(authority / "server.key"),
+        "DicomTlsTrustedCertificates": str(authority / "ca.pem"),
+    }
+    paths = [save(quick_dataset(SOPInstanceUID=make_uid(n)), tmp_path / "in" / f"{n}.dcm") for n in range(3)]
+    instances = [outgoing(path.name, partial(path.open, "rb")) for path in paths]
+    received: list[Received] = []
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with orthanc(tmp_path / "server", **settings) as plain:
+        server = replace(plain, tls=tls(authority))
+        with closing(open_channel(server)) as channel:
+            assert [one.outcome for one in send(instances, channel, threading.Event())] == ["stored"] * 3
+        with closing(open_finder(server)) as finder:
+            assert [match["StudyInstanceUID"] for match in finder.find("study", {"PatientID": "QUICK"})] == [
+                REQUEST.study_uid
+            ]
+        with closing(open_transport("get", server)) as transport:
+            answer = transport.fetch(REQUEST, folder, received.append, threading.Event())
+        wrong = replace(plain, tls=tls(authority, "other"))
+        with closing(open_transport("get", wrong)) as transport, pytest.raises(PacsError, match="is not trusted"):
+            transport.fetch(REQUEST, folder, lambda _: None, threading.Event())
+    assert answer.ok
+    assert sorted(one.sop_uid for one in received) == sorted(make_uid(n) for n in range(3))
+    assert all(pydicom.dcmread(one.path).PixelData == quick_dataset().PixelData for one in received)
+
+
+def test_storescp(authority: Path, tmp_path: Path) -> None:
+    program = shutil.which("storescp")
+    if program is None:
+        pytest.skip("storescp is not installed (apt-get install dcmtk)")
+    path = save(quick_dataset(), tmp_path / "one.dcm")
+    folder, port = tmp_path / "in", free_port()
+    folder.mkdir()
+    own = ("+tls", authority / "server.key", authority / "server.pem", "+cf", authority / "ca.pem")
+    with running([program, "+B", *map(str, own), "-od", str(folder), str(port)], tmp_path, [port]):
+        server = Server("127.0.0.1", port, "ANY", tls=tls(authority), timeouts=LONG)
+        instance = outgoing("one", partial(path.open, "rb"))
+        with closing(open_channel(server)) as channel:
+            assert [one.outcome for one in send([instance], channel, threading.Event())] == ["stored"]
+    [stored] = folder.iterdir()
+    assert pydicom.dcmread(stored).PixelData == pydicom.dcmread(path).PixelData
+
+
+def test_our_receiver_and_storescu(authority: Path, tmp_path: Path) -> None:
+    program = shutil.which("storescu")
+    if program is None:
+        pytest.skip("storescu is not installed (apt-get install dcmtk)")
+    path = save(quick_dataset(), tmp_path / "one.dcm")
+    received: list[Received] = []
+
+    def take(one: Received, _: object) -> bool:
+        received.append(one)
+        return True
+
+    own = Tls(authority / "ca.pem", authority / "server.pem", authority / "server.key")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    receiver = Receiver(Server("127.0.0.1", 0, tls=own, timeouts=LONG), lambda _: folder, take)
+
+    def push(ca: str) -> int:
+        keys = ("+tls", authority / "client.key", authority / "client.pem", "+cf", authority / f"{ca}.pem")
+        command = [program, *keys, "-aec", "DME", "127.0.0.1", str(receiver.port), path]
+        return subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT).returncode
+
+    try:
+        assert push("ca") == 0
+        assert push("other") != 0
+    finally:
+        receiver.close()
+    assert [pydicom.dcmread(one.path).SOPInstanceUID for one in received] == [pydicom.dcmread(path).SOPInstanceUID]
 
 
 def test_our_receiver(authority: Path, tmp_path: Path) -> None:
