@@ -86,9 +86,7 @@ class Overlap:
         with _helper(self._store.config) as helper:
             rest = time.monotonic() + _LEAST
             while self._pump(helper):
-                if self._stopped() and helper.stdin is not None and not helper.stdin.closed:
-                    helper.stdin.close()  # the wish to stop
-                elif time.monotonic() >= rest and self._admit():
+                if time.monotonic() >= rest and not self._stopped() and self._admit():
                     began = time.monotonic()
                     self._pass(helper)
                     rest = time.monotonic() + max(_LEAST, _REST * (time.monotonic() - began) if self.passes > 3 else 0)
@@ -121,8 +119,10 @@ class Overlap:
         self.passes += 1
 
     def _pump(self, helper: subprocess.Popen[bytes]) -> bool:
-        """Take in what the helper says; False when it has ended."""
+        """Take in what the helper says; False when it has ended. It learns at once that it has to stop."""
         assert helper.stdout is not None, "it is a pipe"
+        if helper.stdin is not None and not helper.stdin.closed and self._stopped():
+            helper.stdin.close()
         while True:
             try:
                 data = os.read(helper.stdout.fileno(), 1 << 16)

@@ -236,7 +236,7 @@ def test_helper_ends_with_the_run(server: Server, tmp_path: Path, monkeypatch: p
             stop.set()
 
     monkeypatch.setattr(overlap.Overlap, "_take", take)
-    config = Config.from_mapping(document(server, rate=30) | {"num_workers": 1})
+    config = Config.from_mapping(document(server, rate=10) | {"num_workers": 1})
     summary = run(config)
     assert summary.interrupted
     assert summary.retrieval is not None
