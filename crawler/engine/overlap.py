@@ -23,6 +23,7 @@ from typing import Any
 from crawler import errors
 from crawler.config.loader import Config
 from crawler.engine.crawl import Engine
+from crawler.engine.interrupts import GRACE
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.progress import Progress, Silent
 from crawler.engine.retrieving import retrieve
@@ -192,7 +193,10 @@ def serve() -> None:
     import threading
     import warnings
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent says when to stop
+    # Ctrl-C goes to the whole group, and so do a scheduler's signals; the parent says when to stop.
+    for name in ("SIGINT", *GRACE):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     warnings.simplefilter("ignore")  # they may quote values of elements
     config: Config = pickle.load(sys.stdin.buffer)
     lock = threading.Lock()

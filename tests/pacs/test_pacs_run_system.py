@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from support.pacs_servers import ENVIRONMENT, dcmqrscp, orthanc
 
 from crawler.config.loader import Config
 from crawler.engine import overlap
+from crawler.engine.interrupts import Stop
 from crawler.engine.run import run
 from crawler.errors import PacsError
 from crawler.pacs.model import Server
@@ -226,7 +226,7 @@ def test_helper_ends_with_the_run(server: Server, tmp_path: Path, monkeypatch: p
     broken = document(server, host="no.such.host.invalid", url=None, calling_port=None, retrieve="get")
     with pytest.raises(PacsError):
         run(Config.from_mapping(broken | {"num_workers": 1, "output": {"dir": "none"}}))
-    stop = threading.Event()
+    stop = Stop()
     monkeypatch.setattr("crawler.engine.run.interrupts", lambda: contextlib.nullcontext(stop))
     taken = overlap.Overlap._take
 
