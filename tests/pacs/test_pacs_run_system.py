@@ -193,7 +193,7 @@ def test_dcmqrscp(files: dict[str, Path], retrieve: str, tmp_path: Path, monkeyp
     assert summary.retrieval.failed == {}
     assert {path.stem for path in Path("incoming").rglob("*.dcm")} == sent.keys()
     assert summary.found == summary.retrieval.received == len(sent) > 10
-    # storescu proposes Explicit VR first, and converts what is Implicit VR when it sends; the retrieval changes nothing.
+    # storescu proposes Explicit VR first, and converts Implicit VR when it sends; the retrieval changes nothing.
     different = compared_with_disk(started, files, set(sent))
     assert {name: found for name, found in different.items() if found.keys() != {"TransferSyntaxUID"}} == {}
 
