@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from io import BytesIO
@@ -23,7 +25,7 @@ from crawler.engine.run import run
 from crawler.errors import RequestError
 from crawler.pacs import command as dimse
 from crawler.pacs import pdu
-from crawler.pacs.association import Association
+from crawler.pacs.association import Association, Discarded, Target
 from crawler.pacs.cfind import FindScu
 from crawler.pacs.command import Command
 from crawler.pacs.fetching import Transports
@@ -33,8 +35,11 @@ from crawler.pacs.manifest import open_manifest
 from crawler.pacs.model import Answer, Match, Received, Request, Server, Timeouts
 from crawler.pacs.part10 import read_meta
 from crawler.pacs.pauses import Pauses
+from crawler.pacs.pdu import Context
 from crawler.pacs.retrieval import Retrieval
+from crawler.pacs.storing import StoreScp
 from crawler.pacs.wanted import Ask
+from crawler.pacs.wire import Wire
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 IMPLICIT, EXPLICIT, BIG, DEFLATED = (f"1.2.840.10008.1.2{rest}" for rest in ("", ".1", ".2", ".1.99"))
@@ -351,3 +356,91 @@ def test_pynetdicom_sends_the_same_file_in_pdus_of_any_size(tmp_path: Path) -> N
         answer, received = fetch(server, tmp_path)
     assert answer.ok
     assert [pydicom.dcmread(one.path) == dataset for one in received] == [True]
+
+
+# -- bytes at random ------------------------------------------------------------------------------------------------
+
+
+class Stream:
+    """A socket that gives some bytes, in pieces, and then closes."""
+
+    def __init__(self, content: bytes, rng: random.Random) -> None:
+        self._content, self._rng = content, rng
+
+    def settimeout(self, seconds: float) -> None:
+        """It never waits."""
+
+    def close(self) -> None:
+        """It is closed at its end."""
+
+    def send(self, data: memoryview) -> int:
+        return len(data)
+
+    def recv_into(self, view: memoryview) -> int:
+        piece = self._content[: min(len(view), self._rng.randrange(1, 2000))]
+        self._content = self._content[len(piece) :]
+        view[: len(piece)] = piece
+        return len(piece)
+
+
+def test_mutated_bytes_end_in_an_error_that_is_named(tmp_path: Path) -> None:
+    """Whatever comes: instances that are whole, a release, or a RequestError, and no file that is not whole."""
+    rng = random.Random(15)
+    good = b"".join(unit(pdv(1, 3, request(f"1.2.{n}")), pdv(1, 0, DATASET[:99])) + unit(pdv(1, 2, DATASET[99:]))
+                    for n in range(3)) + pdu.encode_end(pdu.RELEASE)  # fmt: skip
+    ends: Counter[str] = Counter()
+    taken: list[Received] = []
+
+    def take(one: Received, _: Command) -> bool:
+        taken.append(one)
+        return True
+
+    for _ in range(400):
+        content = bytearray(good)
+        for _ in range(rng.randrange(4)):
+            at = rng.randrange(len(content))
+            how = rng.randrange(3)
+            if how == 0:
+                content[at] = rng.randrange(256)
+            elif how == 1:
+                del content[at : at + rng.randrange(1, 9)]
+            else:
+                content[at:at] = rng.randbytes(rng.randrange(1, 9))
+        stop = threading.Event()
+        wire = Wire(Stream(bytes(content), rng), Timeouts(), stop)  # type: ignore[arg-type]
+        association = Association(wire, {1: Context(1, CT, (IMPLICIT,))}, 16384)
+        taken.clear()
+        store = StoreScp(association, iter(map(str, range(9))), lambda _: tmp_path, take)
+
+        def opener(number: int, command: Command, store: StoreScp = store) -> Target:
+            return store.open(number, command) if command.field == dimse.STORE else Discarded()
+
+        try:
+            while (message := association.read(opener)) is not None:
+                if message[1].field == dimse.STORE:
+                    store.finish(message[0], message[1])
+            ends["released"] += 1
+        except RequestError as error:
+            ends[error.outcome] += 1
+        finally:
+            store.discard()
+        assert {path.name for path in tmp_path.iterdir()} == {one.path.name for one in taken}
+        for one in taken:
+            one.path.unlink()
+    assert set(ends) == {"released", "failed", "dropped"}
+
+
+def test_mutated_negotiations_end_in_an_error_that_is_named() -> None:
+    rng = random.Random(16)
+    contexts = tuple(Context(2 * n + 1, CT, (IMPLICIT,)) for n in range(4))
+    good = pdu.encode_associate(pdu.Associate("DME", "FAKE", contexts, 16384, {CT: (False, True)}), pdu.ACCEPT)
+    for _ in range(2000):
+        content = bytearray(good[6:])
+        for _ in range(rng.randrange(1, 4)):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        del content[rng.choice([len(content), rng.randrange(len(content))]) :]
+        with suppress(ValueError):  # the one error that it may raise
+            answer = pdu.decode_associate(bytes(content))
+            assert all(isinstance(context.number, int) for context in answer.contexts)
+        with suppress(ValueError):
+            dimse.decode(bytes(content))
