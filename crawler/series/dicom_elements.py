@@ -72,11 +72,11 @@ _PAIRED = frozenset((
 ))  # fmt: skip
 # By class: type 1 elements with what stands for an unknown value, and type 2 elements.
 _OF_CLASS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    CT: ({}, ("KVP", "AcquisitionNumber", "PositionReferenceIndicator", "Manufacturer")),
+    CT: ({}, ("KVP", "AcquisitionNumber", "PositionReferenceIndicator", "Manufacturer", "PatientPosition")),
     MR: (
         {"ScanningSequence": "RM", "SequenceVariant": "NONE"},  # research mode: nothing else is known
         ("ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength",
-         "PositionReferenceIndicator", "Manufacturer"),
+         "PositionReferenceIndicator", "Manufacturer", "PatientPosition"),
     ),
     PET: ({}, ("PositionReferenceIndicator", "Manufacturer")),
     _CR: ({}, ("Laterality", "PatientOrientation", "ViewPosition", "Manufacturer", "BodyPartExamined")),
