@@ -84,7 +84,7 @@ class DicomWriter:
         self.stored = Stored(self.stack.values) if self.colour else self._stored()
         kept = options.keep_uid
         self.series_uid = self._own_uid() if kept else new_uid()
-        self.study_uid = str(self._element("StudyInstanceUID") or new_uid())
+        self.study_uid = str(self.element("StudyInstanceUID") or new_uid())
         self.reference = options.frame_of_reference or self.grid.frame_of_reference or new_uid()
         self.base = Base(self.template, options.keep_private, self.sop_class)
         self.window = self._window()
@@ -100,7 +100,7 @@ class DicomWriter:
         shape = self.stack.frames.shape
         names: list[str] = []
         for number, index in enumerate(step_indices(shape, self.options.sort)):
-            dataset = self._dataset(index, number + 1)
+            dataset = self.dataset(index, number + 1)
             name = self._name(index, number)
             path = os.path.join(folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -127,9 +127,10 @@ class DicomWriter:
 
     def _own_uid(self) -> str:
         changed = self.meta.changes.get("SeriesInstanceUID") or self.meta.series_uid
-        return str(changed or self._element("SeriesInstanceUID") or new_uid())
+        return str(changed or self.element("SeriesInstanceUID") or new_uid())
 
-    def _element(self, keyword: str) -> Any:
+    def element(self, keyword: str) -> Any:
+        """An element that was set, or that the template has; None for none."""
         if keyword in self.meta.changes:
             return self.meta.changes[keyword]
         if self.template is not None and keyword in self.template:
@@ -144,7 +145,7 @@ class DicomWriter:
         shown = self.meta.display
         if "window_center" in shown and "window_width" in shown:
             return shown["window_center"], shown["window_width"]
-        center, width = (_first(self._element(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
+        center, width = (_first(self.element(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
         if not self.meta.is_derived and isinstance(center, (int, float)) and isinstance(width, (int, float)):
             return float(center), float(width)
         center, width = window_of(self.stack.values)
@@ -156,7 +157,8 @@ class DicomWriter:
         within = int(np.ravel_multi_index(index[1:], self.stack.frames.shape[1:]))
         return os.path.join(f"{self.stack.steps[0].name}{index[0]:02d}", f"Image_{within:05d}.dcm")
 
-    def _dataset(self, index: tuple[int, ...], number: int) -> FileDataset:
+    def dataset(self, index: tuple[int, ...], number: int) -> FileDataset:
+        """The data set of the plane at an index, as file number `number`."""
         from pydicom.dataset import FileDataset, FileMetaDataset
 
         header: FrameHeader | None = self.stack.frames[index]
@@ -233,7 +235,7 @@ class DicomWriter:
         bits = 8 * values.dtype.itemsize
         plain.Rows, plain.Columns = values.shape[:2]
         plain.SamplesPerPixel = 3 if self.colour else 1
-        inverse = self._element("PhotometricInterpretation") == "MONOCHROME1"
+        inverse = self.element("PhotometricInterpretation") == "MONOCHROME1"
         plain.PhotometricInterpretation = "RGB" if self.colour else f"MONOCHROME{1 if inverse else 2}"
         if self.colour:
             plain.PlanarConfiguration = 0
@@ -254,7 +256,7 @@ class DicomWriter:
         plain["PixelData"].VR = "OB" if bits == 8 else "OW"
 
     def _rescale_type(self) -> str:
-        told = self._element("RescaleType")
+        told = self.element("RescaleType")
         if told and not self.meta.is_derived:
             return str(told)
         return "HU" if self.sop_class == CT and not self.meta.is_derived else "US"

@@ -139,15 +139,18 @@ def _write_format(
 
 
 def _write_dicom(values: Any, description: Description, url: str, options: WriteOptions) -> WriteReport:
-    if options.kind != "image":
-        raise WriteNotImplemented(f"unknown kind {options.kind!r}: image")
     from crawler.series.write_dicom import DicomWriter, is_ours  # loads pydicom
 
-    maker = DicomWriter(values, description, options).write
+    if options.kind == "image":
+        make = DicomWriter(values, description, options).write
+    else:
+        from crawler.series.write_highdicom import write_special  # needs highdicom
+
+        make = partial(write_special, values=values, description=description, options=options)
     with Target(url, options.replace) as target:
         if not target.is_archive and os.path.isdir(target.path):
             _require_no_other_images(target)
-        report = maker(target.folder)
+        report = make(target.folder)
         placed = target.publish(is_ours)
     return replace(report, target=url, files=tuple(placed))
 
