@@ -65,7 +65,7 @@ def write_special(folder: str, values: Any, description: Description, options: W
     )
     if options.series_description is not None:
         made.SeriesDescription = options.series_description
-    if "Laterality" in sources[0] and "Laterality" not in made:
+    if options.kind == "parametric" and "Laterality" in sources[0] and "Laterality" not in made:
         made.Laterality = sources[0].Laterality
     made.save_as(path)
     if not check(path):
