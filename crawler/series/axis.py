@@ -90,11 +90,22 @@ class Axis:
         if (known < 0).any():
             values = [None if step < 0 else self.values[step] for step in known]
             directions = [None if step < 0 else self.directions[step] for step in known] if self.directions else []
-        return Axis(self.name, values, self.unit, self.keyword, directions)
+        return self._again(self.name, values, directions)
+
+    def _again(self, name: str, values: Iterable[Any], directions: Sequence[Any]) -> Axis:
+        """An axis of the same kind: uniform where its values still are, else one of any values."""
+        made = Axis(name, values, self.unit, self.keyword, directions)
+        kinds = (UniformLengthAxis,) if isinstance(self, (UniformAxis, UniformLengthAxis)) and made.is_uniform else ()
+        kind: type[Axis] = (*kinds, Axis if type(self) is Axis else VariableAxis)[0]
+        if kind is not Axis:
+            typed = kind.__new__(kind)
+            Axis.__init__(typed, name, made.values, made.unit, made.keyword, made.directions)
+            return typed
+        return made
 
     def renamed(self, name: str) -> Axis:
         """The same steps under another name."""
-        return Axis(name, self.values, self.unit, self.keyword, self.directions)
+        return self._again(name, self.values, self.directions)
 
     def copy(self, name: str | None = None, n: int | None = None) -> Axis:
         """A copy, of another name or length; values of a longer one go on evenly where they are even."""
@@ -103,7 +114,7 @@ class Axis:
         if wanted > len(self):
             values = self.start + self.step * np.arange(wanted)
         directions = self.directions[:wanted] if wanted <= len(self) else ()
-        return Axis(name or self.name, values, self.unit, self.keyword, directions)
+        return self._again(name or self.name, values, directions)
 
     def append(self, other: Axis) -> Axis:
         """Both axes, one after the other."""
@@ -135,7 +146,8 @@ class Axis:
         """Mean distance between neighbours; 1 where there are none or the values are no numbers."""
         if len(self) < 2 or self.values.dtype.kind not in "iuf":
             return 1.0
-        return float(self.values[-1] - self.values[0]) / (len(self) - 1)
+        step = float(self.values[-1] - self.values[0]) / (len(self) - 1)
+        return int(step) if self.values.dtype.kind in "iu" and step.is_integer() else step
 
     @property
     def is_uniform(self) -> bool:
@@ -192,11 +204,23 @@ class UniformAxis(Axis):
     def __init__(self, name: str, start: float, stop: float, step: float = 1, unit: str = "") -> None:
         super().__init__(name, np.arange(start, stop, step), unit)
 
+    def __repr__(self) -> str:
+        return f"UniformAxis({self.name},{self.start},{self.stop},{self.step})"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.start}:{self.stop}:{self.step}"
+
 
 class UniformLengthAxis(Axis):
     """An axis of `n` steps of `step` from `start`."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"UniformLengthAxis({self.name},{self.start},{len(self)},{self.step})"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {len(self)}*({self.start}:{self.step})"
 
     def __init__(self, name: str, start: float, n: int, step: float = 1, unit: str = "") -> None:
         super().__init__(name, start + step * np.arange(n), unit)
@@ -206,6 +230,12 @@ class VariableAxis(Axis):
     """An axis of any values."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"VariableAxis({self.name},{self.values!r})"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.values}"
 
 
 def column_of(values: Iterable[Any]) -> Array:
@@ -260,7 +290,7 @@ class Axes(tuple[Axis, ...]):
 
 def counted(names: Sequence[str], shape: Sequence[int]) -> Axes:
     """Axes that count their steps from 0."""
-    return Axes(Axis(name, np.arange(count)) for name, count in zip(names, shape, strict=True))
+    return Axes(UniformLengthAxis(name, 0, count) for name, count in zip(names, shape, strict=True))
 
 
 def default_names(ndim: int, leading: Sequence[str] = (), colour: bool = False) -> tuple[str, ...]:
@@ -270,4 +300,5 @@ def default_names(ndim: int, leading: Sequence[str] = (), colour: bool = False) 
         return last[len(last) - ndim :]
     before = ndim - len(last)
     named = tuple(leading[-before:]) if len(leading) >= before else tuple(f"axis{n}" for n in range(before))
+    named = ("none",) if before == 1 and not leading else named
     return (*named, *last)

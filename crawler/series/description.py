@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crawler.series.axis import PLANE_AXES, SPATIAL, Axes, Axis
+from crawler.series.axis import PLANE_AXES, SPATIAL, Axes, Axis, UniformLengthAxis
 from crawler.series.errors import GeometryMismatch
 from crawler.series.grid import Grid, joined_reference
 from crawler.series.headers import FrameHeader, Meta, merged
@@ -159,7 +159,7 @@ class Description:
 def spaced(name: str, count: int, like: Axis | None = None) -> Axis:
     """An axis of distances from 0 in steps as another one has them."""
     step = like.step if like is not None else 1.0
-    return Axis(name, np.arange(count) * step, like.unit if like is not None else "")
+    return UniformLengthAxis(name, 0, count, step, like.unit if like is not None else "")
 
 
 def with_grid(axes: Sequence[Axis], grid: Grid | None) -> Axes:
@@ -168,7 +168,7 @@ def with_grid(axes: Sequence[Axis], grid: Grid | None) -> Axes:
         return Axes(axes)
     spacing = dict(zip(SPATIAL, grid.spacing.tolist(), strict=True))
     return Axes(
-        Axis(axis.name, np.arange(len(axis)) * spacing[axis.name], "mm") if axis.name in SPATIAL else axis
+        UniformLengthAxis(axis.name, 0, len(axis), spacing[axis.name], "mm") if axis.name in SPATIAL else axis
         for axis in axes
     )
 

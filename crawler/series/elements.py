@@ -174,7 +174,9 @@ class Elements(State):
         """Whether an element is there, with a value or empty."""
         meta, frames = self._description.meta, self._description.frames
         first: Any = frames.flat[0] if frames.size else None
-        if keyword in meta.changes or (first is not None and keyword in first.record):
+        if keyword in meta.changes:
+            return meta.changes[keyword] is not None
+        if first is not None and keyword in first.record:
             return True
         return meta.template is not None and keyword in meta.template.dataset
 
@@ -201,7 +203,7 @@ class Elements(State):
         return self._element(keyword_of(keyword), self._frame_index(slice, tag))
 
     def setDicomAttribute(self, keyword: Any, value: Any, slice: int | None = None, tag: Any = None) -> None:
-        """Set an element, of all frames or of some; it is written as it is set.
+        """Set an element, of all frames or of some; it is written as it is set, and None takes it away.
 
         Parameters
         ----------

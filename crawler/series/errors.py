@@ -32,6 +32,10 @@ class UnknownInputError(NoDataReadError):
     """The place does not exist, or is of no known kind."""
 
 
+class PlaceNotFound(UnknownInputError, FileNotFoundError):
+    """The place does not exist."""
+
+
 class EmptyImageError(NoDataReadError):
     """An image without voxels."""
 
@@ -54,6 +58,10 @@ class NotTimeOrder(SeriesError, ValueError):
 
 class UnknownTag(SeriesError, ValueError):
     """An element of the header is asked for that does not exist."""
+
+
+class UnknownOrder(UnknownTag, CannotSort):
+    """An order is asked for that is no name, no keyword and no function."""
 
 
 class DoNotSetSlicesError(SeriesError, ValueError):

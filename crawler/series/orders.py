@@ -18,7 +18,7 @@ from crawler.geometry import Integers
 from crawler.instance.traits import seconds
 from crawler.layout.planes import Planes
 from crawler.model import TRAITS, Instance, Plane, Scan
-from crawler.series.errors import CannotSort, UnknownTag
+from crawler.series.errors import CannotSort, UnknownOrder
 
 Value = Callable[[Instance, Plane], Any]
 _TIMES = ("AcquisitionTime", "ContentTime", "FrameReferenceTime", "TriggerTime", "TemporalPositionIdentifier")
@@ -91,7 +91,7 @@ def keys_of(order: str | Sequence[Any] | Callable[..., Any], named: Mapping[str,
 
     Raises
     ------
-    UnknownTag
+    UnknownOrder
         A name is neither known nor a keyword.
     """
     if callable(order):
@@ -112,7 +112,7 @@ def keys_of(order: str | Sequence[Any] | Callable[..., Any], named: Mapping[str,
         elif tag_for(part) is not None:
             keys.append(Key(part, (_element(part),)))
         else:
-            raise UnknownTag(f"order {part!r} is no DICOM keyword, and none of auto, none, {', '.join(KEYS)}, dti")
+            raise UnknownOrder(f"order {part!r} is no DICOM keyword, and none of auto, none, {', '.join(KEYS)}, dti")
     return tuple(keys)
 
 
@@ -120,7 +120,7 @@ def _named_key(name: str, what: Any) -> Key:
     if callable(what):
         return Key(name, (("", _of_function(what)),))
     if tag_for(str(what)) is None:
-        raise UnknownTag(f"order {name!r}: {what!r} is no DICOM keyword")
+        raise UnknownOrder(f"order {name!r}: {what!r} is no DICOM keyword")
     return Key(name, (_element(str(what)),))
 
 

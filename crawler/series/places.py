@@ -18,7 +18,7 @@ from typing import Any
 from crawler.errors import SourceError
 from crawler.model import File
 from crawler.paths import readable
-from crawler.series.errors import UnknownInputError
+from crawler.series.errors import PlaceNotFound, UnknownInputError
 from crawler.sources.archive import expand, is_archive
 from crawler.sources.directory import Visited, roots_of, walk
 
@@ -99,7 +99,7 @@ def _add(found: Found, place: str) -> None:
     if not os.path.exists(path):
         paths = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else []
         if not paths:
-            raise UnknownInputError(f"{readable(path)} does not exist")
+            raise PlaceNotFound(f"{readable(path)} does not exist")
     roots = roots_of(paths)
     visited = Visited(roots)
     for root in roots:

@@ -19,7 +19,7 @@ from crawler.layout.layouts import layouts
 from crawler.layout.planes import image, planes_of
 from crawler.layout.verdict import ASSUMED_STEP, THICKNESS_STEP
 from crawler.model import Coordinates, File, Instance, Layout, Place, Scan, Verdict
-from crawler.series.axis import SPATIAL, Axes, Axis
+from crawler.series.axis import SPATIAL, Axes, Axis, VariableAxis
 from crawler.series.description import Description, empty_frames, with_grid
 from crawler.series.errors import CannotSort, MultipleSeriesError
 from crawler.series.grid import Grid
@@ -280,7 +280,7 @@ def _leading(layout: Layout, headers: Any) -> list[Axis]:
             first = np.moveaxis(headers, number, 0).reshape(length, -1)[:, 0]
             clock = [header.plane.trait("AcquisitionTime") for header in first]
             values = tuple(clock) if None not in clock and clock == sorted(clock) else values
-        axes.append(Axis(name, values, told.unit, told.keyword, told.directions))
+        axes.append(VariableAxis(name, values, told.unit, told.keyword, told.directions))
     return axes
 
 

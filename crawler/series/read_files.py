@@ -40,7 +40,7 @@ def load_volume_file(path: str, order: str) -> tuple[Any, Description]:
     from crawler.sinks.reading import read_volume  # loads the format's library when it is called
 
     volume = read_volume(path)
-    array = volume.array
+    array = volume.array.astype(volume.array.dtype.newbyteorder("="), copy=False)
     fmt = next(name for ending, name in _FORMATS.items() if path.lower().endswith(ending))
     names = list(volume.axes)
     if fmt == "npz" and names[-3:] == ["Z", "Y", "X"]:
@@ -49,13 +49,15 @@ def load_volume_file(path: str, order: str) -> tuple[Any, Description]:
     unnamed = [number for number, name in enumerate(names) if name.startswith("axis")]
     for number, name in zip(unnamed[len(unnamed) - len(leading) :], leading, strict=False):
         names[number] = name
+    if names.count("axis0") == 1 and "axis1" not in names:
+        names[names.index("axis0")] = "none"
     colour = SAMPLE in names
     if len(set(names)) != len(names) or len(names) != array.ndim:
         names = list(default_names(array.ndim, leading, colour))
     grid = None if volume.affine is None else Grid.of(volume.affine)
     axes = [_axis(name, length, volume.metadata) for name, length in zip(names, array.shape, strict=True)]
-    description = Description(with_grid(axes, grid), grid, _no_headers(axes), Meta(input_format=fmt))
-    while array.ndim > 3 and array.shape[0] == 1 and description.axes[0].name.startswith("axis"):
+    description = Description(with_grid(axes, grid), grid, _no_headers(axes), Meta(input_format=_READ_AS.get(fmt, fmt)))
+    while array.ndim > 3 and array.shape[0] == 1 and description.axes[0].name.startswith(("axis", "none")):
         array, description = array[0], description.reduced([0])
     if fmt == "nifti":
         description = _with_bvals(path, description)
@@ -249,4 +251,5 @@ _FORMATS = {
     ".mhd": "metaimage",
     ".mat": "mat",
 }
+_READ_AS = {"metaimage": "itk"}  # the name that seeds/002 has for it
 _OTHER_NAMES = {"metaimage": ("itk",), "image": ("itk", "pillow"), "nifti": ("nii",)}

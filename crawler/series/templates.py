@@ -75,7 +75,7 @@ def _named_like(own: Description, template: Description) -> Axes:
     theirs = [template.axes[number] for number in template.leading if template.axes[number].name != "slice"]
     axes = list(own.axes)
     for number, axis in zip(mine, theirs, strict=False):
-        unnamed = axes[number].name.startswith("axis") or axes[number].name == axis.name
+        unnamed = axes[number].name.startswith(("axis", "none")) or axes[number].name == axis.name
         if len(mine) == len(theirs) and len(axes[number]) == len(axis) and unnamed:
             axes[number] = axis
     return Axes(axes)

@@ -173,11 +173,15 @@ class DicomWriter:
                 elif value is not None:
                     set_element(plain, keyword, value)
         self._pixels(plain, self.stored.values[index])
-        complete(plain, self.sop_class)
         for keyword, value in changes_of(self.meta.changes, header).items():
-            if keyword not in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "WindowCenter", "WindowWidth"):
+            if keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "WindowCenter", "WindowWidth"):
+                continue
+            if value is not None:
                 set_element(plain, keyword, value)
+            elif keyword in plain:
+                del plain[keyword]
         self._asked(plain)
+        complete(plain, self.sop_class)
         meta: Any = FileMetaDataset()
         for keyword in ("SOPClassUID", "SOPInstanceUID"):
             set_element(meta, f"MediaStorage{keyword}", str(plain[keyword].value))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from crawler import __version__
 from crawler.dicom.unique import new_uid
 from crawler.errors import OutputError
 from crawler.series.description import Description
@@ -101,7 +100,7 @@ def _common(writer: DicomWriter) -> dict[str, Any]:
         "series_number": int(number if number is not None else told or 1),
         "sop_instance_uid": new_uid(),
         "instance_number": 1,
-        "software_versions": __version__,
+        "software_versions": "dme",
         **_MAKER,
     }
 

@@ -58,7 +58,7 @@ def test_a_refusal_is_told(dynamic: Path) -> None:
             Series(dynamic, "time").write(f"dicom://127.0.0.1:{server.socket.getsockname()[1]}/FAKE")
     finally:
         server.shutdown()
-    with pytest.raises(PacsError, match="expected"):
+    with pytest.raises(PacsError, match="nowhere: dicom"):
         Series(dynamic, "time").write("dicom://nowhere")
 
 
