@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("expression", help="arithmetic over a, b, c ... and functions of numpy")
     parser.add_argument(
         "inputs",
-        nargs="*" if name == "calculator" else "+",
+        nargs="+",
         metavar="IN",
         help="folders, files, globs, archives (file.zip?dir), dicom://host:port/AET/study/series",
     )

@@ -37,6 +37,14 @@ class _Collection(Mapping[str, Child], Generic[Child]):
     def __len__(self) -> int:
         return len(self._children)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)}>"
+
+    def __str__(self) -> str:
+        """One line for each part; nothing of the patient."""
+        lines = [line for child in self._children.values() for line in str(child).splitlines()]
+        return "\n  ".join([f"{type(self).__name__} of {len(self)}", *lines])
+
 
 class Study(_Collection[Series]):
     """The series of one study, by their UIDs; a further array of a series has ``#2`` and so on behind it.

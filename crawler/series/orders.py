@@ -110,7 +110,7 @@ def keys_of(order: str | Sequence[Any] | Callable[..., Any], named: Mapping[str,
         elif part in KEYS:
             keys.append(KEYS[part])
         elif tag_for(part) is not None:
-            keys.append(Key(part, (_element(part),)))
+            keys.append(Key(part, (_element(part),), _unit(part)))
         else:
             raise UnknownOrder(f"order {part!r} is no DICOM keyword, and none of auto, none, {', '.join(KEYS)}, dti")
     return tuple(keys)
@@ -121,7 +121,12 @@ def _named_key(name: str, what: Any) -> Key:
         return Key(name, (("", _of_function(what)),))
     if tag_for(str(what)) is None:
         raise UnknownOrder(f"order {name!r}: {what!r} is no DICOM keyword")
-    return Key(name, (_element(str(what)),))
+    return Key(name, (_element(str(what)),), _unit(str(what)))
+
+
+def _unit(keyword: str) -> str:
+    """Times of day are counted in seconds."""
+    return "s" if dictionary_vr(tag_for(keyword) or 0) == "TM" else ""
 
 
 def _of_function(function: Callable[..., Any]) -> Value:

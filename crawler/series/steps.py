@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crawler.dicom.dictionary import tag_for
+from crawler.dicom.dictionary import dictionary_vr, tag_for
 from crawler.series.axis import Axis
 from crawler.series.headers import FrameHeader
 
@@ -44,10 +44,12 @@ def step_elements(axis: Axis, step: int, header: FrameHeader | None, first: Fram
         found["DiffusionGradientOrientation"] = None if direction is None else list(direction)
     if value is None or not keyword or keyword == _COUNTED:
         return found
-    if keyword.endswith("Time") and axis.unit == "s" and keyword != "FrameReferenceTime":
+    if dictionary_vr(tag_for(keyword) or 0) == "TM":
         own = own_time(axis, step, header, first)
         if isinstance(own, (int, float)) and 0 <= own < DAY:
             found[keyword] = clock(own)
+        elif isinstance(own, str):
+            found[keyword] = own
         return found
     if keyword == "FrameReferenceTime" and axis.unit == "s":
         found[keyword] = float(value) * 1000

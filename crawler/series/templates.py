@@ -58,7 +58,7 @@ def with_geometry(own: Description, source: Description) -> Description:
         raise GeometryMismatch("the array that geometry is taken from has none itself")
     if not _same_sizes(own, source):
         raise GeometryMismatch(f"the geometry is that of {_sizes_text(source)}, the array has {_sizes_text(own)}")
-    return replace(own, axes=with_grid(own.axes, source.grid), grid=source.grid)
+    return replace(own, axes=with_grid(_named_like(own, source), source.grid), grid=source.grid)
 
 
 def _sizes_text(of: Description) -> str:
@@ -84,11 +84,9 @@ def _named_like(own: Description, template: Description) -> Axes:
 def _frames(own: Description, template: Description, grid: Grid | None) -> Any:
     """A header of the template for each frame: of the same step and place, or of the nearest slice."""
     shape = [len(own.axes[number]) for number in own.leading]
-    if own.frames.size and any(header is not None for header in own.frames.ravel()):
-        return own.frames
     theirs = template.frames
     if not theirs.size or all(header is None for header in theirs.ravel()):
-        return own.frames
+        return _with_records(own.frames, None)
     names = [template.axes[number].name for number in template.leading]
     theirs = np.moveaxis(theirs, names.index("slice"), -1) if "slice" in names else theirs[..., None]
     mine = [own.axes[number].name for number in own.leading]
@@ -108,6 +106,17 @@ def _frames(own: Description, template: Description, grid: Grid | None) -> Any:
         picked = picked if isinstance(picked, np.ndarray) else _single(picked)
     frames = empty_frames(shape)
     frames[...] = picked
+    return _with_records(own.frames, frames)
+
+
+def _with_records(own: Any, theirs: Any) -> Any:
+    """Headers of a template for frames; of frames that were read their places and sources stay."""
+    frames = own.copy() if theirs is None else theirs
+    for index in np.ndindex(own.shape):
+        mine: Any = own[index]
+        if mine is not None:
+            other: Any = None if theirs is None else theirs[index]
+            frames[index] = replace(mine, record={} if other is None else other.record)
     return frames
 
 

@@ -66,12 +66,13 @@ def write_array(
 
         return send_array(values, description, url.strip(), options)
     extension = next((end for end, _ in FORMATS.values() if url.lower().endswith(end)), "")
-    names = [OTHER_NAMES.get(name, name) for name in formats]
+    asked = dict(zip((OTHER_NAMES.get(name, name) for name in formats), formats, strict=True))
+    names = list(asked)
     if not names:
         names = [name for name, (end, _) in FORMATS.items() if end == extension] or ["dicom"]
     report = WriteReport(url)
     for name in names:
-        target = url.replace(ANY, name)
+        target = url.replace(ANY, asked.get(name, name))
         if extension and name in FORMATS:
             folder, base = os.path.split(os.path.abspath(target))
             report = report.joined(_write_format(values, description, folder, name, options, base[: -len(extension)]))

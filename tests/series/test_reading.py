@@ -280,6 +280,29 @@ def test_collections_are_written(dynamic: Path, tmp_path: Path) -> None:
     assert [patient.patientID for patient in Cohort(tmp_path / "out").values()] == [None]
 
 
+def test_times_under_other_names_are_written_as_times(dynamic: Path, tmp_path: Path) -> None:
+    for number, order in enumerate(("time", "AcquisitionTime", "mine")):
+        a = Series(dynamic, order, opts={"input_options": {order: "AcquisitionTime"}})
+        a.write(tmp_path / str(number))
+        b = Series(tmp_path / str(number), order, **({} if order == "AcquisitionTime" else {order: "AcquisitionTime"}))
+        assert np.array_equal(a, b)
+        assert a.axes[0] == b.axes[0]
+
+
+def test_a_template_gives_headers_and_geometry_axes(dynamic: Path, tmp_path: Path) -> None:
+    mr_series(tmp_path / "other", times=3, slices=4, PatientID="OTHER", StudyInstanceUID="2.25.7")
+    a = Series(dynamic, "time", template=tmp_path / "other")
+    assert a.patientID == "OTHER"
+    assert a.studyInstanceUID == "2.25.7"
+    a.write(tmp_path / "out")
+    b = Series(tmp_path / "out", "time")
+    assert (b.patientID, b.studyInstanceUID) == ("OTHER", "2.25.7")
+    assert np.array_equal(a, b)
+    c = Series(np.zeros(a.shape), "time", geometry=a)
+    assert c.timeline.tolist() == a.timeline.tolist()
+    assert c.affine == pytest.approx(a.affine)
+
+
 def test_headers_by_frame(dynamic: Path) -> None:
     a = Series(dynamic)
     assert a.meta.EchoTime == 2.5
