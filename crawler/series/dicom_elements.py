@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from crawler.dicom.dictionary import dictionary_vr, tag_for
 from crawler.series.elements import plain_value
 from crawler.series.headers import FrameHeader
+from crawler.series.quantize import ds_text
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -54,7 +55,9 @@ _DROPPED = frozenset((
     "PixelDataProviderURL", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "LUTExplanation",
     "PresentationLUTShape", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "InstanceNumber",
     "UltrasoundColorDataPresent", "SequenceOfUltrasoundRegions", "FrameTime", "FrameTimeVector", "CineRate",
-    "RecommendedDisplayFrameRate", "StartTrim", "StopTrim", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
+    "RecommendedDisplayFrameRate",
+    "DoseGridScaling",
+    "GridFrameOffsetVector", "DoseUnits", "DoseType", "StartTrim", "StopTrim", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
 ))  # fmt: skip
 _OF_ANY = ("ProcedureCodeSequence", "ReferencedStudySequence", "RequestAttributesSequence", "ReferencedPatientSequence")
 _BINARY = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN", "SQ"})
@@ -120,6 +123,8 @@ class Base:
         from pydicom.dataset import Dataset  # slow to load
 
         held = Dataset() if template is None else copy.deepcopy(template)
+        held.decode()  # texts are written in Unicode, whatever they were read in
+        held.SpecificCharacterSet = "ISO_IR 192"
         groups = _functional_values(held)
         dropped = {tag_for(keyword) for keyword in _DROPPED}
         for tag in list(held.keys()):
@@ -148,26 +153,31 @@ class Base:
         if header is None:
             return made
         for keyword, value in header.record.items():
-            if keyword in _DROPPED or not _is_simple(keyword, value) or _equal(self._values.get(keyword), value):
+            if (
+                keyword in _DROPPED
+                or keyword == "SpecificCharacterSet"
+                or not _is_simple(keyword, value)
+                or _equal(self._values.get(keyword), value)
+            ):
                 continue
             set_element(made, keyword, value)
         for keyword in self._values:
-            if header.record and keyword not in header.record:
+            if header.record and keyword not in header.record and keyword != "SpecificCharacterSet":
                 del made[keyword]
         return made
 
 
 def set_element(dataset: Dataset, keyword: str, value: Any) -> None:
     """Set an element from a plain value: numbers become decimal strings of 16 characters, empty stays empty."""
-    from pydicom.valuerep import DSfloat
-
     vr = dictionary_vr(tag_for(keyword) or 0)
     if value is None:
         value = ""
+    if isinstance(value, (list, tuple)):  # an empty one among several
+        value = ["" if one is None else one for one in value]
     if vr == "DS":
-        many = value if isinstance(value, (list, tuple)) else [value]
-        texts: list[Any] = [DSfloat(float(one), auto_format=True) if _is_number(one) else one for one in many]
-        value = texts if isinstance(value, (list, tuple)) else texts[0]
+        many = value if isinstance(value, list) else [value]
+        texts = [ds_text(float(one)) if _is_number(one) else one for one in many]
+        value = texts if isinstance(value, list) else texts[0]
     elif vr == "IS" and _is_number(value):
         value = round(value)
     elif vr in ("FD", "FL", "US", "SS", "UL", "SL") and value == "":
@@ -198,7 +208,8 @@ def complete(dataset: Dataset, sop_class: str) -> None:
 def image_type(told: Sequence[str] | None, sop_class: str) -> list[str]:
     """(0008,0008) of derived values: the third value and those behind it stay."""
     second = "PRIMARY" if sop_class == PET else "SECONDARY"  # PS3.3 C.8.9.4.1.1 allows PET no other
-    kept = [str(value) for value in (told or [])[2:]]
+    # A mosaic is cut into its slices when it is read; readers would cut these again.
+    kept = [str(value) for value in (told or [])[2:] if value not in ("MOSAIC", None)]
     if not kept and sop_class in (CT, MR):
         kept = ["AXIAL" if sop_class == CT else "OTHER"]
     return ["DERIVED", second, *kept]

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from crawler.dicom import uids
+from crawler.dicom.elements import quiet_pydicom
 from crawler.dicom.files import open_file
 from crawler.model import Instance
 
@@ -26,4 +27,5 @@ def header_dataset(instance: Instance) -> Dataset:
     """The same, parsed."""
     from pydicom import dcmread  # slow to load
 
-    return dcmread(io.BytesIO(header_bytes(instance)), force=True, stop_before_pixels=True)
+    with quiet_pydicom():
+        return dcmread(io.BytesIO(header_bytes(instance)), force=True, stop_before_pixels=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from crawler.dicom.elements import quiet_pydicom
 from crawler.dicom.unique import new_uid
 from crawler.model import Plane, Verdict
 
@@ -89,7 +90,8 @@ class Template:
         """The header parsed, once; to be copied, not changed."""
         from pydicom import dcmread  # slow to load, and many arrays are never written
 
-        return dcmread(io.BytesIO(self.content), force=True, stop_before_pixels=True)
+        with quiet_pydicom():
+            return dcmread(io.BytesIO(self.content), force=True, stop_before_pixels=True)
 
     @classmethod
     def of(cls, dataset: Dataset) -> Template:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.display.colour import to_rgb
-from crawler.errors import SourceError
+from crawler.errors import FileError, SourceError
 from crawler.instance.mosaic import tiles_of
 from crawler.layout.derived import has_palette
 from crawler.model import File, Frame, Instance, Plane
@@ -72,7 +72,10 @@ class FrameReader:
             ref: Any = refs[index]
             wanted.setdefault(ref.instance, {}).setdefault(ref.frame, []).append(index)
         for number, places in wanted.items():
-            self._read_one(number, places, out)
+            try:
+                self._read_one(number, places, out)
+            except FileError as error:
+                raise SourceError(f"{self.instances[number].file.key}: {error}") from error
 
     def _read_one(self, number: int, places: Mapping[int, Sequence[tuple[int, ...]]], out: Array) -> None:
         instance = self.instances[number]

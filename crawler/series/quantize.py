@@ -84,19 +84,23 @@ def stored_values(values: Array, nan: float | None = None, through_zero: bool = 
     return Stored(found.values, found.slope, found.intercept, found.rounding, replaced)
 
 
-def as_ds(value: float, up: bool = False) -> float:
-    """The number nearest to a value that a DS holds; with `up` not below it."""
-    for digits in range(_DS_LENGTH, 0, -1):
+def ds_text(value: float) -> str:
+    """A number as the DS (PS3.5 6.2, 16 characters) that is nearest to it."""
+    for digits in range(17, 0, -1):
         text = f"{value:.{digits}g}"
         if len(text) <= _DS_LENGTH:
-            number = float(text)
-            if not up or number >= value:
-                return number
-            stepped = float(np.format_float_positional(value * (1 + 10.0 ** (1 - digits)), digits, fractional=False))
-            text = f"{stepped:.{digits}g}"
-            if len(text) <= _DS_LENGTH and float(text) >= value:
-                return float(text)
-    return float(f"{value:.6g}")
+            return text
+    raise AssertionError("one digit and an exponent fit")
+
+
+def as_ds(value: float, up: bool = False) -> float:
+    """The number nearest to a value that a DS holds; with `up` not below it."""
+    number = float(ds_text(value))
+    step = abs(value) * 1e-15 if value else 0.0
+    while up and number < value:
+        number = float(ds_text(value + step))
+        step *= 2
+    return number
 
 
 def _scaled(values: Array, low: float, high: float) -> Stored:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crawler.dicom import uids
+from crawler.dicom.elements import quiet_pydicom
 from crawler.dicom.unique import new_uid
 from crawler.errors import FileError, OutputError
 from crawler.instance.header import read_instance
@@ -86,7 +87,8 @@ class DicomWriter:
         self.series_uid = self._own_uid() if kept else new_uid()
         self.study_uid = str(self.element("StudyInstanceUID") or new_uid())
         self.reference = options.frame_of_reference or self.grid.frame_of_reference or new_uid()
-        self.base = Base(self.template, options.keep_private, self.sop_class)
+        with quiet_pydicom():
+            self.base = Base(self.template, options.keep_private, self.sop_class)
         self.window = self._window()
 
     def write(self, folder: str) -> WriteReport:
@@ -100,14 +102,17 @@ class DicomWriter:
         shape = self.stack.frames.shape
         names: list[str] = []
         for number, index in enumerate(step_indices(shape, self.options.sort)):
-            dataset = self.dataset(index, number + 1)
             name = self._name(index, number)
             path = os.path.join(folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             try:
-                dataset.save_as(path, enforce_file_format=True)
+                with quiet_pydicom():  # a template may hold values that the standard does not allow: they stay
+                    self.dataset(index, number + 1).save_as(path, enforce_file_format=True)
             except OSError as error:
                 raise OutputError(f"an image cannot be written: {error.strerror}") from error
+            except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
+                # pydicom cannot encode a value of the template; its message may quote it.
+                raise OutputError(f"an element of the template cannot be written ({type(error).__name__})") from error
             self._check(path, index)
             names.append(name)
         notes = [] if self.grid.placed else [NOT_PLACED]
