@@ -56,8 +56,8 @@ _DROPPED = frozenset((
     "PresentationLUTShape", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "InstanceNumber",
     "UltrasoundColorDataPresent", "SequenceOfUltrasoundRegions", "FrameTime", "FrameTimeVector", "CineRate",
     "RecommendedDisplayFrameRate",
-    "DoseGridScaling",
-    "GridFrameOffsetVector", "DoseUnits", "DoseType", "StartTrim", "StopTrim", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
+    "DoseGridScaling", "GridFrameOffsetVector", "DoseUnits", "DoseType",
+    "StartTrim", "StopTrim", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
 ))  # fmt: skip
 _OF_ANY = ("ProcedureCodeSequence", "ReferencedStudySequence", "RequestAttributesSequence", "ReferencedPatientSequence")
 _BINARY = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN", "SQ"})
