@@ -102,7 +102,7 @@ class Request:
         if self.pixels:
             # Uneven distances are kept in one array, as scripts for the earlier crawler expect; nothing claims a
             # spacing then, and the verdict among the dataset's attributes says so.
-            mapping["volume"] = {"dir": "volumes", "values": "stored", "irregular": "keep", "order": "none"}
+            mapping["volume"] = {"dir": "volumes", "values": "stored", "irregular": "keep"}
         return Config.from_mapping(mapping)
 
 
@@ -180,13 +180,17 @@ def _require_folders(request: Request) -> None:
 def _open(request: Request, config: Config) -> Iterator[Store]:
     """Open the work folder; the flag of pixel data is all that may differ from the run before."""
     with contextlib.ExitStack() as stack:
+        dropped = ConfigError(
+            f"{portable(request.pixel_data)} was made with --write_pixeldata True: set it again, choose another"
+            " --output_id, or make everything anew with --rebuild"
+        )
         try:
             store = stack.enter_context(open_store(config, request.rebuild))
         except ConfigError:
-            raise ConfigError(
-                f"{portable(request.pixel_data)} was made with --write_pixeldata True: set it again, choose another"
-                " --output_id, or make everything anew with --rebuild"
-            ) from None
+            raise dropped from None
+        made = store.ledger.get(_MADE)
+        if made and made[0][1] and not (request.pixels or request.rebuild):  # the engine would keep what is there
+            raise dropped
         yield store
 
 
@@ -235,11 +239,12 @@ def _assemble(request: Request, store: Store, folders: InputFolders) -> tuple[in
     wanted = tuple(path for path in request.targets if request.pixels or path != request.pixel_data)
     store.own.begin(wanted)
     with contextlib.closing(Catalogue(ledger, rows, folders, pixels=request.pixels, stack=request.stack)) as catalogue:
+        several: dict[str, list[str]] = {}
         if request.pixels:
             with replacing(request.pixel_data) as scratch:
-                write_pixels(catalogue, output_root(store.config, "volume"), scratch, stack=request.stack)
+                several = write_pixels(catalogue, output_root(store.config, "volume"), scratch, stack=request.stack)
         with replacing(request.metadata) as scratch:
-            write_metadata(catalogue, scratch)
+            write_metadata(catalogue, scratch, several)
         stored, failed = catalogue.count_stored(), catalogue.count_failed()
         with replacing(request.unreadable) as scratch:
             write_unreadable(catalogue, scratch)

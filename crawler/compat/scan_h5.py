@@ -6,7 +6,9 @@ the bytes of a chunk are the same whether the slice axis comes first or last. So
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -40,15 +42,15 @@ class _Frames:
         return shape[len(self.places[0]) :]
 
 
-def write_pixels(catalogue: Catalogue, root: str, target: str, *, stack: bool) -> None:
-    """Write the datasets of all stored scans.
+def write_pixels(catalogue: Catalogue, root: str, target: str, *, stack: bool) -> dict[str, list[str]]:
+    """Write the datasets of all stored scans; return the names of those scans that have several.
 
     Parameters
     ----------
     root
         Folder that the paths of volumes are relative to.
     stack
-        One dataset a volume, (1, rows, columns, slices[, samples]); otherwise one a file, (1, rows, columns[, samples])
+        One dataset a size, (1, rows, columns, slices[, samples]); otherwise one a file, (1, rows, columns[, samples])
         and, with several frames, (1, rows, columns, frames[, samples]).
 
     Raises
@@ -57,13 +59,16 @@ def write_pixels(catalogue: Catalogue, root: str, target: str, *, stack: bool) -
         The disk has no room for it.
     """
     _require_room(catalogue, root, target)
+    several: dict[str, list[str]] = {}
     with h5py.File(target, "w", libver=VERSIONS) as file:
         for entries, paths in catalogue.volumes():
             volumes = [os.path.join(root, path) for path in paths]
             if stack:
-                _write_series(file, catalogue, entries[0], volumes)
+                names = _write_series(file, catalogue, entries[0], volumes)
+                several |= {entries[0].scan_id: names} if len(names) > 1 else {}
             else:
                 _write_files(file, entries, volumes)
+    return several
 
 
 def _require_room(catalogue: Catalogue, root: str, target: str) -> None:
@@ -77,23 +82,75 @@ def _require_room(catalogue: Catalogue, root: str, target: str) -> None:
         )
 
 
-def _write_series(file: Any, catalogue: Catalogue, entry: Entry, volumes: Iterable[str]) -> None:
-    """One dataset a volume: the Scan ID, then ``_2``, ``_3`` for further layouts of the series."""
-    name, number = entry.scan_id, 1
+def _write_series(file: Any, catalogue: Catalogue, entry: Entry, volumes: Sequence[str]) -> list[str]:
+    """One dataset a size: the Scan ID, then ``_2``, ``_3`` for frames of other sizes or types; return their names.
+
+    What the engine keeps apart for its geometry (two orientations, a gap) follows one after the other, and the
+    attribute ``volume`` says of each slice which one it is of.
+    """
+    sizes: dict[Any, list[str]] = {}
     for path in volumes:
+        with h5py.File(path, "r") as volume:
+            image = volume["image"]
+            leading = len(_places(volume["provenance"][:1])[0])
+            kind = image.shape[leading:], image.dtype.str, image.compression, image.compression_opts, image.shuffle
+        sizes.setdefault(kind, []).append(path)
+    names: list[str] = []
+    number = 1
+    for paths in sizes.values():
+        name = entry.scan_id if number == 1 else f"{entry.scan_id}_{number}"
         while name in file or (number > 1 and catalogue.has(name)):
             number += 1
             name = f"{entry.scan_id}_{number}"
-        with h5py.File(path, "r") as volume:
-            image, rows = volume["image"], volume["provenance"][:]
-            frames = _Frames(image, _places(rows))
-            dataset = _create(file, name, frames, len(rows), several=True)
-            _copy(frames, dataset, range(len(rows)))
-            for attribute in image.attrs:
-                if attribute not in _LEFT_OUT:
-                    kind = image.attrs.get_id(attribute).dtype
-                    dataset.attrs.create(attribute, image.attrs[attribute], dtype=kind)
-            dataset.attrs["slope"], dataset.attrs["intercept"] = rows["slope"], rows["intercept"]
+        names.append(name)
+        with contextlib.ExitStack() as opened:
+            files = [opened.enter_context(h5py.File(path, "r")) for path in paths]
+            _join(file, name, _in_order(files))
+    return names
+
+
+def _join(file: Any, name: str, volumes: Sequence[Any]) -> None:
+    """A dataset of the frames of volumes, one after the other, with the attributes in which all of them agree."""
+    tables = [volume["provenance"][:] for volume in volumes]
+    frames = [_Frames(volume["image"], _places(rows)) for volume, rows in zip(volumes, tables, strict=True)]
+    dataset = _create(file, name, frames[0], sum(map(len, tables)), several=True)
+    at = 0
+    for some, rows in zip(frames, tables, strict=True):
+        _copy(some, dataset, range(at, at + len(rows)))
+        at += len(rows)
+    first, *others = (volume["image"].attrs for volume in volumes)
+    for attribute in first:
+        value = first[attribute]
+        same = all(attribute in other and np.array_equal(other[attribute], value) for other in others)
+        if attribute not in _LEFT_OUT and same:
+            dataset.attrs.create(attribute, value, dtype=first.get_id(attribute).dtype)
+    for column in ("slope", "intercept"):
+        dataset.attrs[column] = np.concatenate([rows[column] for rows in tables])
+    for axis in [name[6:] for name in tables[0].dtype.names if name.startswith("index_") and name != "index_slice"]:
+        values = [_along(volume["image"].attrs, axis, rows) for volume, rows in zip(volumes, tables, strict=True)]
+        if all(value is not None for value in values):
+            dataset.attrs[f"{axis}_of_slice"] = np.concatenate(values)
+    if others:
+        dataset.attrs["volume"] = np.repeat(np.arange(1, len(tables) + 1), [len(rows) for rows in tables])
+
+
+def _along(attributes: Any, axis: str, rows: Any) -> Any:
+    """Value of an axis before the slices for each frame; None where the volume has no such axis, or no values."""
+    steps = attributes.get(f"axis_{axis}")
+    if steps is None or f"index_{axis}" not in rows.dtype.names:
+        return None
+    return np.asarray(steps)[rows[f"index_{axis}"]]
+
+
+def _in_order(volumes: list[Any]) -> list[Any]:
+    """Volumes in their order; single images without a place by their files' names, numbers in them by value."""
+    if any("affine" in volume["image"].attrs or len(volume["provenance"]) > 1 for volume in volumes):
+        return volumes
+    return sorted(volumes, key=lambda volume: _natural(volume["provenance"][0]["source"].decode()))
+
+
+def _natural(name: str) -> list[Any]:
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _write_files(file: Any, entries: Sequence[Entry], volumes: Sequence[str]) -> None:

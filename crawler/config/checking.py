@@ -323,8 +323,8 @@ def _plain(value: Any) -> Any:
         return os.fsdecode(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, int) and abs(value) > LARGEST:  # as a text it is refused wherever a number is expected
-        return f"{value:#x}"
+    if isinstance(value, int) and abs(value) > LARGEST:  # infinity is refused wherever a number or a text is expected
+        return math.inf
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 

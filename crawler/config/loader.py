@@ -268,6 +268,10 @@ def _contradictions(config: Config, retrieves: bool) -> Iterator[Problem]:
     if args.bit_rate is not None and "crf" in args.options:  # x264 would ignore the bit rate without a word
         path = ("video", "save_method_kwargs", "encoding_args", "bit_rate")
         yield Problem(path, "excludes options.crf; write options: {} to drop its default", args.bit_rate)
+    codec = config.video.save_method_kwargs.encoding_format if config.video else ""
+    if config.video and ".webm" in config.video.formats and not re.search("vp8|vp9|vpx|av1|aom", codec):
+        text = "a .webm holds vp8, vp9 and av1 alone; write vp9"
+        yield Problem(("video", "save_method_kwargs", "encoding_format"), text, codec)
     if config.volume and {"nifti", "nii"} <= {*config.volume.formats}:  # .json, .bval, .bvec have the same names
         yield Problem(("volume", "formats"), "choose nifti or nii: both write the same sidecars", config.volume.formats)
     if config.preview and config.preview.size > LARGEST_PREVIEW:

@@ -171,7 +171,8 @@ def _texts(kind: Any, metadata: Mapping[str, Any]) -> Schema:
 
 def _order(kind: Any, metadata: Mapping[str, Any]) -> Schema:
     """An axis, which editors propose, or a keyword."""
-    return {"anyOf": [{"enum": list(ORDERS)}, {"type": "string", "pattern": "^[A-Z][A-Za-z0-9]*$"}]}
+    element = r"^[A-Z][A-Za-z0-9]*$|^\([0-9A-Fa-f]{3}[13579BDFbdf],xx[0-9A-Fa-f]{2}\) \S"
+    return {"anyOf": [{"enum": list(ORDERS)}, {"type": "string", "pattern": element}]}
 
 
 def _pattern(kind: Any, metadata: Mapping[str, Any]) -> Schema:

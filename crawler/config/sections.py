@@ -20,6 +20,8 @@ from crawler.dicom.dictionary_tables import keywords
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Z]*)", re.ASCII | re.IGNORECASE)
+PRIVATE = re.compile(r"\(([0-9A-Fa-f]{3}[13579BDFbdf]),xx([0-9A-Fa-f]{2})\) (\S.*)")
+"""A private element as a key of rows names it: (0019,xx0C) SIEMENS MR HEADER (PS3.5 7.8.1: its group is odd)."""
 ORDERS = ("auto", "none", "time", "trigger_time", "phase", "b", "te", "echo", "ti", "fa")
 A_NAME = "further names of the files, in the folder named/: {PatientID}/{SeriesNumber:03d}_{SeriesDescription}"
 A_SIZE = "a size of at least one byte, such as 4GB, 512 MB or 1GiB"
@@ -93,13 +95,14 @@ def read_texts(written: object) -> object:
 
 
 def read_order(written: object) -> object:
-    """An axis, or the keyword of a public element; ValueError names the nearest of both."""
-    if not isinstance(written, str) or written in ORDERS or tag_for(written) is not None:
+    """An axis, the keyword of a public element, or a private one; ValueError names the nearest of the first two."""
+    if not isinstance(written, str) or written in ORDERS or tag_for(written) is not None or PRIVATE.fullmatch(written):
         return written
     import difflib  # for an error's text only
 
     near = difflib.get_close_matches(written, [*ORDERS, *keywords()], n=1)
-    raise ValueError(f"{', '.join(ORDERS)} or a DICOM keyword{f'; nearest: {near[0]}' if near else ''}")
+    known = f"{', '.join(ORDERS)}, a DICOM keyword or (gggg,xxee) CREATOR"
+    raise ValueError(f"{known}{f'; nearest: {near[0]}' if near else ''}")
 
 
 _SIZE_RULES: dict[str, Any] = {"read": read_size, "expects": A_SIZE, "minimum": 1, "shapes": False}
@@ -283,7 +286,7 @@ class VideoSaveSection:
     encoding_args: EncodingArgsSection = key(EncodingArgsSection, "what the encoder is told")
 
 
-VideoFormat = Literal[".mp4", ".gif", "frames"]
+VideoFormat = Literal[".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", "frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +297,7 @@ class VideoSection:
         ".mp4",
         "video format, or a list; frames: a folder of pictures",
         read=read_video_extension,
-        expects=".mp4, .gif, frames or a list of them",
+        expects=".mp4, .mov, .mkv, .webm, .avi, .gif, frames or a list of them",
         min_items=1,
     )
     fps: Literal["auto"] | float = key("auto", "frames per second; auto: as the file says, else 30", above=0)
@@ -330,7 +333,8 @@ class VolumeSection:
     )
     order: str = key(
         "auto",
-        "axis beside the slices: auto, none, time, trigger_time, phase, b, te, echo, ti, fa, or a keyword",
+        "axis beside the slices: auto, none, time, trigger_time, phase, b, te, echo, ti, fa, a keyword, or a private "
+        "element, (0019,xx0C) SIEMENS MR HEADER",
         read=read_order,
     )
 
@@ -340,9 +344,17 @@ class VolumeSection:
     name: str | None = key(None, A_NAME, read=read_pattern, shapes=False)
 
     @property
-    def keyword(self) -> str:
-        """The element that `order` names; empty when it names an axis."""
+    def element(self) -> str | tuple[int, str]:
+        """The element that `order` names: keyword, or tag and creator of a private one; empty when it names an axis."""
+        if private := PRIVATE.fullmatch(self.order):
+            return int(private[1] + "00" + private[2], 16), private[3]
         return "" if self.order in ORDERS else self.order
+
+    @property
+    def axis(self) -> str:
+        """What `order` calls the axis: letters, digits and _, as every format takes them."""
+        private = PRIVATE.fullmatch(self.order)
+        return f"private_{private[1]}_{private[2]}".upper().replace("PRIVATE", "private") if private else self.order
 
 
 @dataclass(frozen=True, slots=True)

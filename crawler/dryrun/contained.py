@@ -15,6 +15,7 @@ from typing import Any
 
 from crawler.archives.quota import Quota
 from crawler.config.loader import Config
+from crawler.dicom.attributes import Name
 from crawler.dicom.files import open_file
 from crawler.engine.pool import Done, Inline, Limits, Pool
 from crawler.error_boundary import ErrorBoundary
@@ -40,7 +41,7 @@ class _Task:
 class _Work:
     """What a worker does with a task."""
 
-    def __init__(self, custom: str, spooled: int) -> None:
+    def __init__(self, custom: Name, spooled: int) -> None:
         self._custom, self._spooled = custom, spooled
 
     def __call__(self, task: _Task, heartbeat: Heartbeat) -> list[Any]:
@@ -83,7 +84,7 @@ class ContainedReader:
     """
 
     def __init__(self, config: Config, spooled: int) -> None:
-        custom = config.volume.keyword if config.volume else ""
+        custom = config.volume.element if config.volume else ""
         self._work = _Work(custom, spooled)
         self._workers = min(config.num_workers, os.cpu_count() or 1)
         self._limits = Limits(config.limits.seconds, config.limits.memory)

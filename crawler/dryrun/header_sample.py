@@ -154,7 +154,7 @@ def _predict(seen: HeaderSample, instances: Sequence[Instance], volume: VolumeSe
     seen.folders += 1
     for scan in group_scans(instances, _folder(instances[0].file.key) if instances else ""):
         seen.scans += 1
-        plan = layouts(scan, volume.irregular, volume.order, volume.tolerance)
+        plan = layouts(scan, volume.irregular, volume.axis, volume.tolerance)
         plan = split_axes(with_empty_slices(plan, scan.instances), volume.split)
         refused = [layout for layout in plan if layout.refused]
         seen.arrays += len(plan) - len(refused)

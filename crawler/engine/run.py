@@ -222,7 +222,10 @@ def _retrieve(store: Store, roots: list[Root], progress: Progress, stopped: Call
 def _try_writers(config: Config) -> None:
     """Refuse writers' parameters that no writer takes."""
     saves = [section.save_method_kwargs for section in (config.image, config.video) if section is not None]
-    if any(save not in (ImageSaveSection(), VideoSaveSection()) for save in saves):
+    usual = {".mp4", ".gif", "frames"}
+    if any(save not in (ImageSaveSection(), VideoSaveSection()) for save in saves) or (
+        config.video is not None and not usual.issuperset(config.video.formats)
+    ):
         from crawler.sinks.trial_encode import try_writers  # loads writers, which runs without parameters do later
 
         bits = config.image.bits if config.image else 16

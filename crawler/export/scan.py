@@ -155,7 +155,7 @@ class ScanExport:
         """Layouts of what is left of the scan, with the axes that the configuration takes apart, and colours."""
         volume = self.setup.volume or VolumeSection()
         records = partial(_record, [self.headers[number] for number in members])
-        plan = layouts(part, volume.irregular, volume.order, volume.tolerance, self.setup.keys, records)
+        plan = layouts(part, volume.irregular, volume.axis, volume.tolerance, self.setup.keys, records)
         plan = with_empty_slices(plan, part.instances)
         plan = split_axes(plan, volume.split)
         return plan if volume.values == "stored" else with_colours(plan, part.instances)

@@ -223,7 +223,7 @@ class Worker:
             return marked
         heartbeat.note(item, "header")
         try:
-            instance = read_instance(file, self.setup.keys, self.setup.volume.keyword if self.setup.volume else "")
+            instance = read_instance(file, self.setup.keys, self.setup.volume.element if self.setup.volume else "")
             row, cut = record_bytes(instance.record) if self.setup.records else (b"", ())
         except NotDicom as error:
             return Outcome("skipped", "", "not DICOM", error.reason)

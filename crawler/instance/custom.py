@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from crawler.dicom.attributes import Attributes
+from crawler.dicom.attributes import Attributes, Name
 from crawler.model import Plane
 
 
-def with_custom(planes: tuple[Plane, ...], fields: Attributes, keyword: str) -> tuple[Plane, ...]:
+def with_custom(planes: tuple[Plane, ...], fields: Attributes, keyword: Name) -> tuple[Plane, ...]:
     """Planes with `Plane.custom` filled in.
 
     Parameters
@@ -19,8 +19,8 @@ def with_custom(planes: tuple[Plane, ...], fields: Attributes, keyword: str) -> 
     fields
         The whole record.
     keyword
-        Of the element: looked for in the data set itself, in the macros of the shared functional groups, then, frame by
-        frame, in those of the per-frame ones, which come first.
+        The element, or tag and creator of a private one: looked for in the data set itself, in the macros of the shared
+        functional groups, then, frame by frame, in those of the per-frame ones, which come first.
     """
     common = next(_found([fields, *_macros(fields.item("SharedFunctionalGroupsSequence"))], keyword), None)
     groups = fields.items("PerFrameFunctionalGroupsSequence")
@@ -37,7 +37,7 @@ def _macros(group: Attributes | None) -> Iterator[Attributes]:
     return iter(()) if group is None else group.first_items()
 
 
-def _found(places: Any, keyword: str) -> Iterator[Any]:
+def _found(places: Any, keyword: Name) -> Iterator[Any]:
     for place in places:
         value = place.value(keyword)
         if isinstance(value, list):

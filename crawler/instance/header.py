@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from crawler.dicom.attributes import Attributes
+from crawler.dicom.attributes import Attributes, Name
 from crawler.dicom.csa import NO_CSA, Csa, read_csa
 from crawler.dicom.dictionary import VRS, KeyStyle, is_known, is_private, is_private_creator, key_for, tag_text
 from crawler.dicom.elements import (
@@ -65,7 +65,7 @@ class _Header:
     notes: Notes = field(default_factory=Notes)
 
 
-def read_instance(file: File, keys: KeyStyle = "keyword", custom: str = "") -> Instance:
+def read_instance(file: File, keys: KeyStyle = "keyword", custom: Name = "") -> Instance:
     """Read a file's header.
 
     Parameters
@@ -73,7 +73,7 @@ def read_instance(file: File, keys: KeyStyle = "keyword", custom: str = "") -> I
     keys
         Style of the record's keys: "keyword", "name" or "tag".
     custom
-        Keyword of the element that `Plane.custom` shall hold.
+        The element that `Plane.custom` shall hold: its keyword, or tag and creator of a private one.
 
     Returns
     -------

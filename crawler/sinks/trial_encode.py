@@ -35,10 +35,12 @@ def try_writers(image: ImageSection | None, video: VideoSection | None, bits: in
     if image is not None and image.save_method_kwargs != ImageSaveSection():
         parameters = dict(image.save_method_kwargs.pil_writer_params)
         _try(image, 1, bits, f"image.save_method_kwargs.pil_writer_params = {parameters}")
-    if video is not None and video.save_method_kwargs != VideoSaveSection():
+    changed = video is not None and video.save_method_kwargs != VideoSaveSection()
+    if video is not None:
         for extension in video.formats:
-            if extension not in (".gif", "frames"):  # they have no such parameters
-                _try(replace(video, extension=extension), FRAMES, bits, _told(video.save_method_kwargs))
+            if extension not in (".gif", "frames") and (changed or extension != ".mp4"):  # they have no such parameters
+                told = _told(video.save_method_kwargs) if changed else f"video.extension = {extension}"
+                _try(replace(video, extension=extension), FRAMES, bits, told)
 
 
 def _try(section: ImageSection | VideoSection, frames: int, bits: int, told: str) -> None:

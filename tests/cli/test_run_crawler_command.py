@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from support.factories import ct_series, multiframe, quick_dataset, save, slice_pixels
@@ -85,9 +86,9 @@ def test_the_examples_run_as_printed(here: Path, number: int) -> None:
         return
     assert len(rows) == 5
     uids = [
-        row["SOP Instance UID (0008,0018)"]
+        row["SOP Instance UID (0008, 0018)"]
         for row in rows.values()
-        if row["Series Instance UID (0020,000E)"] == "1.2.1"
+        if row["Series Instance UID (0020, 000e)"] == "1.2.1"
     ]
     assert [f"storage_dicom_folder1_{uid}" for uid in uids] == list(rows)[: len(first)]
     assert Path(f"pixel_data_example{number}.h5").exists() == (number == 2)
@@ -144,7 +145,7 @@ def test_2d_mode_takes_each_file_out_of_the_volume_of_its_series(here: Path) -> 
     crawl("a", flags=("--write_pixeldata", "1"))
     with h5py.File("pixel_data.h5") as file:
         for name, row in table("metadata.csv").items():
-            place = float(row["Image Position (Patient) (0020,0032)"].strip("[]").split(",")[2])
+            place = float(row["Image Position (Patient) (0020, 0032)"].strip("[]").split(",")[2])
             assert file[name][0, 0, 0] == round((place + 30) / 2)
 
 
@@ -155,6 +156,59 @@ def test_a_series_of_two_sizes_is_one_row_and_two_datasets(here: Path) -> None:
     crawl("a")
     assert shapes() == {"a_1.2": (1, 16, 12, 3), "a_1.2_2": (1, 8, 6, 2)}
     assert {name: row["No. DICOMs in scan"] for name, row in table("metadata.csv").items()} == {"a_1.2": "5"}
+
+
+def test_the_datasets_of_a_series_of_two_sizes_are_named(here: Path) -> None:
+    ct_series(here / "a", n=3, uid="1.2")
+    for path in ct_series(here / "b", n=2, uid="1.2", size=(8, 6), spacing=1.0):
+        path.rename(here / "a" / f"small{path.name}")
+    ct_series(here / "c", n=2, uid="1.3")
+    crawl("a", "c")
+    rows = table("metadata.csv")
+    assert {name: row["Datasets in pixel_data"] for name, row in rows.items()} == {
+        "a_1.2": "a_1.2 a_1.2_2",
+        "c_1.3": "",
+    }
+
+
+def test_a_time_series_is_one_dataset_with_a_time_a_slice(here: Path) -> None:
+    for step in range(3):
+        for path in ct_series(here / "b", n=4, uid="1.2", Modality="MR", AcquisitionTime=f"10000{step}.5"):
+            dataset = dcmread(path)
+            dataset.SOPInstanceUID = f"1.9.{step}.{dataset.InstanceNumber}"
+            dataset.TemporalPositionIdentifier = step + 1
+            dataset.InstanceNumber = 4 * step + int(dataset.InstanceNumber)
+            save(dataset, here / "a" / f"{step}{path.name}")
+    crawl("a")
+    assert shapes() == {"a_1.2": (1, 16, 12, 12)}
+    with h5py.File("pixel_data.h5") as file:
+        assert file["a_1.2"][0, 0, 0].tolist() == [0, 1, 2, 3] * 3
+        times = file["a_1.2"].attrs["time_of_slice"]
+    assert np.diff(times).tolist() == [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]
+
+
+def test_two_orientations_of_one_size_are_one_dataset(here: Path) -> None:
+    ct_series(here / "a", n=3, uid="1.2", size=(12, 12))
+    for path in ct_series(here / "b", n=2, orientation="sagittal", uid="1.2", size=(12, 12)):
+        path.rename(here / "a" / f"sagittal{path.name}")
+    crawl("a")
+    assert shapes() == {"a_1.2": (1, 12, 12, 5)}
+    with h5py.File("pixel_data.h5") as file:
+        dataset = file["a_1.2"]
+        assert sorted(np.unique(dataset.attrs["volume"], return_counts=True)[1].tolist()) == [2, 3]
+        assert "affine" not in dataset.attrs, "they do not agree in it"
+        assert len(dataset.attrs["slope"]) == 5
+
+
+def test_without_positions_and_numbers_names_are_the_order(here: Path) -> None:
+    for number in (10, 9, 100, 1):
+        values = slice_pixels(number)
+        place = {"ImagePositionPatient": None, "ImageOrientationPatient": None, "InstanceNumber": None}
+        save(quick_dataset(values, SeriesInstanceUID="1.2", **place), here / "a" / f"im{number}.dcm")
+    crawl("a")
+    assert shapes() == {"a_1.2": (1, 16, 12, 4)}
+    with h5py.File("pixel_data.h5") as file:
+        assert file["a_1.2"][0, 0, 0].tolist() == [1, 9, 10, 100]
 
 
 def test_uneven_distances_stay_one_volume(here: Path) -> None:
@@ -196,17 +250,17 @@ def test_columns(here: Path) -> None:
     crawl("a", flags=("--eval_3d_scans", "t"))
     row = table("metadata.csv")["a_1.2"]
     names = list(row)
-    assert names[:3] == ["Scan ID", "No. DICOMs in scan", "Image Type (0008,0008)"]
+    assert names[:3] == ["Scan ID", "No. DICOMs in scan", "Image Type (0008, 0008)"]
     tags = [name[-10:-1] for name in names[2:] if "_" not in name]
     assert tags == sorted(tags)
-    assert row["Image Type (0008,0008)"] == "['ORIGINAL', 'PRIMARY']"
-    assert row["Accession Number (0008,0050)"] == ""
-    assert row["Procedure Code Sequence_Code Value (0008,0100)"] == "DUPLICATE TAGS IN DICOM:one/two"
-    nested = "Referenced Image Sequence_Purpose of Reference Code Sequence_Code Value (0008,0100)"
+    assert row["Image Type (0008, 0008)"] == "['ORIGINAL', 'PRIMARY']"
+    assert row["Accession Number (0008, 0050)"] == ""
+    assert row["Procedure Code Sequence_Code Value (0008, 0100)"] == "DUPLICATE TAGS IN DICOM:one/two"
+    nested = "Referenced Image Sequence_Purpose of Reference Code Sequence_Code Value (0008, 0100)"
     assert row[nested] == "one"
-    assert row["[B_value] (0019,100C)"] == "700"
-    assert row["Private Creator (0019,0010)"] == "SIEMENS MR HEADER"
-    assert row["Private tag data (0019,1101)"] == "nobody's"
+    assert row["[B_value] (0019, 100c)"] == "700"
+    assert row["Private Creator (0019, 0010)"] == "SIEMENS MR HEADER"
+    assert row["Private tag data (0019, 1101)"] == "nobody's"
     assert not [name for name in names if "Pixel Data" in name or "(0002," in name]
 
 
@@ -217,7 +271,7 @@ def test_a_repeated_element_stands_in_one_cell(here: Path) -> None:
     path.write_bytes(data.replace(element, element + element.replace(b"1 ", b"2 ")))
     crawl("a", flags=())
     [row] = table("metadata.csv").values()
-    assert row["Study ID (0020,0010)"] == "DUPLICATE TAGS IN DICOM:1/2"
+    assert row["Study ID (0020, 0010)"] == "DUPLICATE TAGS IN DICOM:1/2"
 
 
 def test_new_elements_append_columns_on_the_right(here: Path) -> None:
@@ -228,8 +282,8 @@ def test_new_elements_append_columns_on_the_right(here: Path) -> None:
     save(quick_dataset(SeriesInstanceUID="1.2", AccessionNumber="7"), here / "b" / "x.dcm")
     crawl("b")
     with open("metadata.csv", encoding="utf-8") as file:
-        assert file.readline().strip() == before + ',"Accession Number (0008,0050)"'
-    assert table("metadata.csv")["a_1.1"]["Accession Number (0008,0050)"] == ""
+        assert file.readline().strip() == before + ',"Accession Number (0008, 0050)"'
+    assert table("metadata.csv")["a_1.1"]["Accession Number (0008, 0050)"] == ""
 
 
 # -- Scan IDs ---------------------------------------------------------------------------------------------------------
@@ -367,7 +421,7 @@ def test_pixel_data_can_be_added_later_and_not_dropped(here: Path, capsys: pytes
     assert "--eval_3d_scans True" in capsys.readouterr().err
     crawl("b", flags=("--rebuild",))
     assert table("metadata.csv").keys() == {
-        f"b_{row['SOP Instance UID (0008,0018)']}" for row in table("metadata.csv").values()
+        f"b_{row['SOP Instance UID (0008, 0018)']}" for row in table("metadata.csv").values()
     }
 
 
