@@ -311,7 +311,10 @@ INPUT = "dicom: {dir: in}\n"
         (INPUT + "image: {window: [40, .nan]}", "image.window[1] = NaN: expected a number"),
         (INPUT + "video: {fps: 0}", "video.fps = 0: expected auto or a number above 0"),
         (INPUT + "video: {fps: Auto}", "nearest: auto"),
-        (INPUT + "video: {extension: .ogv}", 'video.extension = ".ogv": expected .mp4, .mov, .mkv, .webm, .avi, .gif, frames or a list of them'),
+        (
+            INPUT + "video: {extension: .ogv}",
+            'video.extension = ".ogv": expected .mp4, .mov, .mkv, .webm, .avi, .gif, frames or a list of them',
+        ),
         (INPUT + "video: {extension: [.mp4, .mp4]}", "video.extension[1]"),
         (INPUT + "video: {extension: []}", "at least 1"),
         (INPUT + "image: {crop: banner}", 'image.crop = "banner": expected none or us_region'),
