@@ -203,6 +203,9 @@ class SelectSection:
     modality: tuple[str, ...] | None = key(None, "modalities to export; null: all", min_items=1)
     min_files: int = key(1, "fewest files of a scan; an object of many frames counts as many", minimum=1)
     derived: bool = key(True, "whether to export derived images")
+    exclude_words: tuple[str, ...] = key(
+        (), "leave out series with one of these words in their description or protocol, in any case, as a whole word"
+    )
     where: Mapping[str, ConditionSection] = key(dict, "conditions on elements, by keyword")
 
 

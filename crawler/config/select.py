@@ -1,7 +1,7 @@
 """Which instances of a scan are exported, by their headers alone: the section `select` of the configuration.
 
 It opens no file and reads no pixel. What is left out keeps its row; its outcome is skipped ("filtered"), and the stage
-names the key that left it out. Words of descriptions count for nothing unless a condition asks for them.
+names the key that left it out. Words of descriptions count for nothing unless they are asked for.
 """
 
 from __future__ import annotations
@@ -91,8 +91,22 @@ def _tests(select: SelectSection, keys: KeyStyle) -> Iterator[tuple[str, Callabl
         yield "select.modality", lambda one: one.instance.modality.upper() in wanted
     if not select.derived:
         yield "select.derived", lambda one: not is_derived(one.instance, Attributes(one.record(), keys))
+    if select.exclude_words:
+        yield "select.exclude_words", _without_words(select.exclude_words, keys)
     for keyword, condition in select.where.items():
         yield f"select.where.{keyword}", _on_element(keyword, condition, keys)
+
+
+def _without_words(words: Sequence[str], keys: KeyStyle) -> Callable[[Candidate], bool]:
+    """Whether none of the words stands in a description: between letters and digits there is no word."""
+    spelt = "|".join(r"[\s_-]+".join(map(re.escape, word.split())) for word in words)
+    pattern = re.compile(rf"(?<![^\W_])(?:{spelt})(?![^\W_])", re.IGNORECASE)
+
+    def passes(one: Candidate) -> bool:
+        record = Attributes(one.record(), keys)
+        return not any(pattern.search(record.text(name)) for name in ("SeriesDescription", "ProtocolName"))
+
+    return passes
 
 
 def _on_element(keyword: str, condition: ConditionSection, keys: KeyStyle) -> Callable[[Candidate], bool]:

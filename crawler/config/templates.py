@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from crawler.paths import readable
 # is found in files.
 NEIGHBOURS = {"dx": ("CR", "DR", "IO", "PX"), "us": ("IVUS",), "xa": ("RF",)}
 OTHERS = ("mr_clean.json", "bids.json")  # rules of `mr/rules.py` and `mr/bids_rules.py`, which lie in the same folder
+COMPUTED = ("FirstSOPInstanceUID", "MiddleSOPInstanceUID", "dcm", "metafilename", "b_value")
+"""Columns of earlier lists that are no elements: UIDs of the first and middle file, path, name of the rows, b-value."""
 _NAME = re.compile(r"[a-z0-9_]{1,16}")  # a code string has up to 16 characters (PS3.5 6.2)
 
 
@@ -36,12 +39,15 @@ class Template:
     modalities
         Values of *Modality* whose rows it shows.
     keywords
-        DICOM keywords, in the order of columns.
+        DICOM keywords and names of `COMPUTED`, in the order of columns.
+    unknown
+        Those of them that are neither: their columns are empty.
     """
 
     name: str
     modalities: frozenset[str]
     keywords: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
 
 def load_templates(folder: str) -> tuple[Template, ...]:
@@ -50,8 +56,7 @@ def load_templates(folder: str) -> tuple[Template, ...]:
     Raises
     ------
     ConfigError
-        There is none, or one is not what it should be: one line a problem, with file and line, and for a word that is
-        no keyword the nearest one.
+        There is none, or one is not what it should be: one line a problem, with file and line.
     """
     try:
         files = sorted(path for path in Path(folder).iterdir() if path.suffix == ".json" and path.name not in OTHERS)
@@ -63,7 +68,23 @@ def load_templates(folder: str) -> tuple[Template, ...]:
     lists = {path.stem: _keywords(path, problems) for path in files}
     if problems:
         raise ConfigError("\n".join(problems))
-    return tuple(Template(name, _modalities(name, lists), keywords) for name, keywords in lists.items())
+    return tuple(
+        Template(name, _modalities(name, lists), words, tuple(word for word in words if _is_unknown(word)))
+        for name, words in lists.items()
+    )
+
+
+def warnings_of(templates: Iterable[Template]) -> list[str]:
+    """A line for each word that is no keyword, with the nearest one."""
+    return [
+        f"{template.name}.json: {json.dumps(word)}: {unknown_keyword(word)}; its column is empty"
+        for template in templates
+        for word in template.unknown
+    ]
+
+
+def _is_unknown(word: str) -> bool:
+    return word not in COMPUTED and unknown_keyword(word) != ""
 
 
 def read_text(path: Path) -> str:
@@ -116,9 +137,7 @@ def _keywords(path: Path, problems: list[str]) -> tuple[str, ...]:
 
 def _wrong(words: list[Any]) -> list[tuple[str, str]]:
     """(word, what is wrong with it)."""
-    twice = [(word, "given twice") for number, word in enumerate(words) if word in words[:number]]
-    unknown = ((word, unknown_keyword(word)) for word in words)
-    return twice + [(word, wrong) for word, wrong in unknown if wrong]
+    return [(word, "given twice") for number, word in enumerate(words) if word in words[:number]]
 
 
 def _line(text: str, word: str) -> int:

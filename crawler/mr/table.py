@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from crawler.errors import ConfigError
 from crawler.mr import attributes
 from crawler.mr.cells import moment, numbers, text
 from crawler.mr.dynamics import Phases, phases
@@ -81,6 +82,36 @@ def clean_mr(table: pd.DataFrame, rules: RuleBook | str | Path | None = None) ->
     columns = {name: [made[name] for made in cells] for output in OUTPUTS for name in (output, f"{output}Rule")}
     result = pd.DataFrame(columns | {CONTRADICTIONS: against}, index=table.index)
     return result.astype({"dynamicGroup": "Int64"} | dict.fromkeys(FLAGS, bool))
+
+
+def process_mri_dataframe(
+    table: pd.DataFrame, cfg: RuleBook | None = None, config_path: str | Path | None = None
+) -> pd.DataFrame:
+    """The table with its normalised columns behind its own, as seeds/000 calls `clean_mr`.
+
+    Parameters
+    ----------
+    table
+        As of `clean_mr`.
+    cfg
+        A rule book.
+    config_path
+        A file of rules, in its place.
+
+    Raises
+    ------
+    ConfigError
+        The rules cannot be used, or both are given.
+    """
+    if cfg is not None and config_path is not None:
+        raise ConfigError("process_mri_dataframe: give cfg or config_path, not both")
+    cleaned = clean_mr(table, cfg if cfg is not None else config_path)
+    kept = table.drop(columns=[name for name in cleaned.columns if name in table.columns])
+    return pd.concat([kept, cleaned], axis=1)
+
+
+process_mr_dataframe = process_mri_dataframe
+"""The same, by its other name."""
 
 
 def _rows(table: pd.DataFrame) -> Iterator[Cells]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from crawler.config.loader import BIDS, NAMED, Config
 from crawler.config.packaged import install
+from crawler.config.templates import warnings_of
 from crawler.disk import is_there
 from crawler.errors import StopError
 from crawler.ledger.cells import CellSpool
@@ -82,6 +83,8 @@ def check(config: Config) -> None:
         if missing_ones:
             raise StopError(f"{wanted} needs {', '.join(missing_ones)}: install with `{install('tables')}`")
     paths(config)  # reads the templates
+    for line in warnings_of(metadata.templates_of(config)):
+        log.warning("metadata.templates: %s", line)
     if mr_cleaned.is_wanted(config):
         mr_cleaned.check(config)
 

@@ -6,6 +6,8 @@ the JSONL for each pass and keeps nothing of it.
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -13,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from crawler import quality
-from crawler.config.templates import Template
+from crawler.config.templates import COMPUTED, Template
 from crawler.dicom.dictionary import KeyStyle, key_for
 from crawler.dicom.flat import cells_of, tag_of
 from crawler.export.cells import text_of
@@ -97,14 +99,18 @@ class RowReader(NamedTuple):
 
     def of_template(self, template: Template) -> Table:
         """The rows of a template's modalities; its columns, whether a row fills them or not."""
-        keys = {keyword: key_for(keyword, self.keys) for keyword in template.keywords}
-        columns = [*_BEFORE_TEMPLATE, *keys]
+        left = {*template.unknown, *COMPUTED}
+        keys = {keyword: key_for(keyword, self.keys) for keyword in template.keywords if keyword not in left}
+        columns = [*_BEFORE_TEMPLATE, *template.keywords]
 
         def rows() -> Iterator[Row]:
+            made = Computed(self, template)
             for row in self.of_modalities(template.modalities):
-                yield {name: row.get(name) for name in _BEFORE_TEMPLATE} | {
-                    keyword: row.get(key) for keyword, key in keys.items()
-                }
+                yield (
+                    {name: row.get(name) for name in _BEFORE_TEMPLATE}
+                    | made.of(row)
+                    | {keyword: row.get(key) for keyword, key in keys.items()}
+                )
 
         return Table(rows, lambda _: columns)
 
@@ -153,3 +159,37 @@ def _ordered(found: Iterable[str], place: Callable[[str], Any]) -> list[str]:
     others = set(found).difference(FILE_COLUMNS)
     quality = [name for name in quality_columns() if name in others]
     return [*FILE_COLUMNS, *quality, *sorted(others.difference(quality), key=place)]
+
+
+class Computed:
+    """The columns of a template that are no elements: by a pass over its rows where UIDs of others are asked for."""
+
+    def __init__(self, reader: RowReader, template: Template) -> None:
+        self._names = [name for name in template.keywords if name in COMPUTED]
+        self._uid = key_for("SOPInstanceUID", reader.keys)
+        self._b = key_for("DiffusionBValue", reader.keys)
+        self._file = os.path.basename(reader.path)
+        self._first: dict[str, Any] = {}
+        self._middle: dict[str, Any] = {}
+        if {"FirstSOPInstanceUID", "MiddleSOPInstanceUID"} & {*self._names}:
+            counts: Counter[str] = Counter(row["scan_id"] for row in reader.of_modalities(template.modalities))
+            seen: Counter[str] = Counter()
+            for row in reader.of_modalities(template.modalities):
+                scan = row["scan_id"]
+                self._first.setdefault(scan, row.get(self._uid))
+                if seen[scan] == counts[scan] // 2:
+                    self._middle[scan] = row.get(self._uid)
+                seen[scan] += 1
+
+    def of(self, row: Row) -> dict[str, Any]:
+        """Their cells in a row."""
+        if not self._names:
+            return {}
+        made = {
+            "FirstSOPInstanceUID": self._first.get(row["scan_id"]),
+            "MiddleSOPInstanceUID": self._middle.get(row["scan_id"]),
+            "dcm": row["dicom_file"],
+            "metafilename": self._file,
+            "b_value": row.get(self._b),
+        }
+        return {name: made[name] for name in self._names}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
+from support.factories import ct_series
 from support.runs import export
 
-from crawler.config.templates import load_templates
+from crawler.config.templates import load_templates, warnings_of
 from crawler.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "dicom_tags"
@@ -48,12 +51,6 @@ def test_order_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        (
-            "ct.json",
-            '[\n  "KVP",\n  "SliceThicknes"\n]',
-            'ct.json:3: "SliceThicknes": no DICOM keyword; nearest: SliceThickness',
-        ),
-        ("ct.json", '["zzzzzzzz"]', 'ct.json:1: "zzzzzzzz": no DICOM keyword'),
         ("ct.json", '["KVP",\n"Rows",\n"KVP"]', 'ct.json:3: "KVP": given twice'),
         ("ct.json", '["KVP",]', "ct.json:1: not valid JSON"),
         ("ct.json", '{"KVP": 1}', "ct.json:1: expected a list of DICOM keywords"),
@@ -71,8 +68,8 @@ def test_refusal(tmp_path: Path, name: str, text: str, told: str) -> None:
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
-    (tmp_path / "ct.json").write_text('["Rowz", "Colums"]')
-    (tmp_path / "mr.json").write_text('["EchoTim"]')
+    (tmp_path / "ct.json").write_text('["Rows", "Rows", "KVP", "KVP"]')
+    (tmp_path / "mr.json").write_text('{}')
     with pytest.raises(ConfigError) as refused:
         load_templates(str(tmp_path))
     assert len(str(refused.value).splitlines()) == 3
@@ -91,9 +88,9 @@ def test_no_folder(tmp_path: Path) -> None:
 
 def test_a_bad_template_stops_a_run_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "tags").mkdir()
-    (tmp_path / "tags" / "ct.json").write_text('["Rowz"]')
+    (tmp_path / "tags" / "ct.json").write_text('{"Rows": 1}')
     (tmp_path / "in").mkdir()
-    with pytest.raises(ConfigError, match="nearest: Rows"):
+    with pytest.raises(ConfigError, match="expected a list"):
         export(tmp_path / "in", tmp_path / "out", metadata={"templates": str(tmp_path / "tags")})
     assert not (tmp_path / "out").exists()
 
@@ -109,3 +106,28 @@ def test_a_pipe_is_no_template(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ct.json")
     with pytest.raises(ConfigError, match=r"ct\.json: cannot be read: it is a folder, a pipe or a device"):
         load_templates(str(tmp_path))
+
+
+def test_words_that_are_no_keywords_are_told_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "ct.json").write_text('["KVP", "SliceThicknes", "FirstSOPInstanceUID", "zzzzzzzz"]')
+    templates = load_templates(str(tmp_path))
+    assert templates[0].unknown == ("SliceThicknes", "zzzzzzzz")
+    first, second = warnings_of(templates)
+    assert first == 'ct.json: "SliceThicknes": no DICOM keyword; nearest: SliceThickness; its column is empty'
+    assert "zzzzzzzz" in second
+
+
+def test_lists_of_the_earlier_program_are_taken_as_they_stand(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    columns = ["FirstSOPInstanceUID", "Rows", "MiddleSOPInstanceUID", "dcm", "metafilename", "b_value", "Rowz"]
+    (tmp_path / "tags").mkdir()
+    (tmp_path / "tags" / "ct.json").write_text(json.dumps(columns))
+    paths = ct_series(tmp_path / "in", n=3, uid="1.2")
+    export(tmp_path / "in", tmp_path / "out", metadata={"templates": str(tmp_path / "tags")})
+    with open(tmp_path / "out" / "metadata_ct.csv", newline="", encoding="utf-8") as file:
+        names, *rows = list(csv.reader(file))
+    assert names[-len(columns) :] == columns
+    uids = [dcmread(path).SOPInstanceUID for path in sorted(paths)]
+    for number, row in enumerate(rows):
+        name = sorted(path.name for path in paths)[number]
+        assert row[-len(columns) :] == [uids[0], "16", uids[1], name, "metadata.jsonl", "", ""]
+    assert "nearest: Rows" in caplog.text

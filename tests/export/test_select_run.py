@@ -247,3 +247,14 @@ def test_derived_classes_are_of_images() -> None:
     words = ("Secondary Capture", "Segmentation", "Parametric Map")
     assert all(any(word in uid.name for word in words) for uid in known)
     assert not np.any([uid.name.startswith(("CT", "MR")) for uid in known])
+
+
+def test_words_leave_series_out_as_whole_words(tmp_path: Path) -> None:
+    for name, words in {"a": "Thorax MPR cor", "b": "MPRAGE sag", "c": "t1_scout_tra", "d": "KEY  images"}.items():
+        ct_series(tmp_path / "in" / name, n=1, uid=f"1.2.{ord(name)}", SeriesDescription=words)
+    ct_series(tmp_path / "in" / "e", n=1, uid="1.3", ProtocolName="mpr")
+    words = ["MPR", "scout", "key images"]
+    export(tmp_path / "in", tmp_path / "out", metadata={}, select={"exclude_words": words})
+    left = {row["dicom_file"][0]: (row["outcome"], row["stage"]) for row in rows(tmp_path / "out").values()}
+    out = ("skipped", "select.exclude_words")
+    assert left == {"a": out, "b": ("exported", None), "c": out, "d": out, "e": out}
