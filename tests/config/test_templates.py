@@ -69,7 +69,7 @@ def test_refusal(tmp_path: Path, name: str, text: str, told: str) -> None:
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "ct.json").write_text('["Rows", "Rows", "KVP", "KVP"]')
-    (tmp_path / "mr.json").write_text('{}')
+    (tmp_path / "mr.json").write_text("{}")
     with pytest.raises(ConfigError) as refused:
         load_templates(str(tmp_path))
     assert len(str(refused.value).splitlines()) == 3
