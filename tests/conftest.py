@@ -28,6 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def dicom_files() -> list[Path]:
     """Every file of pydicom's test and character-set folders and of the package pydicom-data, damaged ones too."""
+    return package_files()
+
+
+def package_files() -> list[Path]:
+    """Files that `dicom_files` gives."""
     bundled = Path(pydicom.data.__file__).parent
     folders = [bundled / "test_files", bundled / "charset_files", data_store.DataStore().data_path]
     found = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())

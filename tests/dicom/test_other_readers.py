@@ -7,11 +7,12 @@ which the three say different things is listed here by its name, with the reason
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import subprocess
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
@@ -74,17 +75,22 @@ def pydicom_itself(path: Path) -> Verdict:
     return "noted" if remarks else "read"
 
 
-@pytest.fixture(scope="module")
-def table(dicom_files: list[Path]) -> Iterator[dict[Path, tuple[Verdict, Verdict, Verdict]]]:
+def verdicts_of(paths: list[Path]) -> dict[Path, tuple[Verdict, Verdict, Verdict]]:
     """File -> what this project, dcmtk and pydicom say of it."""
     readers: tuple[Callable[[Path], Verdict], ...] = (this_project, dcmtk, pydicom_itself)
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        found = {path: (readers[0](path), readers[1](path), readers[2](path)) for path in dicom_files}
+        found = {path: (readers[0](path), readers[1](path), readers[2](path)) for path in paths}
     finally:
         logger.setLevel(level)
+    return found
+
+
+@pytest.fixture(scope="module")
+def table(dicom_files: list[Path]) -> dict[Path, tuple[Verdict, Verdict, Verdict]]:
+    found = verdicts_of(dicom_files)
     print("\nthis project | dcmtk | pydicom: files")  # with -s, or in the report of a failure
     for verdicts, count in Counter(found.values()).most_common():
         print(f"{' | '.join(verdicts)}: {count}")
@@ -122,3 +128,16 @@ def test_what_is_noted(table: dict[Path, tuple[Verdict, Verdict, Verdict]]) -> N
 
 def test_files_of_another_kind_are_no_dicom_for_anyone(table: dict[Path, tuple[Verdict, Verdict, Verdict]]) -> None:
     assert names(table, {"not DICOM"}, ANY, ANY) == names(table, ANY, {"fault"}, {"not DICOM"})
+
+
+def test_the_page_of_the_documentation_is_current(table: dict[Path, tuple[Verdict, Verdict, Verdict]]) -> None:
+    """Written by tests/support/other_readers.py, with the versions that it states."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "other-readers.md").read_text("utf-8")
+    told = re.search(r"([0-9]+) files, dcmtk (\S+), pydicom (\S+)\.", page)
+    assert told is not None
+    assert DCMDUMP is not None
+    dcmtk_version = subprocess.run([DCMDUMP, "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    if (len(table), dcmtk_version, pydicom.__version__) != (int(told[1]), told[2], told[3]):
+        pytest.skip("the page was made with other versions")
+    for verdicts, count in Counter(table.values()).items():
+        assert re.search(rf"^\| {' . '.join(verdicts)} \| {count}\b", page, re.MULTILINE), verdicts
