@@ -6,7 +6,7 @@ Each is a view of one reading of the place. Whatever cannot be read is in `notes
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -82,10 +82,11 @@ class Study(_Collection[Series]):
             for number, one in enumerate(self.values())
         ]
 
-    def anonymize(self, keep: Mapping[str, Any] | None = None) -> None:
-        """Set the direct identifiers of all series (`Series.anonymize`)."""
+    def anonymize(self, uid_table: MutableMapping[str, str] | None = None, **rules: Any) -> None:
+        """Take the identity out of all series, with one table of UIDs (`Series.anonymize`)."""
+        table = {} if uid_table is None else uid_table
         for one in self.values():
-            one.anonymize(keep)
+            one.anonymize(table, **rules)
 
 
 class Patient(_Collection[Study]):
@@ -112,10 +113,11 @@ class Patient(_Collection[Study]):
             written += study.write(os.path.join(url, f"{date}-{uid[-8:]}"), opts, formats, **options)
         return written
 
-    def anonymize(self, keep: Mapping[str, Any] | None = None) -> None:
-        """Set the direct identifiers of all series (`Series.anonymize`)."""
+    def anonymize(self, uid_table: MutableMapping[str, str] | None = None, **rules: Any) -> None:
+        """Take the identity out of all series, with one table of UIDs (`Series.anonymize`)."""
+        table = {} if uid_table is None else uid_table
         for study in self.values():
-            study.anonymize(keep)
+            study.anonymize(table, **rules)
 
 
 class Cohort(_Collection[Patient]):
@@ -135,10 +137,11 @@ class Cohort(_Collection[Patient]):
             written += patient.write(os.path.join(url, f"patient{number:04d}"), opts, formats, **options)
         return written
 
-    def anonymize(self, keep: Mapping[str, Any] | None = None) -> None:
-        """Set the direct identifiers of all series (`Series.anonymize`)."""
+    def anonymize(self, uid_table: MutableMapping[str, str] | None = None, **rules: Any) -> None:
+        """Take the identity out of all series, with one table of UIDs (`Series.anonymize`)."""
+        table = {} if uid_table is None else uid_table
         for patient in self.values():
-            patient.anonymize(keep)
+            patient.anonymize(table, **rules)
 
 
 def _series(data: Any, order: Any, options: Mapping[str, Any]) -> tuple[list[Series], list[str]]:

@@ -6,7 +6,7 @@ the template. Setting changes this array alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any
 
@@ -262,26 +262,25 @@ class Elements(State):
         template = None if dataset is None else Template.of(dataset)
         self._description = replace(self._description, meta=replace(meta, template=template))
 
-    def anonymize(self, keep: Mapping[str, Any] | None = None) -> None:
-        """Take the patient's identity out of what will be written: PS3.15 annex E's direct identifiers, set empty.
+    def anonymize(
+        self,
+        uid_table: MutableMapping[str, str] | None = None,
+        extra_anonymization_rules: Mapping[str, Any] | None = None,
+        **rules: Any,
+    ) -> None:
+        """Take the patient's identity out of the headers: see `anonymizing.anonymized`.
 
         Parameters
         ----------
-        keep
-            Keyword -> value to be set in place of an empty one.
+        uid_table
+            UID -> UID that stands for it; completed, so that it can be shared by the series of a study.
+        extra_anonymization_rules, **rules
+            Keyword -> value in place of an empty one.
         """
-        for keyword in IDENTIFIERS:
-            if (keep or {}).get(keyword) is not None or self._element(keyword) is not None:
-                self.setDicomAttribute(keyword, (keep or {}).get(keyword, ""))
+        from crawler.series.anonymizing import anonymized  # loads pydicom where there is a template
 
-
-IDENTIFIERS = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientBirthTime", "OtherPatientIDs", "OtherPatientNames",
-    "PatientAddress", "PatientTelephoneNumbers", "PatientMotherBirthName", "AccessionNumber", "ReferringPhysicianName",
-    "PerformingPhysicianName", "OperatorsName", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy",
-    "InstitutionName", "InstitutionAddress", "StudyID", "PatientComments", "AdditionalPatientHistory",
-    "RequestingPhysician", "MedicalRecordLocator", "EthnicGroup", "Occupation", "DeviceSerialNumber", "StationName",
-)  # fmt: skip
+        both = {**(extra_anonymization_rules or {}), **rules}
+        self._description = anonymized(self._description, uid_table, both)
 
 
 def _value(header: FrameHeader | None, keyword: str) -> Any:

@@ -234,8 +234,27 @@ def _with_bvals(path: str, description: Description) -> Description:
             raise SourceError(f"{readable(base)}.bval holds other things than numbers") from None
     if len(values) != len(description.axes[0]):
         return description
-    axis = Axis("b", values, "s/mm2", "DiffusionBValue")
+    axis = Axis("b", values, "s/mm2", "DiffusionBValue", _directions(base, description, len(values)))
     return replace(description, axes=Axes((axis, *description.axes[1:])))
+
+
+def _directions(base: str, description: Description, count: int) -> list[Any]:
+    """Directions of gradients in LPS, of FSL's file: the way back from `write_files.gradient_rows`."""
+    if not os.path.isfile(f"{base}.bvec") or description.grid is None or not description.grid.placed:
+        return []
+    with open(f"{base}.bvec", encoding="utf-8") as file:
+        try:
+            rows = np.array([[float(word) for word in line.split()] for line in file if line.strip()])
+        except ValueError:
+            raise SourceError(f"{readable(base)}.bvec holds other things than three rows of numbers") from None
+    if rows.shape != (3, count):
+        return []
+    ras = np.diag([-1.0, -1.0, 1.0])
+    steps = description.grid.matrix[:3, [2, 1, 0]]
+    rotation = ras @ (steps / np.linalg.norm(steps, axis=0))
+    rows[0] *= -1.0 if np.linalg.det(rotation) > 0 else 1.0
+    directions = (ras @ rotation @ rows).T
+    return [None if not one.any() else tuple((one + 0.0).tolist()) for one in directions]
 
 
 def _no_headers(axes: Sequence[Axis]) -> Any:

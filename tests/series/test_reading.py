@@ -303,6 +303,56 @@ def test_a_template_gives_headers_and_geometry_axes(dynamic: Path, tmp_path: Pat
     assert c.affine == pytest.approx(a.affine)
 
 
+def test_anonymized_files_name_nobody(dynamic: Path, tmp_path: Path) -> None:
+    def change(dataset: Dataset) -> None:
+        item = Dataset()
+        item.PatientID = "NESTED"
+        dataset.OtherPatientIDsSequence = [item]
+        dataset.add_new(0x00290010, "LO", "PRIVATE")
+        dataset.add_new(0x00291001, "LO", "SECRET")
+        dataset.InstitutionName, dataset.ReferringPhysicianName = "HOSPITAL", "DOCTOR"
+
+    mr_series(tmp_path / "one", times=1, slices=2, change=change)
+    mr_series(tmp_path / "two", times=1, slices=2, change=change)
+    originals = [Series(tmp_path / name) for name in ("one", "two")]
+    table: dict[str, str] = {}
+    for name, a in zip("ab", originals, strict=True):
+        a.anonymize(table, PatientID="P1")
+        (a + 1).write(tmp_path / "out" / name)
+    parts = Study(tmp_path / "out")
+    assert len(parts) == 2  # of one study still
+    assert parts.patientID == "P1"
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        content = path.read_bytes()
+        for word in (b"NESTED", b"SECRET", b"HOSPITAL", b"DOCTOR", b"QUICK", b"Quick"):
+            assert word not in content
+        for uid in table:
+            assert uid.encode() not in content
+
+
+def test_formats_of_other_packages(dynamic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entry points `dme.readers` and `dme.writers`: one function each."""
+    import importlib.metadata
+
+    def read(path: str) -> Any:
+        return np.loadtxt(path)
+
+    def write(path: str, values: Any, description: Any) -> None:
+        np.savetxt(path, values.reshape(len(values), -1), fmt="%d")
+
+    write.extension = ".numbers"  # type: ignore[attr-defined]
+
+    class Entry:
+        def __init__(self, name: str, function: Any) -> None:
+            self.name, self.load = name, lambda: function
+
+    entries = {"dme.readers": [Entry(".numbers", read)], "dme.writers": [Entry("numbers", write)]}
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries[group])
+    a = Series(dynamic)[0, 0]
+    a.write(tmp_path / "out", formats=["numbers"])
+    assert np.array_equal(Series(tmp_path / "out"), a)
+
+
 def test_headers_by_frame(dynamic: Path) -> None:
     a = Series(dynamic)
     assert a.meta.EchoTime == 2.5

@@ -332,6 +332,27 @@ def test_the_way_back_to_dicom(tmp_path: Path, name: str) -> None:
         assert len(headers(folder)[0].SourceImageSequence) == 1
 
 
+def test_diffusion_goes_through_nifti(tmp_path: Path) -> None:
+    directions = [None, (1.0, 0.0, 0.0), (0.6, 0.8, 0.0), (0.0, 0.6, 0.8)]
+
+    def change(dataset: Dataset) -> None:
+        number = (dataset.InstanceNumber - 1) // 3
+        dataset.DiffusionBValue = 800.0 if number else 0.0
+        if number:
+            dataset.DiffusionGradientOrientation = list(directions[number] or ())
+
+    mr_series(tmp_path / "in", times=4, slices=3, orientation="oblique", change=change)
+    a = Series(tmp_path / "in")
+    assert a.axes.names[0] == "b"
+    a.write(tmp_path / "nifti", formats=["nifti"])
+    b = Series(tmp_path / "nifti")
+    assert np.array_equal(a, b)
+    assert b.axes.b.values.tolist() == a.axes.b.values.tolist()
+    for mine, theirs in zip(a.axes.b.directions, b.axes.b.directions, strict=True):
+        assert (mine is None) == (theirs is None)
+        assert mine is None or theirs == pytest.approx(mine, abs=1e-5)
+
+
 def test_flipped_nifti_goes_back_into_the_slices_it_came_from(tmp_path: Path) -> None:
     """Other tools flip and reorder axes: voxels stay where they are, images get their own rows and columns again."""
     import nibabel
