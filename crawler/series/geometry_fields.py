@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crawler.geometry import SHARE, is_uniform, lps_to_ras
-from crawler.series.axis import PLANE_AXES, SPATIAL, Axes, Axis
+from crawler.series.axis import PLANE_AXES, SPATIAL, Axes, Axis, VariableAxis
 from crawler.series.description import empty_frames, with_grid
 from crawler.series.errors import DoNotSetSlicesError, FieldNotSet, NoGeometry, NotTimeOrder
 from crawler.series.grid import Floats, Grid, zyx
@@ -216,6 +216,26 @@ class GeometryFields(State):
     def tags(self) -> dict[int, npt.NDArray[Any]]:
         """Slice -> values of the axes before the slices, a tuple a step, as the images of that slice have them."""
         return {number: self._tags_of(number) for number in range(self.slices)}
+
+    @tags.setter
+    def tags(self, tags: Mapping[int, Any]) -> None:
+        """Give the axes before the slices the values that the first slice has."""
+        axes = tag_axes(self._description.axes)
+        first = tags[min(tags)]
+        steps = tuple(len(axis) for axis in axes)
+        if len(first) != steps[0] if steps else len(first) != 1:
+            raise ValueError(f"{len(first)} tags for steps {steps}")
+        named: dict[str, Axis] = {}
+        for place, axis in enumerate(axes):
+            values = []
+            for step in range(len(axis)):
+                at = tuple(step if other == place else 0 for other in range(len(axes)))
+                held = np.asarray(first, dtype=object)[at] if isinstance(first, np.ndarray) else first[step]
+                values.append(held[place] if isinstance(held, tuple) else held)
+            named[axis.name] = VariableAxis(axis.name, values, axis.unit, axis.keyword)
+        self._description = replace(
+            self._description, axes=Axes(named.get(axis.name, axis) for axis in self._description.axes)
+        )
 
     @property
     def timeline(self) -> Floats:

@@ -293,8 +293,9 @@ def _label(scan: Scan, layout: Layout | None = None) -> str:
     """A series, and an array of it, without anything of the patient."""
     first = scan.instances[0]
     number = "without number" if first.series_number is None else f"{first.series_number}"
-    text = f"series {number} ({first.modality or 'no modality'}, {first.series_uid})"
+    text = f"series {number} ({first.modality or 'no modality'})"
     if layout is not None:
+        text = f"{text[:-1]}, {first.series_uid})"
         shape = " x ".join(f"{length} {name}" for length, name in zip(layout.shape, layout.axes, strict=False))
         text += f": {shape}" + (f", {layout.verdict.reason}" if layout.verdict.reason else "")
     return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO
@@ -37,7 +38,8 @@ def send_array(values: Any, description: Description, address: str, options: Wri
             f"{len(failed)} of {len(results)} instances were not stored; the first: {failed[0].outcome}, "
             f"{failed[0].reason or failed[0].status}"
         )
-    notes = [f"{sent.sop_uid}: {sent.reason}" for sent in results if sent.outcome == "warning"]
+    warned = Counter(sent.reason for sent in results if sent.outcome == "warning")
+    notes = [f"{count} instances were stored with a warning: {reason}" for reason, count in warned.items()]
     uids = tuple(sent.sop_uid for sent in results)
     return replace(report, target=address, files=uids, notes=(*report.notes, *notes))
 

@@ -353,6 +353,21 @@ def test_formats_of_other_packages(dynamic: Path, tmp_path: Path, monkeypatch: p
     assert np.array_equal(Series(tmp_path / "out"), a)
 
 
+@pytest.mark.system
+def test_postscript_is_drawn_by_ghostscript(tmp_path: Path) -> None:
+    if shutil.which("gs") is None:
+        pytest.skip("Ghostscript is not installed (apt-get install ghostscript)")
+    page = "newpath 0 0 moveto 72 0 lineto 72 72 lineto 0 72 lineto closepath 1 0 0 setrgbcolor fill showpage\n"
+    (tmp_path / "page.ps").write_text("%!PS\n<< /PageSize [144 144] >> setpagedevice\n" + page * 2)
+    a = Series(tmp_path / "page.ps")
+    assert a.shape == (2, 200, 200, 3)
+    assert a[0, 150, 50].tolist() == [255, 0, 0]
+    assert a[0, 50, 150].tolist() == [255, 255, 255]
+    (tmp_path / "bad.ps").write_text("%!PS\nnonsense\n")
+    with pytest.raises(NotImageError):
+        Series(tmp_path / "bad.ps")
+
+
 def test_headers_by_frame(dynamic: Path) -> None:
     a = Series(dynamic)
     assert a.meta.EchoTime == 2.5

@@ -312,6 +312,18 @@ def test_positions_and_locations_are_set() -> None:
     assert series.transformationMatrix == pytest.approx(matrix * [[2], [2], [2], [1]])
 
 
+def test_tags_are_set() -> None:
+    series = made()
+    tags = series.tags
+    for step in range(3):
+        tags[0][step] = (10.0 * step,)
+    series.tags = tags
+    assert series.timeline.tolist() == [0, 10, 20]
+    assert [tag for (tag,) in series.tags[3]] == [0, 10, 20]
+    with pytest.raises(ValueError, match="tags for steps"):
+        series.tags = {0: [(1,)]}
+
+
 def test_axes_are_frozen() -> None:
     axis = UniformLengthAxis("row", 0, 4, 2)
     with pytest.raises(AttributeError):
