@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 from pydicom.dataset import Dataset
 from support.factories import ct_series, multiframe
+from support.indices import keys
 from support.mr import mr_series
 
 import crawler.series.lazy as lazy
@@ -71,6 +73,26 @@ def test_lazily_as_eagerly(dynamic: Path, key: Any) -> None:
     if isinstance(expected, Series):
         assert found.axes == expected.axes
         assert (found.affine is None) == (expected.affine is None)
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    folder = tmp_path_factory.mktemp("steady")
+    mr_series(folder, times=3, slices=4)
+    return folder, Series(folder)
+
+
+@given(keys((3, 4, 6, 5)))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_reading_lazily_is_reading_eagerly(steady: tuple[Path, Any], key: tuple[Any, ...]) -> None:
+    folder, eager = steady
+    found, expected = Series.open(folder)[key], eager[key]
+    assert np.array_equal(found, expected)
+    assert np.shape(found) == np.shape(expected)
+    if isinstance(expected, Series):
+        assert found.axes == expected.axes
+        assert (found.affine is None) == (expected.affine is None)
+        assert found.affine is None or np.array_equal(found.affine, expected.affine)
 
 
 def test_a_changed_file_is_refused(dynamic: Path) -> None:

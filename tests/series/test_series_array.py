@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.indices import keys
 
 from crawler import Series
 from crawler.series.axis import Axis, UniformLengthAxis, VariableAxis
@@ -40,40 +41,10 @@ def assert_true_positions(array: Any) -> None:
     assert np.abs(found - expected)[values >= 0].max(initial=0) < 1e-9  # below 0 is padding
 
 
-def parts(length: int) -> st.SearchStrategy[Any]:
-    bound = st.none() | st.integers(-length - 1, length + 1)
-    step = st.sampled_from([None, 1, 2, 3, -1, -2])
-    return st.tuples(bound, bound, step).map(lambda ends: slice(*ends)) | st.integers(-length, length - 1)
-
-
-def lists(length: int) -> st.SearchStrategy[Any]:
-    mask = st.lists(st.booleans(), min_size=length, max_size=length)
-    return st.lists(st.integers(-length, length - 1), min_size=1, max_size=4) | mask
-
-
-PARTS, LISTS = [parts(length) for length in SHAPE], [lists(length) for length in SHAPE]
-KEYS = st.tuples(
-    st.tuples(*PARTS), st.sampled_from([None, 0, 1, 2, 3]), st.tuples(*LISTS), st.integers(0, 7), st.integers(0, 9)
-)
-
-
-def key_of(drawn: tuple[Any, ...]) -> tuple[Any, ...]:
-    """An index of slices and integers; perhaps with a list or a mask, an ellipsis, a new axis."""
-    plain, at, listed, dots, new = drawn
-    key = list(plain)
-    if at is not None:
-        key[at] = listed[at]
-    if dots < 4:
-        key = [*key[:dots], Ellipsis]
-    if new <= len(key):
-        key.insert(new, None)
-    return tuple(key)
-
-
-@given(KEYS)
-@settings(max_examples=200, deadline=None)
-def test_indices_are_numpys_and_positions_true(drawn: tuple[Any, ...]) -> None:
-    key, series = key_of(drawn), made()
+@given(keys(SHAPE))
+@settings(max_examples=100, deadline=None)
+def test_indices_are_numpys_and_positions_true(key: tuple[Any, ...]) -> None:
+    series = made()
     expected = series.values[key]
     found = series[key]
     assert np.array_equal(found, expected)

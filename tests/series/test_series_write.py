@@ -86,6 +86,46 @@ def test_round_trip_law(tmp_path_factory: pytest.TempPathFactory, cut: Any, kind
     assert again.is_lazy is False  # its values were looked at
 
 
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(2, 4), st.integers(2, 5), st.integers(2, 5)),
+    st.lists(st.floats(-1, 1), min_size=9, max_size=9),
+    st.tuples(*[st.floats(0.3, 5)] * 3),
+    st.sampled_from([("te", "b"), ("time", "fa"), ("ti", "EchoTrainLength")]),
+)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_n_d_round_trip_law(
+    tmp_path_factory: pytest.TempPathFactory, shape: Any, numbers: list[float], spacing: Any, names: tuple[str, str]
+) -> None:
+    """DICOM -> Series -> DICOM, and NIfTI -> back with the template: values, affine and axes stay."""
+    folder = tmp_path_factory.mktemp("law")
+    rotation, _ = np.linalg.qr(np.array(numbers).reshape(3, 3) + 2 * np.eye(3))
+    rotation[:, 0] = np.cross(rotation[:, 2], rotation[:, 1])  # slices along the normal: others come back reversed
+    affine = np.eye(4)
+    affine[:3, :3] = rotation * spacing
+    affine[:3, 3] = np.array(numbers[:3]) * 100
+    a = Series(np.arange(np.prod(shape), dtype=np.int16).reshape(shape), list(names))
+    a.affine = affine
+    steps = [Axis(name, np.arange(count) * 7.0 + 5) for name, count in zip(names, shape, strict=False)]
+    a.axes = [*steps, *a.axes[2:]]
+    a.write(folder / "one")
+    b = Series(folder / "one", list(names))
+    kept = [name for name, count in zip(names, shape, strict=False) if count > 1]
+    assert b.axes.names == (*kept, "slice", "row", "column")
+    assert np.array_equal(b.values.reshape(shape), a.values)
+    assert b.affine == pytest.approx(affine, abs=1e-6)
+    for name in kept:
+        assert b.axes[name].values.tolist() == a.axes[name].values.tolist()
+    b.write(folder / "nifti", formats=["nifti"])
+    c = Series(folder / "nifti", template=b)
+    assert c.axes == b.axes
+    assert np.array_equal(c, b)
+    assert c.affine == pytest.approx(b.affine)
+    c.write(folder / "two")
+    d = Series(folder / "two", list(names))
+    assert np.array_equal(d, b)
+    assert d.axes == b.axes
+
+
 def test_time_series_round_trip(tmp_path: Path) -> None:
     mr_series(tmp_path / "in", times=3, slices=4)
     a = Series(tmp_path / "in", "time")
