@@ -86,6 +86,8 @@ def status_table(status: Status, command: str) -> str:
     lines.append(_line("state", state))
     if status.unfinished:
         lines.append(_line("", f"{status.unfinished:,} folders are to be done again"))
+    if status.lost:
+        lines.append(_line("", f"{status.lost:,} outputs are gone: {command} makes them again"))
     lines.append(_line("found", f"{summary.found:>10,} files   {size_text(summary.bytes)}"))
     lines.append(_line("exported", f"{summary.exported:>10,}"))
     for name, counts in (("skipped", summary.skipped), ("failed", summary.failed)):

@@ -21,6 +21,7 @@ from crawler.engine.progress import Progress, Silent
 from crawler.engine.root_names import keep_names
 from crawler.engine.survey import require_files
 from crawler.errors import ConfigError, LedgerError
+from crawler.ledger.lost import make_again
 from crawler.ledger.products import MERGED
 from crawler.ledger.store import Store, disk_error, open_store
 from crawler.ledger.summary import Summary, summarise
@@ -142,6 +143,7 @@ def _run(
         _require_no_shards(store)
         store.own.claim(own_files(config), set_aside=rebuild is True)
         roots = keep_names(store.ledger, roots)
+        make_again(config, store.ledger)
         if retry_failed:
             store.ledger.forget_digests(failed_only=True)
         copy_config(store)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from crawler.config.loader import Config
 from crawler.errors import LedgerError
 from crawler.ledger.database import Ledger
+from crawler.ledger.lost import lost_products
 from crawler.ledger.schema import MIGRATIONS, VERSION
 from crawler.ledger.store import ledger_of
 from crawler.ledger.summary import Summary, summarise
@@ -46,6 +47,8 @@ class Status:
         Folders that the next run opens whatever their listing: their work was cut short, or is wanted anew.
     summary
         The accounts; None while a run is going on.
+    lost
+        Outputs that are gone, by a listing of the output folders: the next run makes them again.
     """
 
     ledger: str
@@ -54,6 +57,7 @@ class Status:
     finished: bool = False
     unfinished: int = 0
     summary: Summary | None = None
+    lost: int = 0
 
 
 def read_status(config: Config) -> Status:
@@ -76,7 +80,8 @@ def read_status(config: Config) -> Status:
         summary = summarise(
             ledger, handled=0, listed=0, seconds=0.0, interrupted=not finished, retrieval=_retrieval(config)
         )
-        return Status(path, changed, False, finished, ledger.unfinished(), summary)
+        lost = sum(1 for _ in lost_products(config, ledger))
+        return Status(path, changed, False, finished, ledger.unfinished(), summary, lost)
 
 
 def _retrieval(config: Config) -> Counts | None:
