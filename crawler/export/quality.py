@@ -21,6 +21,10 @@ from crawler.pixels.video import is_video
 _PADDING = tuple(f"{kind}PixelPaddingValue" for kind in ("", "Float", "DoubleFloat"))
 
 
+# Segmentations, label maps, parametric maps, real world value maps and doses: two levels or few are their meaning.
+NO_PICTURES = tuple(f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("30", "66.4", "66.7", "481.2"))
+
+
 class ScanQuality:
     """Measures one scan.
 
@@ -95,4 +99,5 @@ class ScanQuality:
 
 
 def _is_measured(instance: Instance) -> bool:
-    return instance.pixels is not None and not instance.is_index and not is_video(instance)
+    is_image = instance.pixels is not None and not instance.is_index and not is_video(instance)
+    return is_image and instance.sop_class not in NO_PICTURES and instance.modality not in ("SEG", "RTDOSE")

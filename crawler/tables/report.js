@@ -7,11 +7,11 @@
   const about = JSON.parse(byId("about").textContent);
   const series = JSON.parse(byId("data").textContent).map(
     ([name, modality, files, columns, rows, planes, spacing, layouts, verdict, grade, reason, failed, skipped,
-      previews, volumes, media, medium]) => ({
-      name, modality, files, columns, rows, planes, spacing, layouts, verdict, grade, reason, failed, skipped,
+      previews, volumes, media, medium, title, extent, quality]) => ({
+      title, extent, quality, name, modality, files, columns, rows, planes, spacing, layouts, verdict, grade, reason, failed, skipped,
       previews, volumes, media, medium,
       size: (columns || 0) * (rows || 0) * (planes || 0),
-      text: `${name} ${modality} ${verdict} ${reason}`.toLowerCase(),
+      text: `${title} ${name} ${modality} ${verdict} ${reason} ${quality ? "low quality" : ""}`.toLowerCase(),
     }));
   // "s2" before "s10"; sorted once, so that sorting by another column can fall back on it.
   const order = new Intl.Collator("en", { numeric: true });
@@ -72,6 +72,7 @@
     }
     const name = element("th", "name");
     name.scope = "row";
+    if (one.title) name.append(element("span", "title", one.title));
     one.name.split("/").forEach((part, place) => { // a long path breaks at its folders
       if (place) name.append("/", document.createElement("wbr"));
       name.append(part);
@@ -82,11 +83,12 @@
     cell(made, "", one.modality, "Modality");
     cell(made, "number", one.files.toLocaleString("en"), "Files");
     const plane = one.columns ? `${one.columns} \u00d7 ${one.rows}` : one.planes ? "several sizes" : "";
-    cell(made, "number", one.planes > 1 && plane ? `${plane} \u00d7 ${one.planes}` : plane, "Size");
+    cell(made, "number", one.extent || (one.planes > 1 && plane ? `${plane} \u00d7 ${one.planes}` : plane), "Size");
     cell(made, "number", one.spacing === null ? "" : `${one.spacing} mm`, "Spacing");
     const verdict = cell(made, "");
     verdict.append(element("span", `badge ${one.grade}`, one.verdict));
     if (one.layouts > 1) verdict.append(` ${one.layouts} arrays`);
+    if (one.quality) verdict.append(" ", element("span", "badge warn", "low quality"), element("span", "reason", one.quality));
     if (one.reason) verdict.append(element("span", "reason", one.reason));
     const outputs = cell(made, "outputs");
     const listed = one.volumes.slice(0, 6);

@@ -1,8 +1,8 @@
 """report.html: one page about a run, for people: counts, failures with their reasons, every series with its preview.
 
 The page holds its style, its script and its data, and asks no network for anything; previews and outputs are relative
-links. Of headers it shows coded values and sizes only: no name, no free text. The look is in `report.css`, what it does
-in `report.js`.
+links. Of headers it shows coded values, sizes, and number and description of a series: nothing of a patient. The look
+is in `report.css`, what it does in `report.js`, what is said of the run in `report_run.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from crawler.config.loader import Config
 from crawler.dicom.terms import modality_term
 from crawler.ledger.store import output_root
 from crawler.tables.base import Context, View
+from crawler.tables.report_run import about_run, methods
 from crawler.tables.series import verdict_word
 
 SERIES = 100_000  # more rows than a browser searches without a wait: series.csv has them all
@@ -56,7 +57,7 @@ def path(config: Config) -> str | None:
 
 def shape(config: Config) -> list[str]:
     """Where the links lead."""
-    return [*_roots(config).values(), *(url for _, url in _tables(config))]
+    return [*_roots(config).values(), *(url for _, url, _ in _tables(config))]
 
 
 def build(context: Context, target: str) -> None:
@@ -65,9 +66,11 @@ def build(context: Context, target: str) -> None:
     parts = {
         "style": _asset("report.css"),
         "script": _asset("report.js"),
+        "run": about_run(context),
+        "methods": methods(context),
         "counts": _counts(context) + _retrieval(context),
         "failures": _failures(context),
-        "links": "\n".join(_anchor(*table) for table in _tables(context.config)),
+        "links": "\n".join(_anchor(name, url) for name, url, place in _tables(context.config) if os.path.exists(place)),
         "about": _embedded(about).decode(),
     }
     before, after = _filled(_asset("report.html"), parts).split("{{series}}")
@@ -103,7 +106,32 @@ def _series(context: Context) -> Iterator[list[Any]]:
             mine.previews,
             mine.volumes,
             *mine.media,
+            _title(verdict),
+            _extent(verdict),
+            verdict.get("quality_reasons") or "low" if verdict.get("quality_low") else "",
         ]
+
+
+def _title(verdict: dict[str, Any]) -> str:
+    """Number and description of a series, as people know it."""
+    number, words = verdict.get("SeriesNumber"), verdict.get("SeriesDescription") or verdict.get("ProtocolName")
+    return " ".join(str(part) for part in (number, words) if part not in (None, ""))
+
+
+def _extent(verdict: dict[str, Any]) -> str:
+    """Size of the only array of a series that has more axes than three, columns first: "64 x 64 x 30 x 150 time"."""
+    shapes, axes = verdict.get("shapes") or [], verdict.get("axes") or []
+    if len(shapes) != 1 or len(axes) != 1:
+        return ""
+    steps = [
+        (axis, size) for axis, size in zip(axes[0].split(","), shapes[0].split("x"), strict=False) if axis != "sample"
+    ]
+    if len(steps) < 4:
+        return ""
+    space = ("column", "row", "slice")
+    plain = [dict(steps).get(axis, "") for axis in space]
+    further = [f"{size} {axis}" for axis, size in steps if axis not in space]
+    return " \u00d7 ".join([*filter(None, plain), *further])
 
 
 def _made(context: Context) -> dict[str, _ScanOutputs]:
@@ -202,11 +230,19 @@ def _anchor(name: str, url: str) -> str:
     return f'<a href="{html.escape(url)}">{html.escape(name)}</a>'
 
 
-def _tables(config: Config) -> list[tuple[str, str]]:
-    """Name and link of what else tells about the run."""
-    places = [os.path.join(config.output_dir, name) for name in ("series.csv", "unreadable_files.csv", "summary.json")]
-    places += [config.metadata_path] if config.metadata_path else []
-    return [(os.path.basename(place), _relative(place, config)) for place in places]
+def _tables(config: Config) -> list[tuple[str, str, str]]:
+    """Name, link and native path of what else tells about the run."""
+    from crawler.tables import registry  # which imports this module
+
+    report = path(config)
+    places = [
+        place
+        for view in registry.views(config)
+        if view is not VIEW and (place := view.path(config)) != report and place
+    ]
+    places += [place for place in (config.metadata_path, config.copy_path) if place]
+    places.append(os.path.join(config.output_dir, "run.log"))
+    return [(os.path.basename(place), _relative(place, config), place) for place in places]
 
 
 def _roots(config: Config) -> dict[str, str]:

@@ -448,12 +448,13 @@ def test_a_real_ct_measures_what_its_pixels_say(tmp_path: Path) -> None:
     assert row["quality_levels"] == np.unique(values).size
 
 
-def test_a_real_segmentation_is_a_mask(tmp_path: Path) -> None:
+def test_a_real_segmentation_is_not_judged(tmp_path: Path) -> None:
+    """Two levels are what it means: it is no image of low quality."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "seg.dcm").write_bytes(Path(str(get_testdata_file("liver_1frame.dcm"))).read_bytes())
     export(tmp_path / "in", tmp_path / "out", **QUALITY)
     [row] = rows(tmp_path / "out").values()
-    assert row["quality_reasons"] == ["likely mask"]
+    assert (row["quality_low"], row["quality_reasons"], row["quality_frames"]) == (None, [], 0)
 
 
 def test_the_sample_tree_is_not_low(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from support.factories import ct_series, quick_dataset, save
 from support.runs import config, export
 
@@ -80,6 +81,10 @@ def finished(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def without_times(path: Path) -> list[str]:
+    return [line for line in path.read_text("utf-8").splitlines() if 'class="run"' not in line]
+
+
 def test_counts_failures_and_series_are_those_of_the_run(finished: Path) -> None:
     page = Page(finished / "report.html")
     summary = json.loads((finished / "summary.json").read_text())
@@ -117,17 +122,49 @@ def test_page_asks_no_network_and_names_no_patient(finished: Path) -> None:
     page = Page(finished / "report.html")
     assert page.sources == []
     assert set(re.findall(r"https?:[^\s\"']*", page.text)) == set()
-    assert "Jane" not in page.text
+    assert "Doe" not in page.text
+    assert page.text.count("Jane") == page.text.count("1 Jane's head") == 1  # the description of a series
     assert str(finished) not in page.text
 
 
 def test_equal_runs_give_equal_pages_and_a_repeat_keeps_it(finished: Path, tmp_path: Path) -> None:
     export(tmp_path / "in", tmp_path / "other", 2, **OUTPUTS)
-    before = (finished / "report.html").read_bytes()
-    assert (tmp_path / "other" / "report.html").read_bytes() == before
+    before = without_times(finished / "report.html")
+    assert without_times(tmp_path / "other" / "report.html") == before
     (finished / "report.html").unlink()
     export(tmp_path / "in", finished, **OUTPUTS)
-    assert (finished / "report.html").read_bytes() == before
+    assert without_times(finished / "report.html") == before
+
+
+def test_the_run_is_named_and_there_is_a_text_for_a_methods_section(finished: Path) -> None:
+    page = (finished / "report.html").read_text("utf-8")
+    [line] = re.findall(r'<p class="run">(.*?)</p>', page)
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d by dme \S+, a configuration in Python, from <code>.*</code>: ", line)
+    assert "14 files (" in page
+    assert "12 files were exported, 1 skipped (not DICOM: 1) and 1 failed (" in page
+    assert "written as hdf5: slices in the order of their positions" in page
+
+
+def test_series_are_named_by_description_with_all_axes_and_low_quality(tmp_path: Path) -> None:
+    for step in range(2):
+        ct_series(
+            *(tmp_path / "in" / str(step), 2),
+            uid="1.2.3.4",
+            SeriesNumber=7,
+            SeriesDescription="<b>perfusion</b>",
+            TemporalPositionIdentifier=step + 1,
+            NumberOfTemporalPositions=2,
+            SOPInstanceUID=f"1.2.3.4.{step}",
+        )
+    for step in range(2):
+        for number in range(2):
+            dataset = dcmread(tmp_path / "in" / str(step) / f"{number:04d}.dcm")
+            dataset.SOPInstanceUID = f"1.2.3.4.{step}.{number}"
+            save(dataset, tmp_path / "in" / "one" / f"{step}{number}.dcm")
+        shutil.rmtree(tmp_path / "in" / str(step))
+    export(tmp_path / "in", tmp_path / "out", metadata={}, volume={}, quality={"thresholds": {"CT": {"contrast": 1e9}}})
+    [row] = Page(tmp_path / "out" / "report.html").series
+    assert row[17:] == ["7 <b>perfusion</b>", "12 \u00d7 16 \u00d7 2 \u00d7 2 time", "low contrast"]
 
 
 def test_it_can_be_switched_off(tmp_path: Path) -> None:
