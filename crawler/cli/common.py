@@ -94,7 +94,7 @@ def logging_to(folder: str | None, inputs: Sequence[str], options: argparse.Name
             raise ConfigError(f"{readable(folder)} cannot be written: {error.strerror}") from None
         file.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(file)
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG)  # what the screen says by itself is for the file alone
     log.propagate = False
     for handler in handlers:
         log.addHandler(handler)

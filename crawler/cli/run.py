@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import logging
 import os
 import sys
 import warnings
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from crawler.cli import batch_system
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from crawler.engine.foreseen import Found
 
 log = logging.getLogger("dme")
+
+LOGGED = 10_000  # failed files in a log: unreadable_files.csv has them all
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -54,9 +58,28 @@ def execute(options: argparse.Namespace) -> int:
         counts = {**summary.skipped, **summary.failed}
         told = "; ".join(f"{reason}: {count:,}" for reason, count in counts.items())
         log.info("found %d files, exported %d%s", summary.found, summary.exported, f"; {told}" if told else "")
+        _log_failures(os.path.join(config.output_dir, "unreadable_files.csv"), summary)
+        closing = closing_table(summary, config, options.config)
+        for line in closing.splitlines() if not options.quiet else ():
+            log.debug("%s", line)  # what the screen says, for run.log
     if not options.quiet:
-        print(closing_table(summary, config, options.config))
+        print(closing)
     return summary.exit_code
+
+
+def _log_failures(path: str, summary: Summary) -> None:
+    """Each failed file with stage and reason: in run.log, and with -v on the screen."""
+    if not summary.failed or summary.interrupted:
+        return
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            for name, stage, reason, detail in islice(csv.reader(file), 1, LOGGED + 1):
+                log.info("failed: %s: %s: %s%s", name, stage, reason, f", {detail}" if detail else "")
+    except (OSError, ValueError):  # it is a list for people, which somebody may have moved already
+        return
+    beyond = sum(summary.failed.values()) - LOGGED
+    if beyond > 0:
+        log.info("and %d more, in %s", beyond, shown(path))
 
 
 def _is_dicom(path: str) -> bool:

@@ -26,6 +26,8 @@ class Context(NamedTuple):
     ledger: Ledger
     summary: Summary
     cells: CellSpool | None = None
+    views: tuple[str, ...] = ()
+    """Paths of all views of the configuration."""
 
     @property
     def temp(self) -> str:

@@ -123,7 +123,7 @@ def build(
         with replacing(path) as scratch:
             if clock is not None:
                 summary = replace(summary, seconds=round(clock(), 3))
-            view.build(Context(config, ledger, summary, cells), scratch)
+            view.build(Context(config, ledger, summary, cells, tuple(paths(config))), scratch)
         own.finish(path)
         written = is_there(path)
         ledger.put(f"view {view.name}", [*state, written])

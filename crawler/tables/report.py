@@ -55,9 +55,10 @@ def path(config: Config) -> str | None:
     return os.path.join(config.output_dir, "report.html") if config.output.report else None
 
 
-def shape(config: Config) -> list[str]:
-    """Where the links lead."""
-    return [*_roots(config).values(), *(url for _, url, _ in _tables(config))]
+def shape(config: Config) -> list[Any]:
+    """Where the links lead, and which tables there are."""
+    rows = [config.metadata_path, list(config.metadata.tables), config.metadata.mr_clean] if config.metadata else []
+    return [*_roots(config).values(), *rows]
 
 
 def build(context: Context, target: str) -> None:
@@ -70,7 +71,7 @@ def build(context: Context, target: str) -> None:
         "methods": methods(context),
         "counts": _counts(context) + _retrieval(context),
         "failures": _failures(context),
-        "links": "\n".join(_anchor(name, url) for name, url, place in _tables(context.config) if os.path.exists(place)),
+        "links": "\n".join(_anchor(*table) for table in _tables(context)),
         "about": _embedded(about).decode(),
     }
     before, after = _filled(_asset("report.html"), parts).split("{{series}}")
@@ -230,19 +231,14 @@ def _anchor(name: str, url: str) -> str:
     return f'<a href="{html.escape(url)}">{html.escape(name)}</a>'
 
 
-def _tables(config: Config) -> list[tuple[str, str, str]]:
-    """Name, link and native path of what else tells about the run."""
-    from crawler.tables import registry  # which imports this module
-
-    report = path(config)
-    places = [
-        place
-        for view in registry.views(config)
-        if view is not VIEW and (place := view.path(config)) != report and place
-    ]
+def _tables(context: Context) -> list[tuple[str, str]]:
+    """Name and link of what else tells about the run, as far as it is there."""
+    config = context.config
+    places = [place for place in context.views if place != path(config)]
     places += [place for place in (config.metadata_path, config.copy_path) if place]
     places.append(os.path.join(config.output_dir, "run.log"))
-    return [(os.path.basename(place), _relative(place, config), place) for place in places]
+    there = [place for place in places if os.path.exists(place)]
+    return [(os.path.basename(place), _relative(place, config)) for place in there]
 
 
 def _roots(config: Config) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.factories import quick_dataset, save
+from support.samples import copy_sample
 
 from crawler.cli.main import main
 
@@ -176,3 +178,21 @@ image:
     assert len(list((tmp_path / "out" / "media").rglob("*.mp4"))) == 2
     assert (tmp_path / "out" / "config.yml").read_text() == (tmp_path / "c.yml").read_text()
     assert main([settings, "-q"]) == 1  # append is false, and the file is finished
+
+
+def test_the_log_holds_each_failure_and_what_the_screen_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    copy_sample(tmp_path / "in", broken=True)
+    (tmp_path / "c.yml").write_text("num_workers: 0\noutput: {dir: out}\ndicom: {dir: in}\nmetadata:\n")
+    assert main(["c.yml"]) == 3
+    screen = capsys.readouterr().out
+    log = (tmp_path / "out" / "run.log").read_text("utf-8")
+    with open(tmp_path / "out" / "unreadable_files.csv", newline="", encoding="utf-8") as file:
+        failed = list(csv.DictReader(file))
+    assert failed
+    assert all(f"failed: {row['file']}: {row['stage']}: {row['reason']}" in log for row in failed)
+    assert all(line in log for line in screen.splitlines())
+    assert "failed: broken" not in screen
+    capsys.readouterr()
+    main(["c.yml", "-v"])
+    assert "failed: broken/" in capsys.readouterr().err
