@@ -119,6 +119,9 @@ class OutputSection:
     """Where outputs lie."""
 
     dir: str | None = key(None, "folder of relative outputs and of the run's own files; else the current", shapes=False)
+    min_free: int = key(
+        0, "bytes that stay free on the disks of outputs: the run ends in order before", **_SIZE_RULES | {"minimum": 0}
+    )
     layout: Literal["mirror", "bids"] = key(
         "mirror", "bids: also a BIDS dataset of the NIfTI volumes of MR, in the folder bids/", shapes=False
     )

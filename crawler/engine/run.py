@@ -16,6 +16,7 @@ from crawler.config.parts import SECTIONS
 from crawler.config.sections import ImageSaveSection, VideoSaveSection
 from crawler.disk import created_as
 from crawler.engine.crawl import Engine, Part
+from crawler.engine.free_space import FreeSpace
 from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import Progress, Silent
 from crawler.engine.root_names import keep_names
@@ -109,10 +110,12 @@ def run_part(
             if retry_failed:
                 store.ledger.forget_digests(failed_only=True)
             store.ledger.begin_survey()
-            engine = Engine(store, roots, progress, stop.is_set, part=part, patient=stop.is_patient)
+            space = FreeSpace(config, stop)
+            engine = Engine(store, roots, progress, space.stopped, part=part, patient=stop.is_patient)
             engine.run()
             summary = _summary(engine, 0, began, stop.is_set(), None)
             _end(store, stop.is_set())
+            space.require()
             return summary
 
 
@@ -151,13 +154,15 @@ def _run(
         if config.pacs is not None and retrieve:
             retrieved, early = _retrieve(store, roots, progress, stop.is_set)
         store.ledger.begin_survey()
-        engine = Engine(store, roots, progress, stop.is_set, patient=stop.is_patient)
+        space = FreeSpace(config, stop)
+        engine = Engine(store, roots, progress, space.stopped, patient=stop.is_patient)
         engine.run()
         summary = _summary(engine, early, began, stop.is_set(), retrieved)
         if not stop.is_set():
             warn_of_scattered(store)
             registry.build(store.config, store.ledger, summary, store.cells, lambda: time.monotonic() - began)
         _end(store, stop.is_set())
+        space.require()
         return replace(summary, seconds=round(time.monotonic() - began, 3))
 
 

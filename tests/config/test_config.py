@@ -428,7 +428,7 @@ def test_shaping_names_every_key_but_those_of_the_run() -> None:
         "output.layout",
     }
     run_only |= {"metadata.columns", "metadata.templates", "metadata.mr_clean", "output.report", "dicom.max_lost"}
-    run_only |= {"output.mode", "output.durable", "output.layout", "volume.name"}
+    run_only |= {"output.mode", "output.durable", "output.layout", "output.min_free", "volume.name"}
     assert {key.path for key in KEYS if not key.path.startswith("pacs.")} - config.shaping().keys() == run_only
     config = Config.from_mapping({"pacs": PACS})
     assert not {path for path in config.shaping() if path.startswith("pacs.")}
