@@ -17,7 +17,7 @@ from support.runs import config, content, export, failures, rows
 from crawler.errors import ConfigError
 from crawler.model import Coordinates, Frame, Layout, Place
 from crawler.sinks.thumbnail import thumbnail_of
-from crawler.sinks.thumbnail.canvas import GAP, fitted
+from crawler.sinks.thumbnail.canvas import GAP, Canvas, fitted
 from crawler.sinks.thumbnail.flat import SHOWN
 from crawler.sinks.thumbnail.planes import cuts_of, spacing_of
 
@@ -319,3 +319,12 @@ def test_series_csv_names_the_preview(tmp_path: Path) -> None:
 def test_a_size_beyond_reason_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"preview\.size = 5000: expected at most 4096"):
         config(tmp_path, tmp_path / "out", preview={"size": 5000})
+
+
+def test_the_acquired_plane_tells_slices_and_their_distance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words: list[str] = []
+    monkeypatch.setattr(Canvas, "text", lambda self, text, *_: words.append(text))
+    ct_series(tmp_path / "in", n=7, spacing=2.5, orientation="sagittal")
+    export(tmp_path / "in", tmp_path / "out", preview={})
+    assert words[words.index("sagittal") + 1] == "7 x 2.5 mm"
+    assert sum(" x " in text for text in words) == 1

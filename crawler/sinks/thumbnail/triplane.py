@@ -38,6 +38,8 @@ class Triplane:
         extents = [length * step for length, step in zip(lengths, spacing_of(layout.affine), strict=True)]
         shown = extents if slices > 1 else extents[ROW:]
         self._scale = size / max(shown)
+        # Slices and their distance, mm, on the plane that was acquired.
+        self._stacked = f"{slices} x {extents[SLICE] / slices:.3g} mm" if slices > 1 else ""
         self._edges = [max(1, round(extent * self._scale)) for extent in extents]
         self._cuts = [cut for cut in cuts_of(layout.affine) if slices > 1 or cut.across == SLICE]
         self._middle = tuple(length // 2 for length in lengths)
@@ -79,6 +81,8 @@ class Triplane:
                 canvas.paste(picture, left + (size - columns) // 2, (size - rows) // 2)
             canvas.letters(cut.letters, left, 0, size)
             canvas.text(cut.name, left + MARGIN, MARGIN)
+            if cut.across == SLICE and self._stacked:
+                canvas.text(self._stacked, left + size - MARGIN, size - MARGIN, "rd")
         canvas.ruler(self._scale, MARGIN, size - MARGIN, size * 0.4)
         for line, words in enumerate(self._captions, start=1):
             canvas.text(words, MARGIN, MARGIN + line * 5 * letters // 4)
