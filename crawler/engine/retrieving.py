@@ -30,6 +30,8 @@ from crawler.pacs.wanted import Ask
 
 log = logging.getLogger("dme")
 
+# Seconds that the process of a run that was killed may take to notice it, and to end its associations.
+_ENDING = 10.0
 DEFAULT_TITLE, ANY_TITLE = "DME", "ANY-SCP"
 
 
@@ -68,7 +70,7 @@ def retrieve(
     asks = cohort.asks if cohort else (Ask(0, section.keys),)
     root = Path(config.pacs_dir or "")
     server = server_of(config)
-    with open_manifest(root) as manifest:
+    with open_manifest(root, _ENDING) as manifest:
         pauses = Pauses(root, stopped, Window.parse(section.window) if section.window else None, section.free_space)
         transports = transports_of(section, server)
         finder = finder_of(server)

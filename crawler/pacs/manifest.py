@@ -48,6 +48,8 @@ class Manifest(Accounts):
     ----------
     root
         Folder of received files; made when absent.
+    wait
+        Seconds to wait for another retrieval that is about to end.
 
     Raises
     ------
@@ -57,7 +59,7 @@ class Manifest(Accounts):
         The folder cannot be written.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, wait: float = 1.0) -> None:
         self.root = root
         self.path = root / MANIFEST
         self.lock = threading.RLock()
@@ -65,7 +67,7 @@ class Manifest(Accounts):
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{portable(str(root))} cannot be made: {error.strerror}") from None
-        self._db = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(self.path, timeout=wait, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = DELETE")  # a rollback journal also serves on network disks
@@ -333,9 +335,9 @@ class Manifest(Accounts):
 
 
 @contextlib.contextmanager
-def open_manifest(root: Path) -> Iterator[Manifest]:
+def open_manifest(root: Path, wait: float = 1.0) -> Iterator[Manifest]:
     """Open the manifest of a folder, and close it with all changes kept."""
-    manifest = Manifest(root)
+    manifest = Manifest(root, wait)
     try:
         yield manifest
     finally:
