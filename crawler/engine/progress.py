@@ -105,7 +105,7 @@ class Bar:
     def start(self, files: int, size: int) -> None:
         """So much is to be done."""
         self._stream.write("\n")
-        self._of = size
+        self._size, self._of, self._failed = 0, size, 0  # `pacs receive` exports again and again
         wide = os.get_terminal_size(self._stream.fileno()).columns > 0  # some terminals say 0: then 80 is assumed
         self._bar = self._make(
             total=files,
@@ -144,8 +144,7 @@ class Lines:
         """So much came from the PACS up to now; told often."""
         if time.monotonic() - self._said >= LINE_SECONDS or standing.over:
             self._said = time.monotonic()
-            self._stream.write(f"dme: {retrieval_text(standing)}\n")
-            self._stream.flush()
+            self._write(f"dme: {retrieval_text(standing)}\n")
 
     def survey(self, folders: int, files: int, size: int) -> None:
         """So much was found up to now."""
@@ -155,6 +154,7 @@ class Lines:
         """So much is to be done."""
         self._write(f"dme: {self._total:,} files found, {files:,} of them ({size / 1e6:,.1f} MB) to do\n")
         self._total, self._of = files, size
+        self._files = self._size = self._failed = 0  # `pacs receive` exports again and again
         self._began = self._said = time.monotonic()
 
     def advance(self, files: int, size: int, failed: int) -> None:
