@@ -107,14 +107,12 @@ def upload(server: Server, source: Path) -> None:
 
 
 def ours(transport: GetTransport | WebTransport, temp: Path, count: int) -> None:
-    """Fetch the study, and remove it."""
+    """Fetch the study."""
     received: list[Received] = []
     request = Request(STUDY, sop_classes=(CTImageStorage,))
     answer = transport.fetch(request, temp, received.append, threading.Event())
     if len(received) != count:
         raise SystemExit(f"{answer}")
-    for one in received:
-        one.path.unlink()
 
 
 def getscu(server: Server, temp: Path) -> None:
@@ -122,8 +120,6 @@ def getscu(server: Server, temp: Path) -> None:
     key = f"StudyInstanceUID={STUDY}"
     command = ["getscu", "+B", "-aec", "ORTHANC", "-S", "-k", "QueryRetrieveLevel=STUDY", "-k", key, "-od", str(temp)]
     subprocess.run([*command, server.host, str(server.port)], env=ENVIRONMENT, check=True, capture_output=True)
-    for path in temp.iterdir():
-        path.unlink()
 
 
 def theirs(server: Server, temp: Path) -> None:
@@ -147,8 +143,6 @@ def theirs(server: Server, temp: Path) -> None:
     for _ in association.send_c_get(query, "1.2.840.10008.5.1.4.1.2.2.3"):
         pass
     association.release()
-    for path in temp.iterdir():
-        path.unlink()
 
 
 def push(port: int, source: Path) -> None:
@@ -190,7 +184,7 @@ def rounds(folder: Path, count: int, repeats: int) -> dict[str, list[tuple[float
     found: dict[str, list[tuple[float, float]]] = {}
 
     def take(one: Received, _: object) -> bool:
-        one.path.unlink()
+        os.rename(one.path, temp / one.sop_uid)
         return True
 
     scp = free_port()
@@ -211,6 +205,8 @@ def rounds(folder: Path, count: int, repeats: int) -> dict[str, list[tuple[float
         for turn in range(repeats + 1):
             for name, action in ways.items():
                 measured = clocked(action, clocks.get(name, own_cpu))
+                for path in temp.iterdir():
+                    path.unlink()
                 if turn:  # the first round warms caches up
                     found.setdefault(name, []).append(measured)
         web.close()
