@@ -152,3 +152,32 @@ def test_killed_runs_end_as_an_uninterrupted_one(server: Server, workers: int, t
         assert ours[key] == theirs[key], key
     assert len(theirs["received"]) == TOTAL
     assert len(theirs["volumes"]) == STUDIES * SERIES
+
+
+def helper_of(process: subprocess.Popen[bytes]) -> int:
+    """The process that retrieves, by its command."""
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        if b"overlap" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return int(child)
+    raise AssertionError("there is no helper")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the helper in proc(5)")
+def test_a_helper_that_dies_ends_the_run_with_its_reason(server: Server, tmp_path: Path) -> None:
+    """As where the system is out of memory: the run says so, and the next one goes on."""
+    with relay(server.port) as between:
+        config = configuration(tmp_path / "run", between.port, 1, rate=150)
+        process = started(config)
+        while process.poll() is None and len(between.sent) < 40:
+            time.sleep(0.002)
+        os.kill(helper_of(process), signal.SIGKILL)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 1
+        [line] = [line for line in errors.decode().splitlines() if "ended too early" in line]
+        assert "run again to go on" in line
+        assert "Traceback" not in errors.decode()
+        there, before = in_place(config.parent), len(between.sent)
+        assert there
+        finished(configuration(tmp_path / "run", between.port, 1, rate=None))
+        assert not there & set(between.sent[before:])
+    assert len(in_place(config.parent)) == TOTAL
