@@ -262,7 +262,7 @@ def incomplete_below(folder: str) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        with contextlib.closing(Snapshot(path)) as accounts:
+        with contextlib.closing(Snapshot(path, wait=0.0)) as accounts:
             return {uid: f"{here:,} of {known:,}" for (_, uid), (here, known) in accounts.incomplete().items()}
     except LedgerError:
         return {}
@@ -279,12 +279,14 @@ def code_text(code: int | None) -> str:
 
 
 class Snapshot(Accounts):
-    """A manifest that is only read, as when its retrieval has ended."""
+    """A manifest that is only read, as when its retrieval has ended; `wait` are seconds for one that is in use."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait: float = 5.0) -> None:
         self._path = path
         try:
-            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            self._db = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=wait
+            )
         except sqlite3.Error as error:
             raise LedgerError(f"{portable(str(path))} cannot be read: {error}") from None
 

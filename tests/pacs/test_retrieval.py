@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from support.archive import Archive, FakeFinder, FakeTransport, Instance, make_instance, received_of, refusing
 
 from crawler.errors import LedgerError, OutputError, PacsError, RequestError
-from crawler.pacs.accounts import Counts
+from crawler.pacs.accounts import Counts, incomplete_below
 from crawler.pacs.fetching import Transports
 from crawler.pacs.manifest import Manifest, open_manifest
 from crawler.pacs.model import Answer, Request
@@ -553,6 +554,25 @@ def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 def test_second_retrieval_at_a_time_is_told_so(tmp_path: Path) -> None:
     with open_manifest(tmp_path), pytest.raises(LedgerError, match="another retrieval works in this folder"):
         Manifest(tmp_path)
+
+
+def test_what_is_incomplete_is_not_waited_for_while_a_retrieval_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each pass of the engine asks, and the manifest is locked meanwhile: a wait would hold up every pass."""
+    archive = archive_of(1, 1, 4)
+    archive.fault = refusing({archive.instances[0].uid})
+    retrieve(tmp_path, archive)
+    series = archive.instances[0].attributes["SeriesInstanceUID"]
+    assert incomplete_below(str(tmp_path)) == {series: "3 of 4"}
+    with open_manifest(tmp_path):
+        connect, waits = sqlite3.connect, []
+        monkeypatch.setattr(
+            sqlite3, "connect", lambda *args, **how: waits.append(how["timeout"]) or connect(*args, **how)
+        )
+        assert incomplete_below(str(tmp_path)) == {}
+        assert waits == [0.0]
+    assert incomplete_below(str(tmp_path / "none")) == {}
 
 
 def test_earlier_queries_are_counted_apart(tmp_path: Path) -> None:
