@@ -131,6 +131,34 @@ def test_siemens_without_acceleration_says_nothing_of_bands(tmp_path: Path) -> N
     assert found == {}
 
 
+@pytest.mark.parametrize(
+    ("code", "part"), [("0x1", 0.5), ("0x2", 0.625), ("0x4", 0.75), ("0x8", 0.875), ("0x10", None)]
+)
+def test_partial_fourier_of_siemens(tmp_path: Path, code: str, part: float | None) -> None:
+    found = told(tmp_path / "a.dcm", siemens({}, f"sKSpace.ucPhasePartialFourier = {code}"))
+    assert found.get("PartialFourier") == part
+
+
+@pytest.mark.parametrize(("text", "factor"), [("p2", 2), ("p3s4", 3), ("s4", None)])
+def test_parallel_factor_of_siemens_without_its_headers(tmp_path: Path, text: str, factor: int | None) -> None:
+    made = quick_dataset(Modality="MR", Manufacturer="SIEMENS")
+    private(made, 0x0051, "SIEMENS MR HEADER", (0x11, "LO", text))
+    assert told(tmp_path / "a.dcm", made).get("ParallelReductionFactorInPlane") == factor
+
+
+def test_echo_spacing_needs_lines(tmp_path: Path) -> None:
+    """One line has no spacing to the next: of an image without a direction of the phase encoding there is none."""
+    assert "EffectiveEchoSpacing" in told(tmp_path / "a.dcm", ge(), Image(64, 64, {}))
+    for lines, acquired in ((0, 64), (1, 64), (64, 1)):
+        assert "EffectiveEchoSpacing" not in told(tmp_path / "a.dcm", ge(), Image(lines, acquired, {}))
+
+
+def test_philips_without_its_shift(tmp_path: Path) -> None:
+    made = quick_dataset(Modality="MR", Manufacturer="Philips Medical Systems")
+    private(made, 0x2001, "Philips Imaging DD 001", (0x13, "SL", 43))
+    assert told(tmp_path / "a.dcm", made, Image(80, 80, {"ImagingFrequency": 127.76})) == {}
+
+
 def test_another_creator_is_another_meaning(tmp_path: Path) -> None:
     made = siemens({"PhaseEncodingDirectionPositive": ["1"]}, creator="SOMEBODY ELSE")
     assert told(tmp_path / "a.dcm", made) == {}

@@ -75,7 +75,7 @@ def test_time_of_acquisition_may_stand_with_its_date() -> None:
 
 @pytest.mark.parametrize(
     ("phase", "phases", "expected"),
-    [(1, 20, 0), (6, 20, 25), (1, 1, None), (21, 20, None), (6, None, None), ("6", 20, None)],
+    [(1, 20, 0), (6, 20, 25), (2, 2, 50), (1, 1, None), (0, 2, None), (21, 20, None), (6, None, None), ("6", 20, None)],
 )
 def test_phase_of_a_classic_philips_cine(phase: Any, phases: Any, expected: float | None) -> None:
     names = ("(2001,xx08) Philips Imaging DD 001", "(2001,xx17) Philips Imaging DD 001")

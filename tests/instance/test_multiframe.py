@@ -70,6 +70,26 @@ def test_slices_are_stacked_along_the_normal_or_against_it(spacing: float, z: li
     assert {plane.spacing for plane in found} == {(5.0, 5.0)}
 
 
+def test_slices_without_a_step_lie_nowhere_but_one_slice_needs_none() -> None:
+    assert positions(planes(2, **recon(SliceVector=[1, 2], SpacingBetweenSlices=0))) == [None]
+    two_windows = recon(SliceVector=[1, 1], EnergyWindowVector=[1, 2], SpacingBetweenSlices=0)
+    assert positions(planes(2, **two_windows)) == [(1.0, 2.0, 3.0)] * 2
+
+
+def test_offsets_of_a_single_frame_are_not_asked() -> None:
+    record = {
+        "ImagePositionPatient": [1.0, 2.0, 3.0],
+        "ImageOrientationPatient": AXIAL,
+        "GridFrameOffsetVector": [0, 3],
+    }
+    assert positions(planes(1, **record)) == [(1.0, 2.0, 3.0)]
+
+
+def test_frames_of_less_than_a_millisecond() -> None:
+    found = planes(3, FrameTime=0.5, FrameIncrementPointer="(0018,1063)")
+    assert [plane.trait("FrameReferenceTime") for plane in found] == [0.0, 0.5, 1.0]
+
+
 def test_slice_vector_gives_the_order_and_not_the_frames() -> None:
     found = planes(3, **recon(SliceVector=[3, 1, 2], DetectorInformationSequence=[detector(orientation=CORONAL)]))
     assert positions(found) == [(1.0, 10.0, 3.0), (1.0, 2.0, 3.0), (1.0, 6.0, 3.0)]

@@ -96,6 +96,16 @@ def test_public_elements(of: Callable[..., Any]) -> None:
     assert of(image()) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("BMATRIX", (1000, (0, 1, 0))), ("", (1000, (0, 1, 0))), ("ISOTROPIC", (None, None))]
+)
+def test_a_b_matrix_tells_both(of: Callable[..., Any], kind: str, expected: Any) -> None:
+    matrix = Dataset()
+    for part in ("XX", "XY", "XZ", "YY", "YZ", "ZZ"):
+        setattr(matrix, f"DiffusionBValue{part}", 1000.0 if part == "YY" else 0.0)
+    assert of(image(DiffusionDirectionality=kind, DiffusionBMatrixSequence=[matrix])) == expected
+
+
 def test_public_elements_come_first(of: Callable[..., Any]) -> None:
     assert of(siemens(image(DiffusionBValue=700.0), 900, VECTOR)) == (700, DIRECTION)
     other = image(DiffusionBValue=700.0, DiffusionGradientOrientation=[0.0, 1.0, 0.0])

@@ -69,6 +69,20 @@ def test_type_holds_the_rescaled_range(instance: Instance, planes: list[Plane], 
     assert value_type([instance], planes, "modality") == np.dtype(expected)
 
 
+@pytest.mark.parametrize(
+    ("instance", "expected"),
+    [
+        (image(8), "float32"),
+        (image(16), "float32"),
+        (image(32), "float64"),
+        (image(32, keyword="FloatPixelData"), "float32"),
+        (image(64, keyword="DoubleFloatPixelData"), "float64"),
+    ],
+)
+def test_quantities_have_the_digits_of_their_stored_values(instance: Instance, expected: str) -> None:
+    assert value_type([instance], [rescale(2, 1)], "real_world") == np.dtype(expected)
+
+
 def test_stored_values_keep_their_type() -> None:
     assert value_type([image(16, 12, signed=True)], [rescale(0.1, 3)], "stored") == np.int16
 
