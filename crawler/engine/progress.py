@@ -123,7 +123,9 @@ class Bar:
             return
         self._size += size
         self._failed += failed
+        self._of = max(self._of, self._size)  # archives hold more than was known before they were opened
         self._bar.set_postfix_str(f"{self._size / 1e6:,.0f}/{self._of / 1e6:,.0f} MB, {self._failed} failed", False)
+        self._bar.total = max(self._bar.total or 0, self._bar.n + files)
         self._bar.update(files)
 
     def finish(self) -> None:
@@ -152,7 +154,8 @@ class Lines:
 
     def start(self, files: int, size: int) -> None:
         """So much is to be done."""
-        self._write(f"dme: {self._total:,} files found, {files:,} of them ({size / 1e6:,.1f} MB) to do\n")
+        found = max(self._total, files)  # what archives hold is known when they are opened
+        self._write(f"dme: {found:,} files found, {files:,} of them ({size / 1e6:,.1f} MB) to do\n")
         self._total, self._of = files, size
         self._files = self._size = self._failed = 0  # `pacs receive` exports again and again
         self._began = self._said = time.monotonic()
@@ -173,11 +176,11 @@ class Lines:
         self._said = time.monotonic()
         seconds = max(1e-6, self._said - self._began)
         rate = self._files / seconds
-        left = (self._total - self._files) / rate if rate else 0.0
-        self._write(
-            f"dme: {self._files:,}/{self._total:,} files, {self._size / 1e6:,.1f}/{self._of / 1e6:,.1f} MB,"
-            f" {rate:,.0f} files/s, {self._failed} failed, {left:,.0f} s left\n"
-        )
+        beyond = self._files > self._total or self._size > self._of  # archives held more than was known
+        files = f"{self._files:,} files" if beyond else f"{self._files:,}/{self._total:,} files"
+        size = f"{self._size / 1e6:,.1f}" + ("" if beyond else f"/{self._of / 1e6:,.1f}")
+        left = "" if beyond or not rate else f", {(self._total - self._files) / rate:,.0f} s left"
+        self._write(f"dme: {files}, {size} MB, {rate:,.0f} files/s, {self._failed} failed{left}\n")
 
     def _write(self, text: str) -> None:
         """Tell it, or not: a stream that is full or closed is no reason to end a run."""

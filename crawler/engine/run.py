@@ -18,6 +18,7 @@ from crawler.disk import created_as
 from crawler.engine.crawl import Engine, Part
 from crawler.engine.free_space import FreeSpace
 from crawler.engine.interrupts import interrupts
+from crawler.engine.places import tell_places
 from crawler.engine.progress import Progress, Silent
 from crawler.engine.root_names import keep_names
 from crawler.engine.survey import require_files
@@ -137,6 +138,7 @@ def _run(
     if config.pacs_dir is not None:
         _make(config.pacs_dir)
     roots = roots_of(config.roots)
+    tell_places(config, roots)
     registry.check(config)
     _try_writers(config)
     if rebuild is True:
