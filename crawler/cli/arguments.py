@@ -23,6 +23,7 @@ COMMANDS = {
     "merge": "join the shards, when all have run",
     "verify": "open every output, compare it with its record, and a sample with the source",
     "slurm": "run a job in shards on SLURM: plan, job array, merge",
+    "dask": "run a job in shards on a Dask cluster, and merge them",
     "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
     "image": "series of images: convert, list, statistics, calculator, timeline, show, dump, sort, send",
     "sample": "write a small synthetic tree of DICOM files",

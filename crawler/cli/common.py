@@ -61,6 +61,14 @@ def program() -> str:
     return started_as("dme")
 
 
+def started_command() -> list[str]:
+    """What starts this program on another machine, where the same folders are: program and first arguments."""
+    started = os.path.abspath(sys.argv[0])
+    if os.path.basename(started) == "__main__.py":
+        return [sys.executable, "-m", "crawler"]
+    return [sys.executable, started]
+
+
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the flags that every command has."""
     loud = parser.add_mutually_exclusive_group()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 
-from crawler.cli.common import count, program, shown
+from crawler.cli.common import count, program, shown, started_command
 from crawler.cli.plan import plan_table
 from crawler.cluster.making import make_plan
 from crawler.cluster.slurm import Wishes, submit, write_scripts
@@ -45,7 +43,7 @@ def execute(options: argparse.Namespace) -> int:
     cpus = max(1, options.cpus or config.num_workers)
     wishes = Wishes(cpus, options.partition, options.time, options.mem, tuple(options.extra))
     with created_as(config.output.mode):
-        scripts = write_scripts(config, options.shards, _command(), options.config, wishes)
+        scripts = write_scripts(config, options.shards, started_command(), options.config, wishes)
     print(f"{'scripts':<12}{shown(scripts.array)}, {shown(scripts.merge)}")
     if options.script_only:
         print(f"Nothing was submitted. To submit: sbatch {shown(scripts.array)}")
@@ -54,11 +52,3 @@ def execute(options: argparse.Namespace) -> int:
     print(f"{'submitted':<12}job {array}, and job {merge} for the merge")
     print(f"To look on: {program()} status {options.config}")
     return EXIT_OK
-
-
-def _command() -> list[str]:
-    """What starts this program on a node, where the same folders are."""
-    started = os.path.abspath(sys.argv[0])
-    if os.path.basename(started) == "__main__.py":
-        return [sys.executable, "-m", "crawler"]
-    return [sys.executable, started]

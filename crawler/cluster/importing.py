@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
+from crawler.engine.tree import NO_FILES
 from crawler.errors import LedgerError
 from crawler.ledger.rows import Rows
 from crawler.ledger.status import Reader
@@ -43,7 +44,9 @@ def import_shard(store: Store, shard: Reader, rows_path: str | None, name: str) 
                 place = cursor.lastrowid
             else:
                 place = known[0]
-                if known[1] != digest:  # one of them is not done, or saw other files
+                if known[1] == NO_FILES:  # a root, in which this shard has files
+                    into.execute("UPDATE folders SET digest = ? WHERE id = ?", (digest, place))
+                elif digest not in (known[1], NO_FILES):  # one of them is not done, or saw other files
                     into.execute("UPDATE folders SET digest = '' WHERE id = ?", (place,))
             into.execute("INSERT INTO places VALUES (?, ?)", (number, place))
         places = "(SELECT whole FROM temp.places WHERE id = ?)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 
 from crawler.cluster.plan import Plan, PlanWriter
 from crawler.cluster.run_shard import require_merged
@@ -14,8 +15,11 @@ from crawler.dryrun.contained import ContainedReader
 from crawler.dryrun.preflight import Span
 from crawler.dryrun.survey import SPOOLED, survey
 from crawler.dryrun.trial import trial
+from crawler.engine.plan import without_archives
 from crawler.errors import StopError
-from crawler.sources.directory import roots_of
+from crawler.layout.scan import HASH_DIGITS, series_hash
+from crawler.model import File, Instance, Outcome
+from crawler.sources.directory import Folder, roots_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,6 @@ def make_plan(config: Config, shards: int, *, estimate: bool = True) -> Planned:
         There is no input; shards of another number have begun; the plan cannot be written.
     """
     checked(1, shards)
-    if config.dicom.group == "tree":
-        raise StopError("dicom.group: tree cannot be divided into shards yet: choose folder, or run it without shards")
     require_merged(config)
     with (
         created_as(config.output.mode),
@@ -50,7 +52,8 @@ def make_plan(config: Config, shards: int, *, estimate: bool = True) -> Planned:
         ContainedReader(config, SPOOLED) as reader,
     ):
         writer = PlanWriter(config, shards)
-        seen = survey(config, roots_of(config.roots), spool, reader if estimate else None, each=writer.add)
+        each = partial(_add_series, writer, reader) if config.dicom.group == "tree" else writer.add
+        seen = survey(config, roots_of(config.roots), spool, reader if estimate else None, each=each)
         plan = writer.write()
         tried = trial(config, seen, reader) if estimate else None
     workers = max(1, config.num_workers)
@@ -60,3 +63,27 @@ def make_plan(config: Config, shards: int, *, estimate: bool = True) -> Planned:
     by_size = max(plan.sizes) / max(1, tried.size)
     low, high = sorted((by_files, by_size))
     return Planned(plan, (low * tried.seconds / workers, high * tried.seconds / workers), workers)
+
+
+def _add_series(writer: PlanWriter, reader: ContainedReader, number: int, folder: Folder) -> None:
+    """Read the headers of a folder of a tree, and give the plan its files by series."""
+    if without_archives(folder) is not folder:
+        raise StopError(
+            f"{folder.key or '.'} holds an archive, and the series in it (dicom.group: tree) cannot be divided:"
+            " unpack it, or run without shards"
+        )
+    files = folder.files()
+    found = [_series_of(file, header) for file, header in zip(files, reader.headers(files), strict=True)]
+    found += [_bucket(series_hash("", f"{folder.key}/{name}")) for name, _ in folder.faults]
+    if found:
+        writer.add_shared(number, folder, found)
+
+
+def _series_of(file: File, header: Instance | Outcome) -> int:
+    uid = header.series_uid if isinstance(header, Instance) else ""
+    return _bucket(series_hash(uid, "" if uid else file.key))
+
+
+def _bucket(digits: str) -> int:
+    """Series that share these digits are named together, so they go to one shard."""
+    return int(digits[:HASH_DIGITS], 16)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from crawler.cluster.importing import import_shard
@@ -97,8 +98,8 @@ def merge(config: Config) -> Merged:
         if fresh:
             _import(store, config, shards)
         check = _Check(store, shards[0].of)
-        for unit in _units(config):
-            check.compare(unit)
+        for _, units in itertools.groupby(_units(config), key=lambda unit: unit.key):
+            check.compare(list(units))
         if check.owed:
             return Merged(len(shards), tuple(check.owed.values()))  # closed without a commit
         if fresh:
@@ -205,10 +206,10 @@ def _units(config: Config) -> Iterator[Unit]:
             path = portable(folder.path)
             if folder.count:
                 shard = number_of(folder.key, shards)
-                yield Unit(number, path, "", folder.key, folder.count, folder.size, folder.digest(), shard)
+                yield Unit(number, path, "", folder.key, folder.count, folder.size, folder.digest(), (), shard)
             for file in archives_of(whole) if folder is not whole else ():
                 shard = number_of(file.key, shards)
-                yield Unit(number, path, file.name, file.key, 1, file.size, archive_digest(file), shard)
+                yield Unit(number, path, file.name, file.key, 1, file.size, archive_digest(file), (), shard)
 
 
 class _Check:
@@ -220,21 +221,31 @@ class _Check:
         self.owed: dict[int, Owed] = {}
         self.changed = self.gone = 0
 
-    def compare(self, unit: Unit) -> None:
-        """Find out whether a folder, or an archive, is done."""
-        row = self._ledger.execute("SELECT id, digest FROM folders WHERE path = ?", (unit.key,)).fetchone()
-        if row is not None and row[1] == unit.digest:
+    def compare(self, units: Sequence[Unit]) -> None:
+        """Find out whether a folder, or an archive, is done: `units` are the parts of it that shards have."""
+        key, files = units[0].key, sum(unit.files for unit in units)
+        row = self._ledger.execute("SELECT id, digest FROM folders WHERE path = ?", (key,)).fetchone()
+        if row is not None and row[1] == units[0].digest and not units[0].names:
+            return
+        if row is None and self._is_gone(units[0]):
+            self.gone += files
             return
         if row is None or not row[1]:
-            if row is None and self._is_gone(unit):
-                self.gone += unit.files
-                return
-            before = self.owed.get(unit.shard, Owed(Shard(unit.shard, self._of), "not done"))
-            self.owed[unit.shard] = Owed(before.shard, before.reason, before.files + unit.files, before.folders + 1)
+            self._owe(units, "not done")
+            return
+        sql = "SELECT count(*) FROM files WHERE folder = ?"
+        missing = max(0, files - int(self._ledger.execute(sql, (row[0],)).fetchone()[0]))
+        if units[0].names:  # of a tree: what came after the plan is no shard's
+            if missing or row[1] != units[0].digest:
+                self._owe(units, "a folder of it changed after the plan, or is not done (plan again, then run)")
             return
         self.changed += 1
-        sql = "SELECT count(*) FROM files WHERE folder = ?"
-        self.gone += max(0, unit.files - int(self._ledger.execute(sql, (row[0],)).fetchone()[0]))
+        self.gone += missing
+
+    def _owe(self, units: Sequence[Unit], reason: str) -> None:
+        for unit in units:
+            before = self.owed.get(unit.shard, Owed(Shard(unit.shard, self._of), reason))
+            self.owed[unit.shard] = Owed(before.shard, reason, before.files + unit.files, before.folders + 1)
 
     def _is_gone(self, unit: Unit) -> bool:
         """Whether nothing of a unit is there any more; asked of those alone that no shard knows."""

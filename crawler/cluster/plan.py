@@ -14,7 +14,7 @@ import heapq
 import json
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -28,9 +28,9 @@ from crawler.engine.share import Share
 from crawler.errors import OutputError, StopError
 from crawler.ledger.store import disk_error
 from crawler.paths import native, portable
-from crawler.sources.directory import Folder, Outputs, Root, Visited, listing
+from crawler.sources.directory import Folder, Outputs, Root, Visited, listing, roots_of
 
-VERSION = 1
+VERSION = 2
 UNFINISHED = ".building"
 
 
@@ -51,7 +51,9 @@ class Unit:
     files, size
         Files, and bytes. An archive counts as one file, whatever is in it.
     digest
-        Of the listing, as the ledger keeps it.
+        Of the listing, as the ledger keeps it; of the whole folder, also where it is shared.
+    names
+        With `dicom.group: tree`, where shards share a folder: the files of this one, as `paths.portable` writes them.
     """
 
     root: int
@@ -61,6 +63,7 @@ class Unit:
     files: int
     size: int
     digest: str
+    names: Sequence[str] = ()
     shard: int = 0
 
 
@@ -133,6 +136,7 @@ class PlanWriter:
         self._config, self._shards = config, shards
         self._path = plan_path(config)
         self._sizes, self._files, self._fixed = array("q"), array("q"), array("q")
+        self._series = array("q")
         self._before = self._assigned()
         make_folders(os.path.dirname(self._path))
         self._draft = open(self._path + UNFINISHED, "wb")  # noqa: SIM115 - open for the length of a walk
@@ -147,6 +151,18 @@ class PlanWriter:
             name = portable(os.path.basename(file.path))
             self._add(Unit(number, path, name, file.key, 1, file.size, archive_digest(file)))
 
+    def add_shared(self, number: int, folder: Folder, series: Sequence[int]) -> None:
+        """Take a folder of a tree: a line for each of the series that its files and faults are of, in this order."""
+        places: dict[int, list[tuple[str, int]]] = {}
+        named = [(name, size) for name, size, _ in folder.entries] + [(name, 0) for name, _ in folder.faults]
+        for (name, size), one in zip(named, series, strict=True):
+            places.setdefault(one, []).append((portable(name), size))
+        path, digest = portable(folder.path), folder.digest()
+        for one, files in places.items():
+            names, size = [name for name, _ in files], sum(size for _, size in files)
+            self._series.append(one)
+            self._add(Unit(number, path, "", folder.key, len(files), size, digest, names))
+
     def write(self) -> Plan:
         """Divide what was taken, and put the plan in place.
 
@@ -157,7 +173,7 @@ class PlanWriter:
         """
         try:
             self._draft.close()
-            shards = divide(self._sizes, self._shards, self._fixed)
+            shards = self._divided()
             files, sizes = [0] * self._shards, [0] * self._shards
             for unit, shard in enumerate(shards):
                 files[shard - 1] += self._files[unit]
@@ -178,11 +194,41 @@ class PlanWriter:
             raise disk_error(error, self._path) from None
         return plan
 
+    def _divided(self) -> array[int]:
+        """The shard of each line; those of one series have the same."""
+        if not self._series:
+            return divide(self._sizes, self._shards, self._fixed)
+        sizes: dict[int, int] = {}
+        for one, size in zip(self._series, self._sizes, strict=True):
+            sizes[one] = sizes.get(one, 0) + size
+        before = self._series_before()
+        fixed = array("i", (before.get(str(one), 0) for one in sizes))
+        divided = divide(array("q", sizes.values()), self._shards, fixed)
+        taken: dict[int, int] = dict(zip(sizes, divided, strict=True))
+        with open(self._series_path() + ".new", "wb") as file:
+            file.write(orjson.dumps({**before, **{str(one): shard for one, shard in taken.items()}}))
+        os.replace(self._series_path() + ".new", self._series_path())
+        return array("i", (taken[one] for one in self._series))
+
+    def _series_path(self) -> str:
+        return os.path.join(os.path.dirname(self._path), "series.json")
+
+    def _series_before(self) -> dict[str, int]:
+        """Where series went before; empty as long as no shard has begun."""
+        if not begun_shards(self._config):
+            return {}
+        try:
+            with open(self._series_path(), "rb") as file:
+                before: dict[str, int] = orjson.loads(file.read())
+        except (OSError, orjson.JSONDecodeError):
+            raise OutputError(f"{portable(self._series_path())} cannot be read: it says where series are") from None
+        return before
+
     def _add(self, unit: Unit) -> None:
         self._sizes.append(unit.size)
         self._files.append(unit.files)
         self._fixed.append(self._before.get(_short(unit.key), 0))
-        values = (unit.root, unit.path, unit.archive, unit.key, unit.files, unit.size, unit.digest)
+        values = (unit.root, unit.path, unit.archive, unit.key, unit.files, unit.size, unit.digest, unit.names)
         try:
             self._draft.write(orjson.dumps(values) + b"\n")
         except OSError as error:
@@ -207,6 +253,8 @@ class PlanWriter:
             )
         if read_plan(self._config) is None:
             raise OutputError("shards have begun without a plan, by a hash of each folder's name; go on without one")
+        if self._config.dicom.group == "tree":
+            return {}  # `_series_before` says where series are
         return {_short(unit.key): unit.shard for unit in planned_units(self._config)}
 
 
@@ -262,6 +310,27 @@ class PlannedShare(Share):
         return key in self._keys
 
 
+class PlannedSeries(PlannedShare):
+    """The series that a plan gives to a shard (`dicom.group: tree`): some files of many folders, and every root."""
+
+    def __init__(self, config: Config, shard: Shard) -> None:
+        super().__init__(config, shard)
+        self._names: dict[str, set[str]] = {}
+        for unit in planned_units(config, shard.number):
+            self._names.setdefault(unit.key, set()).update(unit.names)
+        for number, root in enumerate(roots_of(config.roots)):
+            self._paths[number] = {"": None} | self._paths.get(number, {})
+            self._keys.add(Folder(root, "", ()).key)
+
+    def narrow(self, folder: Folder) -> Folder:
+        """As `Share.narrow`."""
+        names = self._names.get(folder.key, set())
+        entries = tuple(entry for entry in folder.entries if portable(entry[0]) in names)
+        faults = tuple(fault for fault in folder.faults if portable(fault[0]) in names)
+        others = tuple(name for name, _, _ in folder.entries if portable(name) not in names)
+        return Folder(folder.root, folder.path, entries, faults, folder.children, others, folder.digest())
+
+
 def share_of(config: Config, shard: Shard) -> Share:
     """What a shard is for: by the plan, or by a hash where there is none.
 
@@ -280,4 +349,4 @@ def share_of(config: Config, shard: Shard) -> Share:
             f"the plan is for {plan.shards} shards, not {shard.of}: run one of 1/{plan.shards} to"
             f" {plan.shards}/{plan.shards}, or plan again"
         )
-    return PlannedShare(config, shard)
+    return PlannedSeries(config, shard) if plan.group == "tree" else PlannedShare(config, shard)

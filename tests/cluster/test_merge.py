@@ -123,6 +123,54 @@ def test_shards_go_on_after_a_merge(small, tmp_path):
     assert exact_rows(out) == exact_rows(tmp_path / "one")
 
 
+def shuffled(small: Path) -> None:
+    """Files of a series in several folders, as in the storage of a PACS, and one that is no DICOM."""
+    for number, path in enumerate(sorted(small.rglob("*.dcm"))):
+        target = small / "store" / f"{number % 4}"
+        target.mkdir(parents=True, exist_ok=True)
+        path.rename(target / f"{number}")
+    (small / "store" / "0" / "notes.txt").write_text("no DICOM")
+    for folder in small.glob("f*"):
+        folder.rmdir()
+
+
+def test_series_of_a_tree_are_divided(small, tmp_path):
+    shuffled(small)
+    sections = {"dicom": {"group": "tree"}, "metadata": {"tables": ["csv"]}, "image": {}, "volume": {}}
+    out, settings = tmp_path / "out", config(small, tmp_path / "out", **{**sections})
+    with pytest.raises(StopError, match="needs a plan"):
+        run_shard(settings, 1, 3)
+    make_plan(settings, 3, estimate=False)
+    parts = run_all(settings, 3)
+    assert all(part.scans for part in parts)
+    assert merge(settings).summary is not None
+    export(small, tmp_path / "one", **{**sections})
+    assert without_shards(out) == content(tmp_path / "one")
+    assert exact_rows(out) == exact_rows(tmp_path / "one")
+    assert run(config(small, out, **{**sections})).handled == 0
+
+    ct_series(small / "new", n=2, uid="1.2.3.0")  # more of a series that a shard has
+    owed = merge(settings).owed
+    assert owed == (), "what no plan names is no shard's, and a run without shards would find it"
+    make_plan(settings, 3, estimate=False)
+    assert merge(settings).summary is None
+    run_all(settings, 3)
+    assert merge(settings).summary is not None
+    export(small, tmp_path / "two", **{**sections})
+    assert without_shards(out) == content(tmp_path / "two")
+
+
+def test_a_folder_of_a_tree_that_changed_after_the_plan_is_refused(small, tmp_path):
+    shuffled(small)
+    settings = config(small, tmp_path / "out", dicom={"group": "tree"}, **FEW)
+    make_plan(settings, 2, estimate=False)
+    shutil.copy(small / "store" / "1" / "1", small / "store" / "1" / "late")
+    run_all(settings, 2)
+    assert {one.reason.partition(" (")[0] for one in merge(settings).owed} == {
+        "a folder of it changed after the plan, or is not done"
+    }
+
+
 def test_merging_again_changes_nothing(small, tmp_path):
     out, settings = tmp_path / "out", config(small, tmp_path / "out", **FEW)
     run_all(settings, 3)
