@@ -49,6 +49,7 @@ examples:
   {program} merge config.yml             join the shards when all have run
   {program} verify config.yml            whether every output is as it was written; exit code 3 when one is not
   {program} slurm config.yml --shards 4  plan, submit a job array, and merge when it has ended
+  {program} dask config.yml --local 4    the same on a Dask cluster: --scheduler ADDRESS, --local or --slurm
   {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
   {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
   {program} completion bash              print a script that completes what you type; for zsh, too

@@ -65,7 +65,8 @@ def _keys(shaping: Shaping) -> Iterator[tuple[str, Iterable[str]]]:
         if shaping.get("video.series"):
             yield f"stack:{name}", (*keys, *PLAN)
     for name in shaping.get("volume.formats", ()):
-        yield f"volume:{name}", below("volume", "volume.formats")
+        others = [] if name == "hdf5" else ["volume.compression"]
+        yield f"volume:{name}", below("volume", "volume.formats", *others)
     if "preview.dir" in shaping:
         yield "preview", (*below("preview"), *DISPLAY, *PLAN)
     if "quality.share" in shaping:

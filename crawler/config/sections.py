@@ -337,6 +337,9 @@ class VolumeSection:
         above=0,
         maximum=0.4,
     )
+    compression: Literal["gzip", "lz4", "zstd", "none"] = key(
+        "gzip", "of HDF5. gzip: any program reads it; lz4, zstd: faster, read with hdf5plugin; none: not compressed"
+    )
     order: str = key(
         "auto",
         "axis beside the slices: auto, none, time, trigger_time, phase, b, te, echo, ti, fa, a keyword, or a private "

@@ -358,10 +358,11 @@ def _require_packages(config: Config) -> None:
     """Stop before any work when an output needs a package that is not installed."""
     if not (config.volume or config.image or config.video or config.preview):
         return
-    from crawler.sinks import LAYOUT_SINKS, media_sinks, require  # a run for headers alone has no sink
+    from crawler.sinks import layout_sink, media_sinks, require  # a run for headers alone has no sink
 
-    for name in config.volume.formats if config.volume else ():
-        require(LAYOUT_SINKS[name])
+    if config.volume is not None:
+        for name in config.volume.formats:
+            require(layout_sink(name, config.volume.compression))
     for section in (config.image, config.video):
         for sink in media_sinks(section) if section is not None else ():
             require(sink)

@@ -32,7 +32,7 @@ from crawler.layout.derived import has_palette
 from crawler.model import Instance, Layout, Outcome, Product, Scan
 from crawler.paths import portable
 from crawler.pixels.modality import value_type
-from crawler.sinks import LAYOUT_SINKS, LayoutSubject, Target
+from crawler.sinks import LayoutSubject, Target, layout_sink
 
 Wanted = dict[int, list[tuple[Volume | OpenMedia, tuple[int, ...]]]]
 """Frame number -> the volumes and pictures that want it, and where it lands in each."""
@@ -208,7 +208,7 @@ class LayoutOutputs:
         volume.omitted = self.notes[identity][1]
         base = self._name(layout)
         for name in section.formats if section and root else ():
-            sink = LAYOUT_SINKS[name]()
+            sink = layout_sink(name, section.compression if section else "gzip")()
             outcome = foreign_outcome(self.found, f"volume/{base}{sink.extension}")
             if outcome is not None:
                 for number in volume.files:

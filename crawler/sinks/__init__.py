@@ -20,6 +20,7 @@ __all__ = [
     "LayoutSubject",
     "Sink",
     "Target",
+    "layout_sink",
     "media_sinks",
     "require",
 ]
@@ -62,6 +63,15 @@ _LAYOUTS = {
 SINKS = Table(_MEDIA | _LAYOUTS)
 # By the names of `volume.formats`.
 LAYOUT_SINKS = Table(_LAYOUTS)
+
+
+def layout_sink(name: str, compression: str) -> type[Sink]:
+    """The sink of a format of volumes; `compression` is that of HDF5."""
+    if name == "hdf5" and compression != "gzip":
+        from crawler.sinks.hdf5_filters import BY_NAME
+
+        return BY_NAME[compression]
+    return LAYOUT_SINKS[name]
 
 
 def media_sinks(section: ImageSection | VideoSection, bits: int = 16) -> list[Sink]:

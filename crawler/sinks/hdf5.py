@@ -160,9 +160,7 @@ class Hdf5Sink:
             shape=layout.shape,
             dtype=self._subject.dtype,
             chunks=(1,) * leading + layout.shape[leading:],
-            compression="gzip",
-            compression_opts=GZIP,
-            shuffle=True,
+            **self._filters(),
             track_times=False,  # equal volumes, equal bytes
         )
         # Kept, because h5py asks the file for them each time.
@@ -178,6 +176,10 @@ class Hdf5Sink:
         self._file.create_dataset(
             "provenance", data=rows, compression="gzip", compression_opts=4, shuffle=True, track_times=False
         )
+
+    def _filters(self) -> dict[str, Any]:
+        """What h5py is told of the compression of the frames."""
+        return {"compression": "gzip", "compression_opts": GZIP, "shuffle": True}
 
     def _write_chunk(self, index: tuple[int, ...], values: npt.NDArray[Any]) -> None:
         """Write a frame as the chunk that it is, through the two filters that the dataset names."""

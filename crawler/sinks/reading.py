@@ -87,8 +87,11 @@ def _library_errors(path: str) -> tuple[type[Exception], ...]:
 def _read_hdf5(path: str) -> LoadedVolume:
     import h5py  # slow to load: for this format only
 
+    from crawler.sinks.hdf5_filters import load_filters  # as above
+
     with h5py.File(path, "r") as file:
         image = file["image"]
+        load_filters(image)
         attributes = {name: _plain(value) for name, value in image.attrs.items() if name not in _STRUCTURE}
         axes = tuple(dimension.label for dimension in image.dims)
         affine = np.array(image.attrs["affine"]) if "affine" in image.attrs else None
