@@ -24,6 +24,8 @@ from crawler.series.state import Array, State
 
 CHANNELS = {"R": 0, "G": 1, "B": 2, "A": 3}
 # The steps of an outer product or of a partial reduction have no place: their results are plain arrays.
+_MOVING = ("sort", "partition", "resize")
+"""Methods of numpy's arrays that put values to other places in the array itself."""
 _PLAIN_METHODS = ("outer", "reduceat", "at")
 
 
@@ -180,6 +182,8 @@ class SeriesArray(State, NDArrayOperatorsMixin):
         """Methods of numpy's arrays: those that are followed, others on the values, which return plain arrays."""
         if name in METHODS:
             return partial(METHODS[name], self)
+        if name in _MOVING:
+            raise TypeError(f"{name}() would move values away from their places: take np.{name}, a plain array")
         if name.startswith("_") or not hasattr(np.ndarray, name):
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
         return getattr(self.values, name)

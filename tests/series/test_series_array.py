@@ -174,6 +174,15 @@ def test_in_place() -> None:
     assert series.max() == 5
 
 
+def test_values_are_not_moved_in_place() -> None:
+    series = made()
+    for name in ("sort", "partition", "resize"):
+        with pytest.raises(TypeError, match="plain array"):
+            getattr(series, name)(1)
+    assert type(np.sort(series)) is np.ndarray
+    assert np.array_equal(series, made())
+
+
 def test_copies_do_not_share_fields() -> None:
     """imagedata 3.10: `Series(a)`, `a[0]`, `a + 1`, then setting a position or a spacing, changes `a`."""
     series = made()
