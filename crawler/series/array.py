@@ -23,9 +23,9 @@ from crawler.series.indexing import select
 from crawler.series.state import Array, State
 
 CHANNELS = {"R": 0, "G": 1, "B": 2, "A": 3}
-# The steps of an outer product or of a partial reduction have no place: their results are plain arrays.
 _MOVING = ("sort", "partition", "resize")
 """Methods of numpy's arrays that put values to other places in the array itself."""
+# The steps of an outer product or of a partial reduction have no place: their results are plain arrays.
 _PLAIN_METHODS = ("outer", "reduceat", "at")
 
 
