@@ -232,7 +232,8 @@ def _wrong_server(section: PacsSection) -> Iterator[Problem]:
     if section.url is not None and not _URL.fullmatch(section.url):
         yield Problem(("pacs", "url"), "expected http:// or https://, without name and password", NOT_SHOWN)
     if section.tls is not None and (section.tls.cert is None) != (section.tls.key is None):
-        yield Problem(("pacs", "tls"), "cert and key belong together")
+        given, other = ("cert", "key") if section.tls.key is None else ("key", "cert")
+        yield Problem(("pacs", "tls", given), f"cert and key belong together; give pacs.tls.{other}, too")
 
 
 NOT_SHOWN = "(not shown)"  # an address may hold a password

@@ -99,7 +99,7 @@ def test_query_is_checked_before_it_is_sent(query: dict[str, Any], message: str)
         ({"window": "20-06"}, 'pacs.window = "20-06": expected two times of day'),
         ({"window": "20:00-06:00 Mars/Base"}, "expected a time zone such as Europe/Zurich"),
         ({"level": "patient"}, "expected study, series or image"),
-        ({"tls": {"cert": "a.pem"}}, "pacs.tls: cert and key belong together"),
+        ({"tls": {"cert": "a.pem"}}, "pacs.tls.cert: cert and key belong together"),
     ],
 )
 def test_what_cannot_be_is_refused(keys: dict[str, Any], message: str) -> None:
