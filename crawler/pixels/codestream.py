@@ -173,6 +173,15 @@ def _jpeg_size(source: bytes) -> tuple[int, int] | None:
     return (rows, columns) if rows else None  # 0: a DNL segment will say (B.2.5)
 
 
+def sample_count(source: bytes) -> int:
+    """Samples of a JPEG: rows, columns and components from the frame header; the most there can be of unknown rows."""
+    rows, columns = _jpeg_size(source) or (1 << 16, 0)
+    at = _frame_header(source)
+    if at is None or len(source) < at + 10:
+        return 0
+    return rows * (columns or int.from_bytes(source[at + 7 : at + 9])) * source[at + 9]
+
+
 def component_names(source: bytes) -> bytes:
     """Identifiers of the components of a JPEG (ISO/IEC 10918-1 B.2.2): numbers, but for writers of b"RGB"."""
     at = _frame_header(source)

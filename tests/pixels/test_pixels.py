@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import dcmread
-from pydicom.encaps import encapsulate, encapsulate_extended
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from support.factories import multiframe, quick_dataset, save
 from support.reference import FILES, SAME_IMAGE, Known
@@ -717,3 +718,16 @@ def test_an_rle_header_that_leads_out_of_the_stream_is_refused(damage):
     data = struct.pack("<16L", *header) + bytes(12)
     with pytest.raises(ValueError, match="header"):
         codestream.require_segments(data[:40] if damage == "short" else data, 2)
+
+
+def test_lossless_jpeg_that_ends_early_takes_nothing_from_behind_it():
+    """jpegsof3 read on into other memory: the values depended on what a worker did before (found by mutated files)."""
+    dataset = dcmread(get_testdata_file("SC_rgb_jpeg_gdcm.dcm"))
+    (source,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    whole = codecs._jpegsof3(source)
+    assert whole.shape == (100, 100, 3)
+    assert np.array_equal(whole, imagecodecs.jpegsof3_decode(source))
+    assert codestream.sample_count(source) == whole.size
+    for length in (len(source) // 2, len(source) - 40):
+        with pytest.raises(ValueError, match="ends before its picture"):
+            codecs._jpegsof3(source[:length] + b"\xff\xd9")
