@@ -19,6 +19,16 @@ def component(words: str, modality: str = "MR", **record: Any) -> str:
     return component_of(Attributes({"ImageType": values, **record}, "keyword"), modality)
 
 
+@pytest.mark.parametrize("maker", ["CANON_MEC", "TOSHIBA_MEC", "UIH"])
+def test_makers_without_an_element_of_their_own(maker: str) -> None:
+    """dcm2niix tells the parts of their complex images by the public (0008,9208) and by *Image Type* alone."""
+    for part, told in (("MAGNITUDE", ""), ("PHASE", "PHASE"), ("REAL", "REAL"), ("IMAGINARY", "IMAGINARY")):
+        given = {"Manufacturer": maker, "ComplexImageComponent": part}
+        assert component(r"ORIGINAL\PRIMARY\OTHER", **given) == told
+    for letter, told in (("M", ""), ("P", "PHASE"), ("R", "REAL"), ("I", "IMAGINARY")):
+        assert component(rf"ORIGINAL\PRIMARY\{letter}\ND", Manufacturer=maker) == told
+
+
 @pytest.mark.parametrize(
     "words",
     [

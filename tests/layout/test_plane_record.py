@@ -117,6 +117,23 @@ def test_an_element_of_a_functional_group_tells_frames_apart(element: str) -> No
     assert layout.coordinates[0].values == (("F0", "F1") if named else (None, None))
 
 
+def test_a_vendors_element_inside_a_functional_group_splits() -> None:
+    """Philips copies its private elements of classic images into a sequence of each frame's group."""
+    shots = [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]
+    element, place = "(2005,xx11) Philips MR Imaging DD 001", "(2005,xx0F) Philips MR Imaging DD 005"
+    instance = Instance(
+        File("/in", "a", 1, 1),
+        {"PerFrameFunctionalGroupsSequence": [{place: [{element: "MP"[volume]}]} for _, volume in shots]},
+        sop_class="1.2.840.10008.5.1.4.1.1.4.1",
+        pixels=pixels(6),
+        planes=tuple(plane(2.0 * slot) for slot, _ in shots),
+    )
+    found = layouts(Scan("s1-0", "1.2.3", (instance,)))
+    told = [volume for _, volume in shots]
+    assert [volumes(layout, told) for layout in found] == [[[0] * 3], [[1] * 3]]
+    assert "Philips (2005,xx11)" in found[0].verdict.reason
+
+
 def test_a_shared_group_tells_enhanced_objects_apart() -> None:
     """Each object holds every other position of both energies; their shared groups say which is which."""
     instances = [
