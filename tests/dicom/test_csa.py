@@ -114,7 +114,7 @@ def test_entries_in_front_of_the_damage_are_kept() -> None:
 def test_thousands_of_damaged_headers() -> None:
     chance = random.Random(4)
     words = (0, 1, -1, 77, 2**16, 2**31 - 1, -(2**31), MAX_TAGS)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(3000):
         data = bytearray(chance.choice([HEADERS["csa2_b1000.bin"], csa1(ENTRIES), csa2(ENTRIES)]))
         for _ in range(chance.randint(1, 6)):
@@ -127,7 +127,7 @@ def test_thousands_of_damaged_headers() -> None:
             assert isinstance(name, str)
             assert all(isinstance(value, str) and value is not None for value in values)
             assert all(isinstance(value, str) for value in LazyEntries(bytes(data)).get(name, ()))
-    assert time.perf_counter() - start < 60  # some 0.3 ms each
+    assert time.process_time() - start < 60  # some 0.3 ms each
 
 
 @given(st.binary(max_size=600), st.booleans())
@@ -142,9 +142,9 @@ def test_any_bytes(data: bytes, marked: bool) -> None:
 def test_lies_about_counts_take_no_time() -> None:
     claims = struct.pack("<64si4s3i", b"Name", 2**31 - 1, b"LO", 1, 2**31 - 1, 77)
     data = b"SV10\4\3\2\1" + struct.pack("<2I", MAX_TAGS, 77) + claims + bytes(MAX_BYTES)
-    start = time.perf_counter()
+    start = time.process_time()
     assert parse(data) == {}
-    assert time.perf_counter() - start < 20  # 0.1 s: an item takes 16 bytes at least
+    assert time.process_time() - start < 20  # 0.1 s: an item takes 16 bytes at least
 
 
 def elements_of(path: Path) -> tuple[io.BytesIO, list[Element]]:

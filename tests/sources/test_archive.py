@@ -264,11 +264,11 @@ def test_four_gigabytes_that_are_no_dicom_are_not_inflated(tmp_path: Path) -> No
         member.write(noise)  # inflates far below the limit of the ratio
         for _ in range(99):
             member.write(bytes(1 << 20))
-    started = time.monotonic()
+    started = time.process_time()
     (file,) = unpack(path).members
     with memory_below(8 << 20), pytest.raises(NotDicom):
         read_instance(file)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 # Damage
@@ -610,10 +610,10 @@ def test_four_gigabytes_in_one_member_of_a_tar(tmp_path: Path, kind: str, name: 
         stream.write(COMPRESS[suffix](tar_bytes({"good": b"1"})[:1024]))
         stream.write(COMPRESS[suffix](header(name, FOUR_GB)))
         stream.writelines(zeros(suffix, FOUR_GB))
-    started = time.monotonic()
+    started = time.process_time()
     with memory_below(24 << 20):
         expanded = unpack(path)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert failure(expanded) == "suspicious compression"
     assert members(expanded) == {"good": b"1"}
     assert reasons(expanded) == {name: "suspicious compression" if name == "bomb" else "hostile member name"}
