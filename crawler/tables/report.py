@@ -57,7 +57,11 @@ def path(config: Config) -> str | None:
 
 def shape(config: Config) -> list[Any]:
     """Where the links lead, and which tables there are."""
-    rows = [config.metadata_path, list(config.metadata.tables), config.metadata.mr_clean] if config.metadata else []
+    rows = (
+        [_relative(config.metadata_path, config), list(config.metadata.tables), config.metadata.mr_clean]
+        if config.metadata
+        else []
+    )
     return [*_roots(config).values(), *rows]
 
 

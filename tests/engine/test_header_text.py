@@ -41,6 +41,7 @@ DECISIVE = {
 }
 # Cells that do not quote the header on purpose.
 OURS = ("outcome", "stage", "reason", "media_type", "decoder", "media_notes", "header_notes")
+TITLE = ("SeriesNumber", "SeriesDescription", "ProtocolName")
 OF_SERIES = ("policy", "reason", "volume_notes", "verdict")
 
 Place = tuple[Callable[[Dataset], Dataset], BaseTag]
@@ -104,8 +105,12 @@ def test_text_of_a_header_is_in_no_message(tree, tmp_path, caplog):
     assert summary.failed["pixels: unknown transfer syntax"] > 1
     assert any("an unknown value" in row["detail"] for row in failures(out).values())
     assert MARK not in caplog.text
-    for name in ("unreadable_files.csv", "summary.json", "report.html"):
+    for name in ("unreadable_files.csv", "summary.json"):
         assert MARK not in (out / name).read_text(encoding="utf-8"), name
+    # The report names a series by its number and description, and quotes nothing else.
+    titled = sum(MARK in json.dumps([row.get(key) for key in TITLE]) for row in made.values())
+    assert titled > 0
+    assert (out / "report.html").read_text(encoding="utf-8").count(MARK) <= titled
     for file, row in made.items():
         assert MARK not in json.dumps([row[key] for key in OURS if key in row]), file
     with open(out / "series.csv", newline="", encoding="utf-8") as file:

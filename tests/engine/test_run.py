@@ -394,10 +394,10 @@ class TestBadInput:
 
 def test_a_marker_in_patient_elements_stays_in_the_metadata(tmp_path, capsys, caplog):
     """Names, identifiers and birth dates: not in log lines, error texts, failure logs, or names that we invent."""
-    marker, birth = "MARKERXYZ", "19470823"
+    marker, birth, words = "MARKERXYZ", "19470823", "DESCRIBED"
     planted = {
         "PatientName": f"{marker}^One", "PatientID": marker,  "OtherPatientIDs": marker, "PatientBirthDate": birth,
-        "AccessionNumber": marker, "SeriesDescription": marker, "StudyDescription": marker, "InstitutionName": marker,
+        "AccessionNumber": marker, "SeriesDescription": words, "StudyDescription": marker, "InstitutionName": marker,
         "ReferringPhysicianName": marker, "PatientComments": marker,
     }  # fmt: skip
     tree = tmp_path / "in"
@@ -420,14 +420,17 @@ def test_a_marker_in_patient_elements_stays_in_the_metadata(tmp_path, capsys, ca
     assert summary.failed
     for path in (tmp_path / "out").rglob("*"):
         assert marker not in path.name
+        assert words not in path.name
         # Rows and the list of series are the metadata; the ledger keeps it, too, and volumes their description.
         if path.is_file() and not path.name.startswith(("metadata.", "series.")) and path.suffix != ".h5":
             data = path.read_bytes()
             assert marker.encode() not in data, path.name
             assert birth.encode() not in data, path.name
+            assert words.encode() not in data or path.name == "report.html", "the report names series as people do"
     heard = capsys.readouterr()
     said = heard.out + heard.err + caplog.text + json.dumps(summary.to_json())
     assert marker not in said
+    assert words not in said
     assert birth not in said
 
 

@@ -57,6 +57,13 @@ def failures(out: Path) -> dict[str, dict[str, str]]:
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
+def report_of(path: Path) -> bytes:
+    """A report without what it says of its own run: times, and the link to a log, which a run from Python has not."""
+    of_this_run = (b'class="run"', b'href="run.log"')
+    lines = path.read_bytes().splitlines()
+    return b"\n".join(line for line in lines if not any(mark in line for mark in of_this_run))
+
+
 def content(out: Path) -> dict[str, Any]:
     """Everything that equal runs share (promise 7): rows, tables, decoded volumes with attributes, bytes of media.
 
@@ -78,9 +85,7 @@ def content(out: Path) -> dict[str, Any]:
         elif path.suffix == ".h5":
             found[name] = _volume(path)
         elif name == "report.html":
-            of_this_run = (b'class="run"', b'href="run.log"')  # its times; its log, which a run from Python has not
-            lines = path.read_bytes().splitlines()
-            found[name] = digest(b"\n".join(line for line in lines if not any(mark in line for mark in of_this_run)))
+            found[name] = digest(report_of(path))
         else:
             found[name] = digest(path.read_bytes())
     return found
