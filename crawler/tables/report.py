@@ -57,11 +57,10 @@ def path(config: Config) -> str | None:
 
 def shape(config: Config) -> list[Any]:
     """Where the links lead, and which tables there are."""
-    rows = (
-        [_relative(config.metadata_path, config), list(config.metadata.tables), config.metadata.mr_clean]
-        if config.metadata
-        else []
-    )
+    rows: list[Any] = []
+    if config.metadata is not None and config.metadata_path is not None:
+        path = _relative(config.metadata_path, config)
+        rows = [path, list(config.metadata.tables), config.metadata.mr_clean]
     return [*_roots(config).values(), *rows]
 
 
