@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= config.yml
-JOBS ?= 1
+JOBS ?= 2
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
@@ -16,7 +16,7 @@ help:  ## list the targets
 run: $(VENV)/.main  ## export what config.yml names (CONFIG=other.yml for another file)
 	$(BIN)/python dme.py $(CONFIG)
 
-test: $(VENV)/.test  ## run the whole test suite (JOBS=2: in two processes)
+test: $(VENV)/.test  ## run the whole test suite, in two processes (JOBS=1: in one)
 	$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist worksteal)
 
 lint: $(VENV)/.dev  ## check style, format and types
