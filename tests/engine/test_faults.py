@@ -1,6 +1,6 @@
 """An error or a kill at every call on files, one at a time: nothing is lost, and the next run makes up for it.
 
-In `make test` a few calls, spread over each run; ``DME_FAULTS`` is how many of each run (12 in CI), or "all".
+In `make test` a few calls, spread over each run; ``DME_FAULTS`` is how many of each run, or "all".
 """
 
 from __future__ import annotations
