@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.factories import ct_series
 from support.runs import ROOT, config, content, export
-from support.shards import mixed_tree
+from support.shards import mixed_tree, without_shards
 
 pytestmark = [
     pytest.mark.system,
@@ -72,10 +72,6 @@ def write(tree: Path, out: Path) -> Path:
     return path
 
 
-def merged(out: Path) -> dict[str, object]:
-    return {name: value for name, value in content(out).items() if not name.startswith("dme-shards/")}
-
-
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=280, check=False
@@ -86,7 +82,7 @@ def test_dask_equals_one_run(tree, whole, tmp_path):
     done = python("dme.py", "dask", str(write(tree, tmp_path / "out")), "--local", "2", "--shards", "3")
     assert done.returncode == 3, done.stderr
     assert "3 shards, merged" in done.stdout
-    assert merged(tmp_path / "out") == whole
+    assert without_shards(tmp_path / "out") == whole
 
 
 def test_a_shard_of_a_worker_that_is_killed_runs_again(tree, whole, tmp_path):
@@ -108,4 +104,4 @@ def test_a_shard_of_a_worker_that_is_killed_runs_again(tree, whole, tmp_path):
     log = (out / "dme-shards" / "1-of-2" / "run.log").read_text()
     assert log.count("shard 1/2, 1 workers") == 2, "it began twice"
     assert python("dme.py", "merge", str(settings)).returncode == 3
-    assert merged(out) == whole
+    assert without_shards(out) == whole

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.factories import ct_series
 from support.runs import config, content, export, rows
-from support.shards import mixed_tree, run_all
+from support.shards import mixed_tree, run_all, without_shards
 
 from crawler.cluster import merge as merging
 from crawler.cluster.making import make_plan
@@ -31,10 +31,6 @@ SECTIONS = {
 }
 
 FEW = {"metadata": {"tables": []}, "volume": {}}
-
-
-def without_shards(out: Path) -> dict[str, object]:
-    return {name: value for name, value in content(out).items() if not name.startswith("dme-shards/")}
 
 
 def exact(out: Path) -> dict[str, bytes]:

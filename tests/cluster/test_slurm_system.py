@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.factories import ct_series
 from support.runs import ROOT, content
-from support.shards import mixed_tree
+from support.shards import mixed_tree, without_shards
 from support.slurm_server import ask, is_installed, slurm, wait_for
 
 pytestmark = [
@@ -57,10 +57,6 @@ def whole(tree, tmp_path_factory) -> dict[str, object]:
     return content(out)
 
 
-def merged(out: Path) -> dict[str, object]:
-    return {name: value for name, value in content(out).items() if not name.startswith("dme-shards/")}
-
-
 def submitted(done: subprocess.CompletedProcess[str]) -> tuple[str, str]:
     """Numbers of the array and of the merge."""
     assert done.returncode == 0, done.stderr
@@ -86,7 +82,7 @@ def test_an_array_equals_one_run(cluster, tree, whole, tmp_path):
     wait_until_gone(cluster, *submitted(dme(cluster, "slurm", str(settings), "--shards", "4", "--no-estimate")))
     log = "".join(path.read_text() for path in (tmp_path / "out" / "dme-shards").glob("slurm-*-merge.log"))
     assert "4 shards, merged" in log
-    assert merged(tmp_path / "out") == whole
+    assert without_shards(tmp_path / "out") == whole
     assert "4 done" in dme(cluster, "status", str(settings)).stdout
 
 
@@ -150,4 +146,4 @@ def test_cancelled_killed_and_requeued_tasks_are_named_and_go_on(cluster, tree, 
     wait_until_gone(cluster, job, rest)
     joined = dme(cluster, "merge", str(settings))
     assert joined.returncode == 3, joined.stderr
-    assert merged(out) == whole
+    assert without_shards(out) == whole

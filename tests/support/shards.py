@@ -10,6 +10,7 @@ from crawler.cluster.run_shard import run_shard
 from crawler.config.loader import Config
 from crawler.ledger.summary import Summary
 from support.factories import ct_series, multiframe
+from support.runs import content
 
 
 def mixed_tree(folder: Path) -> Path:
@@ -33,3 +34,8 @@ def mixed_tree(folder: Path) -> Path:
 def run_all(config: Config, shards: int) -> list[Summary]:
     """Every shard, the last first."""
     return [run_shard(config, number, shards) for number in range(shards, 0, -1)]
+
+
+def without_shards(out: Path) -> dict[str, object]:
+    """What a merged output holds, without the shards' own files: that of one run over the same tree."""
+    return {name: value for name, value in content(out).items() if not name.startswith("dme-shards/")}
