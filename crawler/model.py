@@ -47,6 +47,8 @@ class File(NamedTuple):
         Offset of a member that lies in its archive as it is (plain tar); -1 otherwise.
     spooled
         Native path of a temporary copy of the member (compressed tar); empty otherwise.
+    public
+        Native relative path that outputs have in place of the true one; empty without the section `privacy`.
     """
 
     root: str
@@ -57,6 +59,7 @@ class File(NamedTuple):
     member: str | None = None
     start: int = -1
     spooled: str = ""
+    public: str = ""
 
     @property
     def native(self) -> str:
@@ -65,7 +68,12 @@ class File(NamedTuple):
 
     @property
     def mirror(self) -> str:
-        """Native relative path that outputs mirror: prefix, path, member."""
+        """Native relative path that outputs mirror: prefix, path, member; under privacy what stands for them."""
+        return self.public or self.true
+
+    @property
+    def true(self) -> str:
+        """Native relative path as it is: prefix, path, member."""
         path = f"{self.prefix}{os.sep}{self.path}" if self.prefix else self.path
         return path if self.member is None else os.path.join(path, *self.member.split("/"))
 

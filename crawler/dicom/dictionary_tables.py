@@ -48,6 +48,12 @@ def private() -> Mapping[str, Mapping[str, PrivateEntry]]:
 
 
 @cache
+def registered_uids() -> frozenset[str]:
+    """UIDs of PS3.6 Annex A: SOP classes, transfer syntaxes, frames of reference and others that everybody shares."""
+    return frozenset(_tables("_uid_dict").UID_dictionary)
+
+
+@cache
 def _tables(name: str) -> ModuleType:
     """A module of pydicom that imports no other: the loaded one, else one of our own."""
     if loaded := sys.modules.get(f"pydicom.{name}"):

@@ -1,0 +1,312 @@
+"""The policy: an instance as it was read becomes one that names nobody. It stands between reading and grouping.
+
+So every later stage sees new UIDs, shifted dates and cleaned text, and no other: rows, tables, attributes, sidecars and
+names are made of them. Geometry, diffusion and how pixels are coded were taken from the original before, and are the
+same. Pure: it opens no file, and equal originals and keys give equal results, in every worker and every later run.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from crawler.config.privacy import PrivacySection
+from crawler.dicom.dictionary import KeyStyle, is_private, is_private_creator, key_for, key_of, tag_for
+from crawler.dicom.dictionary_tables import public, registered_uids, repeating
+from crawler.dicom.record import Record
+from crawler.model import TRAITS, Instance, Outcome, Plane
+from crawler.privacy.dates import age_at
+from crawler.privacy.keys import Key
+from crawler.privacy.rules import Act, Rule, own_rules, rule_of
+from crawler.privacy.text import Known, is_vocabulary
+from crawler.privacy.values import DROPPED, Patient, cleaned
+
+# Elements whose values are searched in all text that stays: of the patient, of staff, of places, of the order.
+IDENTIFYING = (
+    *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName", "IssuerOfPatientID"),
+    *("PatientMotherBirthName", "PatientBirthDate", "PatientAddress", "PatientTelephoneNumbers", "ResponsiblePerson"),
+    *("MilitaryRank", "RegionOfResidence", "ResponsibleOrganization", "AccessionNumber", "StudyID", "AdmissionID"),
+    *("ReferringPhysicianName", "ReferringPhysicianAddress", "ReferringPhysicianTelephoneNumbers", "PhysiciansOfRecord"),
+    *("ConsultingPhysicianName", "PerformingPhysicianName", "NameOfPhysiciansReadingStudy", "OperatorsName"),
+    *("RequestingPhysician", "RequestingService", "ScheduledPerformingPhysicianName", "ReviewerName", "PersonName"),
+    *("VerifyingObserverName", "ContentCreatorName", "InstitutionName", "InstitutionAddress", "StationName"),
+    *("InstitutionalDepartmentName", "ScheduledProcedureStepID", "PerformedProcedureStepID", "RequestedProcedureID"),
+    *("DeviceSerialNumber", "PlateID", "ClinicalTrialSubjectID", "ClinicalTrialSponsorName", "ClinicalTrialSiteName"),
+)  # fmt: skip
+# Schemes whose codes stay: PS3.16 8.2. Their forms, so that nothing else passes as a code.
+_CODES = {
+    "DCM": re.compile(r"\d{6}"),
+    "SCT": re.compile(r"\d{6,18}"),
+    "SRT": re.compile(r"[A-Z]-[0-9A-F]{4,6}"),
+    "SNM3": re.compile(r"[A-Z]-[0-9A-F]{4,6}"),
+    "LN": re.compile(r"\d{1,5}-\d"),
+    "UCUM": re.compile(r"[A-Za-z0-9%/.*{}\[\]()^'-]{1,12}"),
+    "FMA": re.compile(r"\d{4,6}"),
+    "RADLEX": re.compile(r"RID\d{1,6}"),
+}
+_PRIVATE_KEY = re.compile(r"\(([0-9A-F]{4}),xx([0-9A-F]{2})\) (.*)", re.DOTALL)
+_TAG_KEY = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
+_REPEATED = re.compile(r"#\d+\Z")
+_SHORT = re.compile(r"\d{1,4}")
+_CREATOR_KEY = re.compile(r"\([0-9A-F]{3}[13579BDF],00[1-9A-F][0-9A-F]\)")
+_FUNCTIONS = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
+_TAGS_IN_TEXT = re.compile(r"\([0-9A-Fa-f]{4},[0-9A-Fa-fx]{4}\)")
+REMOVED_SAYS = {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "dme"}
+
+
+@dataclass
+class Policy:
+    """What is the same for all files of a run.
+
+    Parameters
+    ----------
+    section
+        With the values of its profile.
+    key
+        The secret.
+    keys
+        Style of the records' keys.
+    roster
+        Identifier of a patient -> the subject that it belongs to, where several identifiers are one person.
+    """
+
+    section: PrivacySection
+    key: Key
+    keys: KeyStyle = "keyword"
+    roster: Mapping[str, str] = field(default_factory=dict)
+    _rules: dict[str, Rule] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[tuple[str, ...], str, str], Patient] = field(default_factory=dict, repr=False)
+
+    def __call__(self, instance: Instance) -> Instance:
+        """The instance without what identifies; its file keeps its true place, and gets a public name."""
+        record = instance.record
+        patient = self._patient(instance)
+        found = self._record(record, patient)
+        self._say(found, record)
+        uid = self._uid
+        return instance._replace(
+            record=found,
+            transfer_syntax=self._registered(instance.transfer_syntax),
+            sop_class=self._registered(instance.sop_class),
+            sop_uid=uid(instance.sop_uid),
+            study_uid=uid(instance.study_uid),
+            series_uid=uid(instance.series_uid),
+            frame_of_reference=uid(instance.frame_of_reference),
+            modality=self._text_of(found, "Modality"),
+            window_function=instance.window_function if instance.window_function in _FUNCTIONS else "LINEAR",
+            planes=self._planes(instance.planes, patient),
+            header_fault=public_outcome(instance.header_fault) if instance.header_fault else None,
+            header_notes=tuple(dict.fromkeys(map(public_note, instance.header_notes))),
+        )
+
+    def rule(self, key: str) -> Rule:
+        """The rule of a record's key; an unknown one is of an element that is removed."""
+        found = self._rules.get(key)
+        if found is None:
+            found = self._rules[key] = self._find_rule(_REPEATED.sub("", key))
+        return found
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    def _record(self, record: Record, patient: Patient) -> Record:
+        found: Record = {}
+        rules = self._rules
+        for key, value in record.items():
+            rule = rules.get(key) or self.rule(key)
+            act = rule.act
+            if act is Act.KEEP and type(value) in (int, float) and rule.vr in _FAST:
+                found[key] = value
+                continue
+            if act is Act.REMOVE:
+                continue
+            if act is Act.ITEMS:
+                if isinstance(value, list):
+                    items = [self._record(item, patient) for item in value if isinstance(item, dict)]
+                    found[key] = [item for item in items if item]
+                elif value is None:
+                    found[key] = None
+                continue
+            if rule is _CODE_VALUE:
+                new = self._code(value, record)
+            elif rule.source == "private" and _CREATOR_KEY.fullmatch(key):
+                new = value if isinstance(value, str) and self._is_safe_creator(key, value) else DROPPED
+            else:
+                new = cleaned(value, rule, patient)
+            if new is not DROPPED:
+                found[key] = new
+        return found
+
+    def _find_rule(self, key: str) -> Rule:
+        tag, creator = self._tag_of(key)
+        if tag is None:
+            return Rule(Act.REMOVE, "UN", "vr")
+        own = own_rules(tuple(sorted(self.section.actions.items()))).get(tag)
+        if tag == 0x00080100 and own is None:
+            return _CODE_VALUE
+        if is_private(tag) and is_private_creator(tag):
+            return Rule(Act.KEEP if self.section.private_tags == "safe" else Act.REMOVE, "LO", "private")
+        rule = rule_of(tag, creator, self.section)
+        return rule if own is None else Rule(own, rule.vr, "actions")
+
+    def _tag_of(self, key: str) -> tuple[int | None, str]:
+        """Tag and private creator that a key of a record stands for."""
+        if match := _PRIVATE_KEY.fullmatch(key):
+            return int(match[1] + "10" + match[2], 16), match[3]
+        if match := _TAG_KEY.fullmatch(key):
+            return int(match[1] + match[2], 16), ""
+        if self.keys == "keyword" and (tag := tag_for(key)) is not None:
+            return tag, ""
+        name, _, group = key.rpartition("_")
+        if name and re.fullmatch("[0-9A-F]{4}", group):  # a repeating group above the first
+            return self._repeated(name, group), ""
+        return _names(self.keys).get(key), ""
+
+    def _repeated(self, name: str, group: str) -> int | None:
+        first = _names(self.keys).get(name)
+        return None if first is None else int(group, 16) << 16 | first & 0xFFFF
+
+    def _is_safe_creator(self, key: str, creator: str) -> bool:
+        return rule_of(int(key[1:5] + key[6:10], 16), creator, self.section).act is Act.KEEP
+
+    def _code(self, value: Any, record: Record) -> Any:
+        """A code of a scheme that everybody shares stays, in the form that the scheme has."""
+        scheme = record.get(key_for("CodingSchemeDesignator", self.keys))
+        form = _CODES.get(scheme) if isinstance(scheme, str) else None
+        return value if form is not None and isinstance(value, str) and form.fullmatch(value) else DROPPED
+
+    def _say(self, found: Record, record: Record) -> None:
+        """Add what the standard wants said of a de-identified object (PS3.15 E.1.1), and an age that is not there."""
+        for keyword, value in REMOVED_SAYS.items():
+            found[key_for(keyword, self.keys)] = value
+        if (self.section.dates in ("weeks", "days")) and "full_dates" not in (self.section.retain or ()):
+            found[key_for("LongitudinalTemporalInformationModified", self.keys)] = "MODIFIED"
+        age = key_for("PatientAge", self.keys)
+        if self.rule(age).act is Act.AGE and not found.get(age):
+            told = age_at(*(self._text_of(record, keyword) for keyword in ("PatientBirthDate", "StudyDate")))
+            patient = Patient(self.key, "", 0, Known(), self.section.age)
+            value = cleaned(told, self.rule(age), patient) if told else DROPPED
+            if value is not DROPPED:
+                found[age] = value
+
+    # -- who -------------------------------------------------------------------------------------------------------
+
+    def identity(self, instance: Instance) -> tuple[str, ...]:
+        """What a pseudonym is made of: the roster's subject, or issuer and identifier, or the study where none is."""
+        record = instance.record
+        number = self._text_of(record, "PatientID").strip()
+        if number:
+            issuer = self._text_of(record, "IssuerOfPatientID").strip() or self.section.site
+            known = self.roster.get(number)
+            return ("subject", known) if known is not None else ("patient", issuer, number)
+        return "study", instance.study_uid or instance.series_uid or instance.sop_uid or instance.file.key
+
+    def _patient(self, instance: Instance) -> Patient:
+        record = instance.record
+        values = repr(list(map(record.get, _identifying_keys(self.keys))))
+        folder = os.path.dirname(instance.file.true)
+        identity = self.identity(instance)
+        place = identity, values, folder
+        found = self._known.get(place)
+        if found is None:
+            texts = [*self._identifying(record), *_of_path(folder)]
+            section = self.section
+            found = self._known[place] = Patient(
+                self.key,
+                self.key.subject(*identity),
+                self.key.days(*identity, weeks=section.dates != "days"),
+                Known.of(texts),
+                section.age,
+                section.text or "drop",
+                "uids" in (section.retain or ()),
+            )
+            while len(self._known) > 256:
+                del self._known[next(iter(self._known))]
+        return found
+
+    def _identifying(self, record: Record) -> Iterator[str]:
+        for word in _IDENTIFYING_KNOWN:
+            yield from _texts(record.get(key_for(word, self.keys)))
+
+    # -- what was taken from the original before -------------------------------------------------------------------
+
+    def _uid(self, uid: str) -> str:
+        return uid if not uid or "uids" in (self.section.retain or ()) else self.key.uid(uid)
+
+    def _registered(self, uid: str) -> str:
+        return uid if uid in registered_uids() or uid == _GE_SYNTAX else self._uid(uid)
+
+    def _text_of(self, record: Record, keyword: str) -> str:
+        value = record.get(key_for(keyword, self.keys))
+        return value if isinstance(value, str) else ""
+
+    def _planes(self, planes: tuple[Plane, ...], patient: Patient) -> tuple[Plane, ...]:
+        """Texts that tell planes apart stay as different as they were: as they are where harmless, else as tokens."""
+        return tuple(self._plane(plane) for plane in planes)
+
+    def _plane(self, plane: Plane) -> Plane:
+        changed = tuple(self._trait(value) for value in plane.traits)
+        stack = plane.stack if not plane.stack or _SHORT.fullmatch(plane.stack) else self.key.token("trait", plane.stack)
+        custom = self._trait(plane.custom)
+        if changed == plane.traits and stack == plane.stack and custom == plane.custom:
+            return plane
+        return plane._replace(traits=changed, stack=stack, custom=custom)
+
+    def _trait(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value if is_vocabulary(value) else self.key.token("trait", value)
+        if isinstance(value, tuple | list):
+            return type(value)(self._trait(one) for one in value)
+        return value
+
+
+def public_outcome(outcome: Outcome) -> Outcome:
+    """An outcome whose detail names no value: tags alone are left of it."""
+    return outcome._replace(detail=", ".join(dict.fromkeys(_TAGS_IN_TEXT.findall(outcome.detail))))
+
+
+def public_note(note: str) -> str:
+    """A note without what it quotes: the tags in it."""
+    tags = ", ".join(dict.fromkeys(_TAGS_IN_TEXT.findall(note)))
+    return f"{tags or 'header'}: not as the standard has it"
+
+
+_CODE_VALUE = Rule(Act.KEEP, "SH", "vr")
+_FAST = frozenset({"DS", "IS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV", "US or SS"})
+_GE_SYNTAX = "1.2.840.113619.5.2"
+_IDENTIFYING_KNOWN = tuple(word for word in IDENTIFYING if tag_for(word) is not None)
+
+
+@cache
+def _names(style: KeyStyle) -> dict[str, int]:
+    """Tags by key, of a style, the first of each repeating group included."""
+    tags = [*public(), *(int(mask.replace("x", "0"), 16) for mask in repeating())]
+    return {key_of(tag, "", style): tag for tag in tags}
+
+
+@cache
+def _identifying_keys(style: KeyStyle) -> tuple[str, ...]:
+    return tuple(key_for(word, style) for word in _IDENTIFYING_KNOWN)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, int) and not isinstance(value, bool) and math.isfinite(value):
+        yield str(value)
+
+
+def _of_path(folder: str) -> Iterable[str]:
+    """Names of folders that may be of persons: without those that the standard's words make up."""
+    return [part for part in re.split(r"[/\\]", folder) if part and not is_vocabulary(part)]
