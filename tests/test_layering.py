@@ -26,6 +26,7 @@ FOLDERS = (
     "mr",
     "layout",
     "display",
+    "privacy",
     "pixels",
     "instance",
     "config",

@@ -85,23 +85,45 @@ def count(text: str) -> int:
     return number
 
 
+class Public(logging.Formatter):
+    """A record without what it names: numbers stay, texts that were filled in do not, and whole texts do not either.
+
+    For runs under the section `privacy`; the log in the private folder has all.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As `logging.Formatter.format`."""
+        given = record.args if isinstance(record.args, tuple) else ()
+        if not given and ":" in str(record.msg):
+            kept, args = "a message that only the log in privacy.private has", ()
+        else:
+            kept = str(record.msg)
+            args = tuple(one if isinstance(one, int | float) else "(private)" for one in given)
+        public = logging.makeLogRecord(
+            {**record.__dict__, "msg": kept, "args": args, "exc_info": None, "exc_text": None}
+        )
+        return printable(super().format(public))
+
+
 @contextmanager
-def logging_to(folder: str | None, inputs: Sequence[str], options: argparse.Namespace) -> Iterator[None]:
-    """Log to the terminal and to run.log in a folder, if one is given; no library warns on the terminal by itself."""
+def logging_to(
+    folder: str | None, inputs: Sequence[str], options: argparse.Namespace, private: str | None = None
+) -> Iterator[None]:
+    """Log to the terminal and to run.log in a folder, if one is given; no library warns on the terminal by itself.
+
+    With a folder `private` both are without what they would name, and a run.log there has all.
+    """
     warnings.simplefilter("ignore")  # they may quote values of elements; what matters is in the outcomes
     console = logging.StreamHandler(sys.stderr)
     console.setLevel(logging.ERROR if options.quiet else logging.INFO if options.verbose else logging.WARNING)
-    console.setFormatter(OneLine("dme: %(message)s"))
+    shape = OneLine if private is None else Public
+    console.setFormatter(shape("dme: %(message)s"))
     handlers: list[logging.Handler] = [console]
+    if private is not None:
+        os.makedirs(private, mode=0o700, exist_ok=True)
+        handlers.append(_log_file(private, OneLine))
     if folder is not None:
-        try:
-            os.makedirs(folder, exist_ok=True)
-            require_regular(os.path.join(folder, "run.log"))
-            file = logging.FileHandler(os.path.join(folder, "run.log"), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{readable(folder)} cannot be written: {error.strerror}") from None
-        file.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
-        handlers.append(file)
+        handlers.append(_log_file(folder, shape))
     log.setLevel(logging.DEBUG)  # what the screen says by itself is for the file alone
     log.propagate = False
     for handler in handlers:
@@ -113,6 +135,17 @@ def logging_to(folder: str | None, inputs: Sequence[str], options: argparse.Name
         for handler in handlers:
             log.removeHandler(handler)
             handler.close()
+
+
+def _log_file(folder: str, shape: type[logging.Formatter]) -> logging.Handler:
+    try:
+        os.makedirs(folder, exist_ok=True)
+        require_regular(os.path.join(folder, "run.log"))
+        file = logging.FileHandler(os.path.join(folder, "run.log"), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{readable(folder)} cannot be written: {error.strerror}") from None
+    file.setFormatter(shape("%(asctime)s %(levelname)s %(message)s"))
+    return file
 
 
 def account_lines(summary: Summary) -> list[str]:

@@ -14,6 +14,7 @@ from crawler.cluster.plan import read_plan
 from crawler.cluster.shards import Shard
 from crawler.config.loader import load_config
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK, EXIT_STOPPED
+from crawler.privacy.coverage import refuse
 
 EACH = 4  # shards a worker: one that is lost costs little, and the last ones even out
 
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> int:
     """Plan when there is no plan, run all shards, merge."""
     config = load_config(options.config, retrieves=False)
+    refuse(config, "dask")
     cpus = options.cpus or (max(1, cpus_here() // max(1, options.local)) if options.local else config.num_workers)
     slurm = None
     if options.slurm:

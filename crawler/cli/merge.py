@@ -10,6 +10,7 @@ from crawler.cluster.merge import Merged, merge
 from crawler.config.loader import load_config
 from crawler.disk import created_as
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_STOPPED
+from crawler.privacy.coverage import refuse
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> int:
     """Merge; or say which shards owe what, and how to run them."""
     config = load_config(options.config, retrieves=False)
+    refuse(config, "merge")
     with created_as(config.output.mode), logging_to(config.output_dir, config.roots, options):
         merged = merge(config)
     if merged.summary is None:

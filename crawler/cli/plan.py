@@ -11,6 +11,7 @@ from crawler.cluster.plan import plan_path
 from crawler.config.loader import load_config
 from crawler.ledger.summary import EXIT_OK
 from crawler.paths import readable
+from crawler.privacy.coverage import refuse
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> int:
     """Write the plan and print what is in it."""
     config = load_config(options.config, retrieves=False)
+    refuse(config, "plan")
     planned = make_plan(config, options.shards, estimate=not options.no_estimate)
     print(plan_table(planned))
     print(

@@ -22,6 +22,7 @@ from crawler.engine.progress import make_progress
 from crawler.engine.run import run
 from crawler.errors import StopError
 from crawler.ledger.summary import EXIT_OK, Summary
+from crawler.privacy.coverage import refuse, require_covered
 from crawler.sources.archive import is_archive
 
 if TYPE_CHECKING:
@@ -39,14 +40,17 @@ def execute(options: argparse.Namespace) -> int:
     config = load_config(options.config, retrieves=not options.no_retrieve and shard is None)
     config = batch_system.with_resources(config, options.workers)
     if options.dry_run:
+        refuse(config, "--dry-run")
         return _dry_run(config, options.config)
     if shard is not None:
+        refuse(config, "--shard")
         from crawler.cli import shard as of_shard  # a run without shards needs nothing of it
 
         return of_shard.execute(config, shard, options)
     if not (config.metadata or config.media or config.volume or config.preview):
         log.warning("no section switches an output on: files are only read and counted")
-    with created_as(config.output.mode), logging_to(config.output_dir, config.roots, options):
+    require_covered(config)
+    with created_as(config.output.mode), logging_to(config.output_dir, config.roots, options, config.private_dir):
         progress = make_progress(sys.stderr, quiet=options.quiet)
         summary = run(
             config,

@@ -11,6 +11,7 @@ from crawler.cluster.slurm import Wishes, submit, write_scripts
 from crawler.config.loader import load_config
 from crawler.disk import created_as
 from crawler.ledger.summary import EXIT_OK
+from crawler.privacy.coverage import refuse
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> int:
     """Plan, write, submit; say how to look on."""
     config = load_config(options.config, retrieves=False)
+    refuse(config, "slurm")
     print(plan_table(make_plan(config, options.shards, estimate=not options.no_estimate)))
     cpus = max(1, options.cpus or config.num_workers)
     wishes = Wishes(cpus, options.partition, options.time, options.mem, tuple(options.extra))

@@ -9,6 +9,7 @@ from crawler.cli.terminal import size_text
 from crawler.config.loader import load_config
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK
 from crawler.paths import printable
+from crawler.privacy.coverage import refuse
 from crawler.verify.output import SAMPLE, Verification, verify
 
 
@@ -31,7 +32,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def execute(options: argparse.Namespace) -> int:
     """Look, and print what is wrong; 3 when anything is."""
-    found = verify(load_config(options.config, retrieves=False), options.sample)
+    config = load_config(options.config, retrieves=False)
+    refuse(config, "verify")
+    found = verify(config, options.sample)
     print(verify_table(found))
     return EXIT_FAILED_FILES if found.findings else EXIT_OK
 

@@ -21,6 +21,7 @@ import yaml
 from crawler.config import checking, pacs
 from crawler.config.packaged import packaged
 from crawler.config.pacs import PacsSection
+from crawler.config.privacy import PrivacySection
 from crawler.config.sections import (
     ConditionSection,
     ConfigSection,
@@ -78,6 +79,7 @@ class Config:
     preview: PreviewSection | None = key(None, "a small picture of every array")
     select: SelectSection | None = key(None, "what is exported; the rest keeps its row")
     quality: QualitySection | None = key(None, "measures of every image, as columns")
+    privacy: PrivacySection | None = key(None, "de-identification of every output")
     source: str | None = None
     text: str = ""
     directory: str = field(default_factory=os.getcwd)
@@ -143,6 +145,11 @@ class Config:
     def preview_dir(self) -> str | None:
         """Absolute native path of the folder of previews; None when there are none."""
         return self.path(self.preview.dir) if self.preview else None
+
+    @property
+    def private_dir(self) -> str | None:
+        """Absolute native path of the folder of what identifies; None without the section `privacy`."""
+        return _absolute(self.privacy.private, self.directory) if self.privacy and self.privacy.private else None
 
     @property
     def copy_path(self) -> str | None:

@@ -43,6 +43,7 @@ from crawler.ledger.database import FileRow
 from crawler.ledger.store import Store, disk_error
 from crawler.model import File, Outcome
 from crawler.paths import TEMP
+from crawler.privacy.policy import Policy
 from crawler.sources.archive import Expanded
 from crawler.sources.directory import Folder, Outputs, Root
 
@@ -86,10 +87,12 @@ class Engine:
         stopped: Callable[[], bool],
         gate: Outputs | None = None,
         part: Part | None = None,
+        policy: Policy | None = None,
         patient: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store, self.ledger, self.roots, self.progress = store, store.ledger, roots, progress
         self.stopped, self._patient = stopped, patient
+        self._policy = policy
         self._part = part or Part(Share(), gate or own_outputs(store.config))
         self.outputs = self._part.outputs
         self._partial = gate is not None
@@ -143,12 +146,12 @@ class Engine:
         self.ledger.touch()
         self.progress.start(files, size)
         token = os.path.join(self.store.temp, uuid.uuid4().hex[:8])
-        spool = os.path.join(config.output_dir, TEMP, token)
+        spool = os.path.join(config.private_dir or config.output_dir, TEMP, token)  # it holds originals
         try:
             make_folders(spool)
         except OSError as error:
             raise disk_error(error, spool) from None
-        worker, workers = Worker(setup_of(config, spool, token)), config.num_workers
+        worker, workers = Worker(setup_of(config, spool, token, self._policy)), config.num_workers
         if not (self.tree or self._archives):  # it is known how many files there are
             workers = min(workers, max(1, files))
         limits = Limits(config.limits.seconds, config.limits.memory)

@@ -29,7 +29,7 @@ from crawler.model import File, Outcome
 from crawler.naming import FRAMES, media_stems, scan_digest
 from crawler.paths import portable
 from crawler.sources.archive import Expanded, is_archive
-from crawler.sources.directory import Folder, Outputs, Root, listing
+from crawler.sources.directory import Folder, Outputs, Root, listing, with_public
 
 FOLDER_FILES = 512  # a folder of up to so many files is one task: its headers fit in memory, each file is read once
 INDEX_FILES = 256
@@ -96,7 +96,8 @@ class FolderPlan:
 
     def faults(self) -> list[FileRow]:
         """What is listed but is no readable file."""
-        return [(self.key, portable(name), 0, 0, outcome) for name, outcome in self.folder.faults]
+        shown = self.folder.root.shown
+        return [(self.key, portable(shown(name)), 0, 0, outcome) for name, outcome in self.folder.faults]
 
     def row(self, file: File, outcome: Outcome) -> FileRow:
         """A file's outcome for the ledger."""
@@ -131,7 +132,8 @@ class LargeFolder:
         found = {number: entry for number, entry in self.entries.items() if not isinstance(entry, Outcome)}
         names = [os.path.basename(plan.files[number].mirror) for number in read]
         jobs: list[ScanJob] = []
-        for scan_id, members in scan_members(plan.key, names, [found[number][0] for number in read]).items():
+        keys = [found[number][0] for number in read]
+        for scan_id, members in scan_members(plan.key, names, keys, true_names(plan.files, read)).items():
             files = tuple(plan.files[read[member]] for member in members)
             mine = tuple(stems[read[member]] for member in members)
             self.scans.append(scan_id)
@@ -157,6 +159,11 @@ class LargeFolder:
         return rows + self.plan.faults()
 
 
+def true_names(files: Sequence[File], numbers: Sequence[int]) -> list[str] | None:
+    """Names of files by which they are ordered, where outputs have others; None where these are their own."""
+    return [os.path.basename(files[number].true) for number in numbers] if files and files[0].public else None
+
+
 class ReservedNames:
     """Names that media may not have: those of mirrored subfolders, and of the run's own files in the media folder."""
 
@@ -169,7 +176,7 @@ class ReservedNames:
         if self._media_dir is None:
             return ()
         place = os.path.join(self._media_dir, folder.mirror) if folder.mirror else self._media_dir
-        return (*folder.children, *sorted(self._own_files.get(place, ())))
+        return (*map(folder.root.shown, folder.children), *sorted(self._own_files.get(place, ())))
 
 
 class Planner:
@@ -211,7 +218,7 @@ class Planner:
         files: dict[str, list[File]] = {"": []}
         faults: dict[str, list[tuple[str, Outcome]]] = {"": [("", listed.outcome)]}
         for member in listed.members:
-            files.setdefault(posixpath.dirname(member.member or ""), []).append(member)
+            files.setdefault(posixpath.dirname(member.member or ""), []).append(with_public(archive.root, member))
         taken = {member.member for member in listed.members}
         for path, outcome in listed.faults:
             shown = path = path.replace("..", "%2E%2E").strip("/") or "(no name)"  # a name to be read, never a path
@@ -228,7 +235,7 @@ class Planner:
         bundle: list[FolderPlan] = []
         for inside in folders:
             mine = sorted(files.get(inside, []), key=lambda file: file.mirror)
-            entries = tuple((os.path.basename(file.mirror), file.size, file.mtime_ns) for file in mine)
+            entries = tuple((os.path.basename(file.true), file.size, file.mtime_ns) for file in mine)
             path = os.path.join(archive.file.path, *inside.split("/")) if inside else archive.file.path
             folder = Folder(archive.root, path, entries, tuple(faults.get(inside, ())), children.get(inside, ()))
             plan = self.take(folder, mine, archive)

@@ -19,6 +19,7 @@ from crawler.engine.crawl import Engine, Part
 from crawler.engine.free_space import FreeSpace
 from crawler.engine.interrupts import interrupts
 from crawler.engine.places import tell_places
+from crawler.engine.privacy import agree, policy_of, with_public_names
 from crawler.engine.progress import Progress, Silent
 from crawler.engine.root_names import keep_names
 from crawler.engine.survey import require_files
@@ -28,6 +29,8 @@ from crawler.ledger.products import MERGED
 from crawler.ledger.store import Store, disk_error, open_store
 from crawler.ledger.summary import Summary, summarise
 from crawler.paths import SHARDS, portable
+from crawler.privacy.coverage import refuse
+from crawler.privacy.redact import redacted
 from crawler.sources.directory import Root, roots_of
 from crawler.tables import registry
 from crawler.tables.base import replacing
@@ -102,6 +105,7 @@ def run_part(
         As of `run`.
     """
     began = time.monotonic()
+    refuse(config, "shards")
     with created_as(config.output.mode):
         roots = roots_of(config.roots)
         _try_writers(config)
@@ -137,6 +141,7 @@ def _run(
     began = time.monotonic()
     if config.pacs_dir is not None:
         _make(config.pacs_dir)
+    policy = policy_of(config)
     roots = roots_of(config.roots)
     tell_places(config, roots)
     registry.check(config)
@@ -147,7 +152,8 @@ def _run(
     with open_store(config, rebuild) as store, interrupts() as stop:
         _require_no_shards(store)
         store.own.claim(own_files(config), set_aside=rebuild is True)
-        roots = keep_names(store.ledger, roots)
+        agree(policy, store.ledger)
+        roots = with_public_names(policy, keep_names(store.ledger, roots))
         make_again(config, store.ledger)
         if retry_failed:
             store.ledger.forget_digests(failed_only=True)
@@ -157,7 +163,7 @@ def _run(
             retrieved, early = _retrieve(store, roots, progress, stop.is_set)
         store.ledger.begin_survey()
         space = FreeSpace(config, stop)
-        engine = Engine(store, roots, progress, space.stopped, patient=stop.is_patient)
+        engine = Engine(store, roots, progress, space.stopped, policy=policy, patient=stop.is_patient)
         engine.run()
         summary = _summary(engine, early, began, stop.is_set(), retrieved)
         if not stop.is_set():
@@ -259,19 +265,19 @@ def _is_source(config: Config, path: str) -> bool:
 
 
 def copy_config(store: Store) -> None:
-    """Keep the configuration beside its outputs, byte for byte."""
+    """Keep the configuration beside its outputs, byte for byte; under privacy without what it names."""
     config = store.config
-    path = config.copy_path
+    path, text = config.copy_path, redacted(config)
     if path is None or _is_source(config, path):
         return
     try:
         if os.path.exists(path):
             with open(path, "rb") as file:
-                if file.read() == config.text.encode():
+                if file.read() == text.encode():
                     return
         store.own.begin([path])
         with replacing(path) as scratch, open(scratch, "w", encoding="utf-8", newline="") as file:
-            file.write(config.text)
+            file.write(text)
         store.own.finish(path)
     except OSError as error:
         raise disk_error(error, path) from None

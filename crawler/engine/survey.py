@@ -131,7 +131,9 @@ class Survey:
         """Keep what is known of a folder that cannot be read, or not in full; False when nothing is."""
         faults = [(name, outcome) for name, outcome in folder.faults if outcome.reason in UNREADABLE]
         inside = any(not name for name, _ in faults)
-        if not faults or not (inside or any(self._ledger.was_read(folder.key, portable(name)) for name, _ in faults)):
+        if not faults or not (
+            inside or any(self._ledger.was_read(folder.key, portable(folder.root.shown(name))) for name, _ in faults)
+        ):
             return False
         count = self._ledger.keep_folder(folder.key, inside)
         if not count:

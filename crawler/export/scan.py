@@ -37,9 +37,12 @@ from crawler.model import Frame, Instance, Layout, Outcome, Product, Scan
 from crawler.naming import scan_digest
 from crawler.pixels.frames import frames
 from crawler.pixels.video import is_video
+from crawler.privacy import hold
+from crawler.privacy.policy import public_note
 
 INDEX = Outcome("skipped", "", "index", "a DICOMDIR lists files and holds no image")
 # Reasons of files that have frames all the same.
+LEFT_OUT = (select.REASON, hold.REASON)
 IN_PART = ("truncated pixel data", "frame missing", "damaged pixel data")
 
 
@@ -137,6 +140,9 @@ class ScanExport:
             kept = self.earlier.parts
             join_states(self.earlier, self.whole, self.scan.instances, self.stems, self.states)
             verdict = join_verdicts(self.earlier, self.whole, self.setup.parts - kept, verdict)
+        if self.setup.policy is not None:
+            for state in self.states:
+                state.notes = list(dict.fromkeys(map(public_note, state.notes)))
         rows = write_rows(self.setup, self.scan.scan_id, self.headers, self.states)
         return ScanResult(self.scan.scan_id, self.scan.series_uid, digest, files, tuple(products), verdict, rows, kept)
 
@@ -162,6 +168,7 @@ class ScanExport:
 
     def _apply_selection(self) -> None:
         """Mark what the section `select` leaves out: no pixel of it is read, and it has no media and no volume."""
+        self._hold_back()
         if self.setup.select is None:
             return
         scan = [select.Candidate(header.instance, header.record) for header in self.headers]
@@ -169,6 +176,17 @@ class ScanExport:
             self.states[number].exclude(outcome)
             self.media_pending.discard(number)
             self.quality.pending.discard(number)
+
+    def _hold_back(self) -> None:
+        """Mark what the section `privacy` holds back: it keeps its row, and has nothing else."""
+        if self.setup.policy is None:
+            return
+        for number, instance in enumerate(self.scan.instances):
+            outcome = hold.held(instance, self.setup.policy.section)
+            if outcome is not None:
+                self.states[number].exclude(outcome)
+                self.media_pending.discard(number)
+                self.quality.pending.discard(number)
 
     def _exclude_from_volumes(self) -> None:
         """Mark indexes, videos, and files that are the same instance as another one.
@@ -179,7 +197,7 @@ class ScanExport:
         for number, instance in enumerate(self.scan.instances):
             if instance.is_index:
                 self.states[number].exclude(INDEX)
-            elif self.states[number].usable and self.states[number].outcome.reason != select.REASON:
+            elif self.states[number].usable and self.states[number].outcome.reason not in LEFT_OUT:
                 instances[number] = instance
             if is_video(instance):
                 self.states[number].usable = False
@@ -210,7 +228,7 @@ class ScanExport:
         """Write documents, waveforms and reports of all files that `select` did not leave out."""
         companions = CompanionWriter(self.setup, self.found)
         for number, (header, state) in enumerate(zip(self.headers, self.states, strict=True)):
-            if state.outcome.reason != select.REASON:
+            if state.outcome.reason not in LEFT_OUT:
                 advance = partial(self.heartbeat.note, self.items[number], "write")
                 advance()
                 self.media += companions.write(header, self.stems[number], state, advance)
@@ -280,7 +298,7 @@ def _record(headers: Sequence[Header], number: int) -> dict[str, Any]:
 def _first_frame(setup: Setup, heartbeat: Heartbeat, members: Sequence[Member], number: int) -> Frame:
     """A frame of one file, for the range that the files of a series share; not of one that is out."""
     member = members[number]
-    if member.state.outcome.outcome == "failed" or member.state.outcome.reason == select.REASON:
+    if member.state.outcome.outcome == "failed" or member.state.outcome.reason in LEFT_OUT:
         raise PixelError("frame missing", "the file failed before, or is not selected")
     heartbeat.note(member.item, "pixels")
     return next(iter(frames(member.instance, [0], setup.pixels)))

@@ -21,6 +21,7 @@ from crawler.dicom.dictionary import KeyStyle
 from crawler.disk import make_folders
 from crawler.export.cells import are_wanted
 from crawler.paths import TEMP
+from crawler.privacy.policy import Policy
 
 
 class Setup(NamedTuple):
@@ -53,6 +54,7 @@ class Setup(NamedTuple):
     cells: bool = False
     parts: frozenset[str] = frozenset()
     todo: frozenset[str] | None = None
+    policy: Policy | None = None
 
     def narrowed(self, todo: frozenset[str]) -> Setup:
         """The same for a series of which these parts (`config/parts.py`) are to be made, as the others are there."""
@@ -123,7 +125,7 @@ class Setup(NamedTuple):
         return path
 
 
-def setup_of(config: Config, spool: str, token: str) -> Setup:
+def setup_of(config: Config, spool: str, token: str, policy: Policy | None = None) -> Setup:
     """What workers need of a configuration."""
     return Setup(
         parts=frozenset(parts_of(config.shaping())),
@@ -146,6 +148,7 @@ def setup_of(config: Config, spool: str, token: str) -> Setup:
         waveforms=config.media is not None and config.media.waveforms,
         text=config.metadata is not None and config.metadata.text,
         incomplete=_incomplete(config),
+        policy=policy,
     )
 
 

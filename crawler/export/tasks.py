@@ -32,6 +32,7 @@ from crawler.layout.scan import SeriesKey, scan_members, series_key
 from crawler.ledger.series_index import Spooled
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
+from crawler.privacy.policy import public_outcome
 from crawler.sources.archive import Expanded, expand
 
 Culprits = Mapping[int, Outcome]
@@ -133,7 +134,8 @@ class Worker:
         """Do one task."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # libraries' warnings quote values; what matters is in the outcomes
-            return self._do(task, heartbeat)
+            answer = self._do(task, heartbeat)
+        return answer if self.setup.policy is None else public_answer(answer)
 
     def _do(self, task: Task, heartbeat: Heartbeat) -> Answer:
         if isinstance(task, IndexTask):
@@ -172,7 +174,9 @@ class Worker:
                 ungrouped.append((file, outcome))
         stems = media_stems([os.path.basename(file.mirror) for file in job.files], job.reserved)
         names = [os.path.basename(header.instance.file.mirror) for header in headers]
-        members = scan_members(job.key, names, [series_key(header.instance) for header in headers])
+        order = [os.path.basename(header.instance.file.true) for header in headers]
+        keys = [series_key(header.instance) for header in headers]
+        members = scan_members(job.key, names, keys, order if self.setup.policy is not None else None)
         kept: list[str] = []
         scans: list[ScanResult] = []
         for scan_id, numbers in members.items():
@@ -224,6 +228,8 @@ class Worker:
         heartbeat.note(item, "header")
         try:
             instance = read_instance(file, self.setup.keys, self.setup.volume.element if self.setup.volume else "")
+            if self.setup.policy is not None:
+                instance = self.setup.policy(instance)
             row, cut = record_bytes(instance.record) if self.setup.records else (b"", ())
         except NotDicom as error:
             return Outcome("skipped", "", "not DICOM", error.reason)
@@ -255,6 +261,25 @@ class Worker:
                 spool.write(state + row)
                 entries.append((series_key(header.instance), place))
         return IndexResult(tuple(entries))
+
+
+def public_answer(answer: Answer) -> Answer:
+    """An answer whose outcomes name no value: they go to the ledger, and from there to lists and messages."""
+    if isinstance(answer, IndexResult):
+        return IndexResult(tuple(public_outcome(one) if isinstance(one, Outcome) else one for one in answer.entries))
+    if isinstance(answer, Expanded):
+        faults = tuple((name, public_outcome(outcome)) for name, outcome in answer.faults)
+        return answer._replace(faults=faults, outcome=public_outcome(answer.outcome))
+    return [_public_folder(one) if isinstance(one, FolderResult) else _public_scan(one) for one in answer]  # type: ignore[return-value]
+
+
+def _public_folder(folder: FolderResult) -> FolderResult:
+    ungrouped = tuple((file, public_outcome(outcome)) for file, outcome in folder.ungrouped)
+    return folder._replace(ungrouped=ungrouped, scans=tuple(map(_public_scan, folder.scans)))
+
+
+def _public_scan(scan: ScanResult) -> ScanResult:
+    return scan._replace(files=tuple((file, public_outcome(outcome)) for file, outcome in scan.files))
 
 
 def _load(places: Sequence[Spooled]) -> list[Header]:

@@ -31,7 +31,9 @@ def series_key(instance: Instance) -> SeriesKey:
     return SeriesKey(instance.series_uid, instance.series_number)
 
 
-def scan_members(folder: str, names: Sequence[str], keys: Sequence[SeriesKey]) -> dict[str, list[int]]:
+def scan_members(
+    folder: str, names: Sequence[str], keys: Sequence[SeriesKey], order: Sequence[str] | None = None
+) -> dict[str, list[int]]:
     """Group the files of one folder into scans.
 
     Parameters
@@ -42,6 +44,9 @@ def scan_members(folder: str, names: Sequence[str], keys: Sequence[SeriesKey]) -
         File names, unique within the folder.
     keys
         One a name.
+    order
+        True names, where `names` stand for them: files keep the order that they have without the section `privacy`,
+        and scans are in the order of their own names.
 
     Returns
     -------
@@ -50,15 +55,16 @@ def scan_members(folder: str, names: Sequence[str], keys: Sequence[SeriesKey]) -
         the input does not matter. A file without UID is a scan of its own: strangers are never merged.
     """
     groups: dict[tuple[str, str], list[int]] = {}
-    for index in sorted(range(len(names)), key=names.__getitem__):
+    for index in sorted(range(len(names)), key=(names if order is None else order).__getitem__):
         uid = keys[index].uid
         groups.setdefault((uid, "" if uid else names[index]), []).append(index)
     digests = {group: series_hash(*group) for group in groups}
     prefix = f"{folder}/" if folder else ""
-    return {
+    found = {
         f"{prefix}s{_number(keys[members[0]].number)}-{digest}": members
         for members, digest in zip(groups.values(), _shortened(list(digests.values())), strict=True)
     }
+    return found if order is None else dict(sorted(found.items()))
 
 
 def group_scans(instances: Sequence[Instance], folder: str) -> list[Scan]:

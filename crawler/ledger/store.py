@@ -220,8 +220,9 @@ def _opened(config: Config, sections: bool | Collection[str]) -> Iterator[Store]
 
 
 def ledger_of(config: Config) -> str:
-    """Where the ledger of a configuration lies: beside its JSONL, or in the output folder when there is none."""
-    return ledger_path(config.metadata_path or os.path.join(config.output_dir, "dme"))
+    """Where the ledger of a configuration lies: beside its JSONL, or in the output folder; under privacy in private."""
+    rows = config.metadata_path or os.path.join(config.output_dir, "dme")
+    return ledger_path(rows if config.private_dir is None else os.path.join(config.private_dir, os.path.basename(rows)))
 
 
 def output_root(config: Config, kind: str) -> str:
@@ -232,7 +233,7 @@ def output_root(config: Config, kind: str) -> str:
 
 def output_roots(config: Config) -> list[str]:
     """Every folder that this configuration writes products or unfinished files in."""
-    roots = [config.output_dir, config.media_dir, config.volume_dir, config.preview_dir]
+    roots = [config.output_dir, config.media_dir, config.volume_dir, config.preview_dir, config.private_dir]
     return list(dict.fromkeys(root for root in roots if root))
 
 

@@ -19,14 +19,14 @@ from crawler.config.privacy import PrivacySection
 from crawler.dicom.dictionary import KeyStyle, is_private, is_private_creator, key_for, key_of, tag_for
 from crawler.dicom.dictionary_tables import public, registered_uids, repeating
 from crawler.dicom.record import Record
-from crawler.model import TRAITS, Instance, Outcome, Plane
+from crawler.model import Instance, Outcome, Plane
 from crawler.privacy.dates import age_at
 from crawler.privacy.keys import Key
 from crawler.privacy.rules import Act, Rule, own_rules, rule_of
 from crawler.privacy.text import Known, is_vocabulary
 from crawler.privacy.values import DROPPED, Patient, cleaned
 
-# Elements whose values are searched in all text that stays: of the patient, of staff, of places, of the order.
+# Elements whose values are searched in all text that stays: of the patient, staff, places, the order.
 IDENTIFYING = (
     *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName", "IssuerOfPatientID"),
     *("PatientMotherBirthName", "PatientBirthDate", "PatientAddress", "PatientTelephoneNumbers", "ResponsiblePerson"),
@@ -132,7 +132,7 @@ class Policy:
                     found[key] = None
                 continue
             if rule is _CODE_VALUE:
-                new = self._code(value, record)
+                new: Any = self._code(value, record)
             elif rule.source == "private" and _CREATOR_KEY.fullmatch(key):
                 new = value if isinstance(value, str) and self._is_safe_creator(key, value) else DROPPED
             else:
@@ -250,7 +250,9 @@ class Policy:
 
     def _plane(self, plane: Plane) -> Plane:
         changed = tuple(self._trait(value) for value in plane.traits)
-        stack = plane.stack if not plane.stack or _SHORT.fullmatch(plane.stack) else self.key.token("trait", plane.stack)
+        stack = (
+            plane.stack if not plane.stack or _SHORT.fullmatch(plane.stack) else self.key.token("trait", plane.stack)
+        )
         custom = self._trait(plane.custom)
         if changed == plane.traits and stack == plane.stack and custom == plane.custom:
             return plane

@@ -21,7 +21,9 @@ _PART = 5  # letters that two words must share to count as one when either is cu
 _LEAST_DIGITS = 4
 _WORD = re.compile(r"[^\W_]+")
 _MONTHS = "jan|feb|mar|m[aä]r|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez"
-_TITLES = "dr|mr|mrs|ms|prof|pt|patient|name|dob|mrn|pid|acc|accession|ref|referred by|tech|operator|physician|herr|frau"
+_TITLES = (
+    "dr|mr|mrs|ms|prof|pt|patient|name|dob|mrn|pid|acc|accession|ref|referred by|tech|operator|physician|herr|frau"
+)
 _PATTERNS = re.compile(
     r"[\w.+-]+@[\w.-]+"  # mail
     r"|\b(?:https?|ftp|file)://\S+|\bwww\.\S+"

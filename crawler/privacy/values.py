@@ -121,7 +121,13 @@ def _text(value: str, rule: Rule, patient: Patient) -> Any:
     if act is Act.WORDS or (act is Act.TEXT and patient.text == "vocabulary"):
         return value if is_vocabulary(value) and not patient.known.is_in(value) else DROPPED
     if act is Act.TEXT:
-        return value if patient.text == "keep" else DROPPED if patient.text == "drop" else patient.known.clean(value) or DROPPED
+        return (
+            value
+            if patient.text == "keep"
+            else DROPPED
+            if patient.text == "drop"
+            else patient.known.clean(value) or DROPPED
+        )
     return _KEPT.get(rule.vr, _other)(value, patient)
 
 

@@ -50,7 +50,7 @@ def expand(file: File, spool: str, quota: Quota = QUOTA, advance: Callable[[], o
     ValueError
         The file's name is no archive's.
     """
-    found = archive_format(file.name)
+    found = archive_format(os.path.basename(file.path))
     if found is None:
         raise ValueError(f"{file.name!r} is not the name of an archive")
     kind, compression = found

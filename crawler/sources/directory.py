@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,11 +24,19 @@ Entry = tuple[str, int, int]
 
 
 class Root(NamedTuple):
-    """One input: its absolute real path, and its name in outputs (empty with a single input)."""
+    """One input: its absolute real path, and its name in outputs (empty with a single input).
+
+    ``public`` makes of a relative path what outputs have in its place: under the section `privacy`.
+    """
 
     path: str
     prefix: str = ""
     is_file: bool = False
+    public: Callable[[str], str] | None = None
+
+    def shown(self, path: str) -> str:
+        """A relative native path, or a name, as outputs have it."""
+        return path if self.public is None else self.public(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ class Folder:
     @property
     def mirror(self) -> str:
         """Native relative path that outputs mirror."""
-        return os.path.join(self.root.prefix, self.path) if self.path else self.root.prefix
+        return self.root.shown(os.path.join(self.root.prefix, self.path) if self.path else self.root.prefix)
 
     @property
     def key(self) -> str:
@@ -82,10 +90,11 @@ class Folder:
     def files(self) -> list[File]:
         """The entries as files."""
         base = os.path.dirname(self.root.path) if self.root.is_file else self.root.path
-        return [
+        files = [
             File(base, os.path.join(self.path, name), size, mtime, self.root.prefix)
             for name, size, mtime in self.entries
         ]
+        return files if self.root.public is None else [with_public(self.root, file) for file in files]
 
     def digest(self) -> str:
         """Fingerprint of the listing: changes when a file is added, removed, renamed or written to.
@@ -98,6 +107,11 @@ class Folder:
         lines += [f"{name}\0{outcome.reason}" for name, outcome in self.faults]
         lines += [f"{name}\0" for name in colliding([name for name, _, _ in self.entries], self.children)]
         return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def with_public(root: Root, file: File) -> File:
+    """The file with the path that outputs have in place of its own."""
+    return file if root.public is None else file._replace(public=root.public(file.true))
 
 
 class Outputs:
@@ -252,7 +266,7 @@ def _scan(root: Root, path: str, real: str, outputs: Outputs) -> tuple[Folder, l
         faults.append(("", Outcome("failed", "find", "folder cannot be read", why)))
     entries.sort()
     faults.sort(key=lambda fault: fault[0])
-    children.sort()
+    children.sort(key=lambda child: root.shown(child[0]))  # the order of rows must not tell that of true names
     return Folder(root, path, tuple(entries), tuple(faults), tuple(name for name, _ in children)), children
 
 

@@ -29,8 +29,11 @@ _IRREGULAR = {
 def about_run(context: Context) -> str:
     """One line: date, version, configuration, input, duration, rate."""
     config, summary = context.config, context.summary
-    source = os.path.basename(config.source) if config.source else "a configuration in Python"
-    inputs = ", ".join(f"<code>{html.escape(portable(root))}</code>" for root in config.roots)
+    source = (
+        os.path.basename(config.source) if config.source and config.privacy is None else "a configuration in Python"
+    )
+    roots = config.roots if config.privacy is None else ("(private)",)
+    inputs = ", ".join(f"<code>{html.escape(portable(root))}</code>" for root in roots)
     rate = f", {summary.handled / summary.seconds:,.0f} files a second" if summary.handled and summary.seconds else ""
     done = (
         f"{summary.handled:,} of {summary.found:,} files read" if summary.handled < summary.found else "all files read"

@@ -1,0 +1,126 @@
+"""A run under the section `privacy`: its key, its policy, its private folder, and whether the output was made with both.
+
+What a value, a text or a pixel becomes is the business of `crawler/privacy/`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import orjson
+
+from crawler.config.loader import Config
+from crawler.config.privacy import resolved
+from crawler.errors import ConfigError, LedgerError
+from crawler.ledger.database import Ledger
+from crawler.paths import readable
+from crawler.privacy.coverage import require_covered
+from crawler.privacy.keys import read_key
+from crawler.privacy.policy import Policy
+from crawler.privacy.standard import edition
+from crawler.sources.directory import Root
+
+log = logging.getLogger("dme")
+
+LEDGER_KEY = "privacy"
+_NOT_OF_THE_POLICY = ("private", "key", "patients", "k")
+
+
+def policy_of(config: Config) -> Policy | None:
+    """The policy of a configuration, and its private folder made; None without the section.
+
+    Raises
+    ------
+    ConfigError
+        It is not covered, or its key, roster or folder cannot be used.
+    """
+    require_covered(config)
+    if config.privacy is None:
+        return None
+    section = resolved(config.privacy)
+    key = read_key(section, config.output_dir, config.directory)
+    _make_private(config.private_dir or "")
+    if key.once:
+        log.warning(
+            "privacy.key is not given: a key for this run alone is used, and no later run can add to this output."
+            " For one that can: dme key FILE, and privacy: {key: {file: FILE}}"
+        )
+    roster = _roster(os.path.join(config.directory, section.patients)) if section.patients else {}
+    return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster)
+
+
+def with_public_names(policy: Policy | None, roots: Sequence[Root]) -> list[Root]:
+    """Inputs whose paths have public names, in the order of these."""
+    if policy is None or policy.section.paths == "keep":
+        return list(roots)
+    named = [root._replace(public=policy.key.path) for root in roots]
+    return sorted(named, key=lambda root: root.shown(root.prefix))
+
+
+def agree(policy: Policy | None, ledger: Ledger) -> None:
+    """Note the policy in the ledger, or refuse one that differs from that of what is there.
+
+    Raises
+    ------
+    LedgerError
+        Another key, or other rules: outputs of both would not fit together.
+    """
+    known = ledger.get(LEDGER_KEY)
+    if policy is None:
+        return  # an output under privacy has its ledger elsewhere
+    now = {"key": policy.key.name, "policy": digest(policy), "edition": edition()}
+    if known is not None and known["key"] != now["key"]:
+        raise LedgerError(
+            f"privacy.key: this output was made with the key {known['key']}, and the key now is {now['key']}: patients"
+            " would have two pseudonyms; use that key, another output.dir, or --rebuild"
+        )
+    if known is not None and known != now:
+        raise LedgerError(
+            "privacy: the rules differ from those that this output was made with: set them back, choose another"
+            " output.dir, or use --rebuild"
+        )
+    ledger.put(LEDGER_KEY, now)
+
+
+def digest(policy: Policy) -> str:
+    """Fingerprint of what shapes the outputs: the section without its places, and the roster."""
+    section = {name: value for name, value in asdict(policy.section).items() if name not in _NOT_OF_THE_POLICY}
+    text = orjson.dumps([section, dict(policy.roster)], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=8, key=policy.key.secret).hexdigest()
+
+
+def without_places(config: Config) -> Config:
+    """For those who tell of a run in public: a configuration whose input has no name."""
+    if config.privacy is None:
+        return config
+    return replace(config, dicom=replace(config.dicom, dir="(private)"))
+
+
+def _make_private(folder: str) -> None:
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.chmod(folder, 0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"privacy.private: {readable(folder)} cannot be made for you alone: {error.strerror}"
+        ) from None
+
+
+def _roster(path: str) -> dict[str, str]:
+    """Identifier -> subject, of a CSV file with the columns subject and PatientID."""
+    name = f"privacy.patients: {readable(path)}"
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            found = {row["PatientID"].strip(): row["subject"].strip() for row in rows}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "expected CSV with the columns subject and PatientID"
+        raise ConfigError(f"{name} cannot be read: {why}") from None
+    if not found or "" in found or "" in found.values():
+        raise ConfigError(f"{name}: a line lacks its subject or its PatientID")
+    return found
