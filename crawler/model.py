@@ -153,6 +153,16 @@ class Mosaic(NamedTuple):
     columns: int
 
 
+class Mask(NamedTuple):
+    """Rectangles of every frame that are blacked out: `blank`, and with any `keep` all outside of these.
+
+    Each is (top, bottom, left, right); the ends are the first row and column behind it.
+    """
+
+    keep: tuple[tuple[int, int, int, int], ...] = ()
+    blank: tuple[tuple[int, int, int, int], ...] = ()
+
+
 class Pixels(NamedTuple):
     """The Image Pixel description (PS3.3 C.7.6.3) and where the pixel data lie; no pixel is read for it.
 
@@ -201,6 +211,8 @@ class Instance(NamedTuple):
         One a frame (of a mosaic: one a tile), or a single one that all frames share.
     mosaic
         How the only frame is cut into slices, if it is. A `Place` then counts tiles as frames.
+    held, mask
+        Under privacy: why the file has its row and no other output, if so; what of its frames is blacked out.
     header_fault, header_notes
         Why the header ends too early, if it does; what in it the standard does not allow, and was understood.
     """
@@ -226,6 +238,8 @@ class Instance(NamedTuple):
     is_index: bool = False  # a DICOMDIR
     header_fault: Outcome | None = None
     header_notes: tuple[str, ...] = ()
+    held: str = ""
+    mask: Mask | None = None
 
     def plane(self, frame: int) -> Plane:
         """Geometry of a frame (0-based)."""

@@ -26,6 +26,7 @@ COMMANDS = {
     "dask": "run a job in shards on a Dask cluster, and merge them",
     "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
     "image": "series of images: convert, list, statistics, calculator, timeline, show, dump, sort, send",
+    "privacy": "a secret key for the section privacy: key",
     "sample": "write a small synthetic tree of DICOM files",
     "completion": "a script for bash or zsh that completes what you type",
 }
@@ -54,6 +55,7 @@ examples:
   {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
   {program} completion bash              print a script that completes what you type; for zsh, too
   {program} image convert --of nifti out scan_folder       a series in other formats, or as a new DICOM series
+  {program} privacy key study.key        write a secret key for the section privacy
   {program} sample demo --broken         write a small sample tree with damaged files into demo/
 
 exit codes:

@@ -95,13 +95,12 @@ class Public(logging.Formatter):
         """As `logging.Formatter.format`."""
         given = record.args if isinstance(record.args, tuple) else ()
         if not given and ":" in str(record.msg):
-            kept, args = "a message that only the log in privacy.private has", ()
+            kept = "a message that only the log in privacy.private has"
         else:
             kept = str(record.msg)
-            args = tuple(one if isinstance(one, int | float) else "(private)" for one in given)
-        public = logging.makeLogRecord(
-            {**record.__dict__, "msg": kept, "args": args, "exc_info": None, "exc_text": None}
-        )
+        shown = tuple(one if isinstance(one, int | float) else "(private)" for one in given)
+        hidden = {"msg": kept, "args": shown, "exc_info": None, "exc_text": None}
+        public = logging.makeLogRecord({**record.__dict__, **hidden})
         return printable(super().format(public))
 
 

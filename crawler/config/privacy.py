@@ -22,7 +22,7 @@ Action = Literal["keep", "remove", "empty", "replace", "clean"]
 class KeySection:
     """Where the secret key is: in a file or in an environment variable, never in the configuration."""
 
-    file: str | None = setting(None, "file that holds the key, as `dme key FILE` makes it", shapes=False)
+    file: str | None = setting(None, "file that holds the key, as `dme privacy key FILE` makes it", shapes=False)
     env: str | None = setting(None, "environment variable that holds the key, 64 hexadecimal digits", shapes=False)
 
 
@@ -59,7 +59,7 @@ class PrivacySection:
     key: KeySection = setting(
         KeySection, "the secret key of pseudonyms, UIDs and shifts; else one for this run", shapes=False
     )
-    site: str = setting("", "issuer of patient identifiers, where a file names none", shapes=False)
+    site: str | None = setting(None, "issuer of patient identifiers, where a file names none", shapes=False)
     patients: str | None = setting(None, "CSV file of identifiers of one person: subject,PatientID", shapes=False)
     retain: tuple[Retain, ...] | None = setting(None, "what is kept beyond the basic profile of PS3.15", shapes=False)
     dates: Dates | None = setting(

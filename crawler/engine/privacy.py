@@ -1,4 +1,4 @@
-"""A run under the section `privacy`: its key, its policy, its private folder, and whether the output was made with both.
+"""A run under the section `privacy`: its key, its policy, its private folder, and whether the output fits both.
 
 What a value, a text or a pixel becomes is the business of `crawler/privacy/`.
 """
@@ -48,7 +48,7 @@ def policy_of(config: Config) -> Policy | None:
     if key.once:
         log.warning(
             "privacy.key is not given: a key for this run alone is used, and no later run can add to this output."
-            " For one that can: dme key FILE, and privacy: {key: {file: FILE}}"
+            " For one that can: dme privacy key FILE, and privacy: {key: {file: FILE}}"
         )
     roster = _roster(os.path.join(config.directory, section.patients)) if section.patients else {}
     return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster)

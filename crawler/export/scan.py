@@ -182,9 +182,8 @@ class ScanExport:
         if self.setup.policy is None:
             return
         for number, instance in enumerate(self.scan.instances):
-            outcome = hold.held(instance, self.setup.policy.section)
-            if outcome is not None:
-                self.states[number].exclude(outcome)
+            if instance.held:
+                self.states[number].exclude(Outcome("skipped", "", hold.REASON, instance.held))
                 self.media_pending.discard(number)
                 self.quality.pending.discard(number)
 

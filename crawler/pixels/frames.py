@@ -20,6 +20,7 @@ from crawler.errors import PixelError
 from crawler.model import Frame, Instance, Pixels
 from crawler.pixels.bits import drop_unused_bits, stored_values
 from crawler.pixels.codestream import NATIVE_FRAMES, Decoded, sample_format
+from crawler.pixels.masking import masked
 from crawler.pixels.modality import stored_range
 
 Array = npt.NDArray[Any]
@@ -118,6 +119,8 @@ def frames(
                     raise damaged.error() from error
                 # Bits beyond those stored were dropped.
                 within = stored_range(pixels) if values.dtype.kind in "iu" else None
+                if instance.mask is not None:
+                    values = masked(values, photometric, instance.mask)
                 yield Frame(number, values, photometric, plane.slope, plane.intercept, decoder, within=within)
             if damaged:
                 raise damaged.error()

@@ -135,5 +135,5 @@ def make_key(path: str) -> None:
 
 def _parsed(text: str, name: str) -> bytes:
     if not _HEX.fullmatch(text):
-        raise ConfigError(f"{name} holds no key: expected 64 hexadecimal digits, as `dme key FILE` makes them")
+        raise ConfigError(f"{name} holds no key: expected 64 hexadecimal digits, as `dme privacy key FILE` makes them")
     return bytes.fromhex(text)

@@ -16,11 +16,13 @@ from functools import cache
 from typing import Any
 
 from crawler.config.privacy import PrivacySection
+from crawler.dicom.attributes import Attributes
 from crawler.dicom.dictionary import KeyStyle, is_private, is_private_creator, key_for, key_of, tag_for
 from crawler.dicom.dictionary_tables import public, registered_uids, repeating
 from crawler.dicom.record import Record
 from crawler.model import Instance, Outcome, Plane
 from crawler.privacy.dates import age_at
+from crawler.privacy.hold import decide
 from crawler.privacy.keys import Key
 from crawler.privacy.rules import Act, Rule, own_rules, rule_of
 from crawler.privacy.text import Known, is_vocabulary
@@ -31,7 +33,8 @@ IDENTIFYING = (
     *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName", "IssuerOfPatientID"),
     *("PatientMotherBirthName", "PatientBirthDate", "PatientAddress", "PatientTelephoneNumbers", "ResponsiblePerson"),
     *("MilitaryRank", "RegionOfResidence", "ResponsibleOrganization", "AccessionNumber", "StudyID", "AdmissionID"),
-    *("ReferringPhysicianName", "ReferringPhysicianAddress", "ReferringPhysicianTelephoneNumbers", "PhysiciansOfRecord"),
+    *("ReferringPhysicianName", "ReferringPhysicianAddress", "ReferringPhysicianTelephoneNumbers"),
+    "PhysiciansOfRecord",
     *("ConsultingPhysicianName", "PerformingPhysicianName", "NameOfPhysiciansReadingStudy", "OperatorsName"),
     *("RequestingPhysician", "RequestingService", "ScheduledPerformingPhysicianName", "ReviewerName", "PersonName"),
     *("VerifyingObserverName", "ContentCreatorName", "InstitutionName", "InstitutionAddress", "StationName"),
@@ -89,7 +92,12 @@ class Policy:
         found = self._record(record, patient)
         self._say(found, record)
         uid = self._uid
+        held, mask, searched = decide(instance, Attributes(record, self.keys), self.section)
+        if searched:
+            held = "may have writing in its pixels"
         return instance._replace(
+            held=held,
+            mask=mask,
             record=found,
             transfer_syntax=self._registered(instance.transfer_syntax),
             sop_class=self._registered(instance.sop_class),
@@ -131,8 +139,9 @@ class Policy:
                 elif value is None:
                     found[key] = None
                 continue
+            new: Any
             if rule is _CODE_VALUE:
-                new: Any = self._code(value, record)
+                new = self._code(value, record)
             elif rule.source == "private" and _CREATOR_KEY.fullmatch(key):
                 new = value if isinstance(value, str) and self._is_safe_creator(key, value) else DROPPED
             else:
@@ -189,9 +198,9 @@ class Policy:
         if self.rule(age).act is Act.AGE and not found.get(age):
             told = age_at(*(self._text_of(record, keyword) for keyword in ("PatientBirthDate", "StudyDate")))
             patient = Patient(self.key, "", 0, Known(), self.section.age)
-            value = cleaned(told, self.rule(age), patient) if told else DROPPED
-            if value is not DROPPED:
-                found[age] = value
+            capped = cleaned(told, self.rule(age), patient) if told else DROPPED
+            if capped is not DROPPED:
+                found[age] = capped
 
     # -- who -------------------------------------------------------------------------------------------------------
 
@@ -200,7 +209,7 @@ class Policy:
         record = instance.record
         number = self._text_of(record, "PatientID").strip()
         if number:
-            issuer = self._text_of(record, "IssuerOfPatientID").strip() or self.section.site
+            issuer = self._text_of(record, "IssuerOfPatientID").strip() or self.section.site or ""
             known = self.roster.get(number)
             return ("subject", known) if known is not None else ("patient", issuer, number)
         return "study", instance.study_uid or instance.series_uid or instance.sop_uid or instance.file.key

@@ -4,9 +4,9 @@ The table leaves more than 400 elements of free text to whoever de-identifies (P
 follows from the VR, at every depth, so that no element of the dictionary is without one. Rules are of elements; what
 they do to a value is decided in `values.py`.
 
-Conflicts of the standard that are decided here: eleven elements are to be kept under Retain Device Identity and changed
-under Modified Dates. They are removed with shifted dates, since the date of a calibration, which others know, would tell
-by how much the dates of a patient were shifted. So are versions of context groups, which are public.
+A conflict of the standard is decided here: eleven elements are to be kept under Retain Device Identity and changed
+under Modified Dates. They are removed with shifted dates: others know the date of a calibration, and it would tell how
+far the dates of a patient were shifted. So are versions of context groups, which are public.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ _TECHNICAL = frozenset(
             tag_for,
             (
                 *("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "ConvolutionKernel", "SequenceName"),
-                *("PulseSequenceName", "ReceiveCoilName", "TransmitCoilName", "ReceiveCoilManufacturerName", "FilterType"),
+                *("PulseSequenceName", "ReceiveCoilName", "TransmitCoilName", "ReceiveCoilManufacturerName"),
+                "FilterType",
                 *("RescaleType", "ImplementationVersionName", "Radiopharmaceutical", "ContrastBolusIngredient"),
                 *("StackID", "DimensionDescriptionLabel", "WindowCenterWidthExplanation", "LUTExplanation"),
                 *("ModalityLUTType", "CodeMeaning", "CodingSchemeName", "QuantityDescriptor", "LUTLabel"),
@@ -121,8 +122,6 @@ def _listed(tag: int, vr: str, row: Row, section: PrivacySection) -> Act:
             return _kept(vr, options[name], section)
     if "descriptors" in options and section.text != "drop":
         return Act.ITEMS if vr == "SQ" else Act.REMOVE if vr in ("PN", "AE") else Act.TEXT
-    if vr == "UI":
-        return Act.UID
     return _basic(vr, row.basic)
 
 

