@@ -187,10 +187,14 @@ def rounds(folder: Path, count: int, repeats: int) -> dict[str, list[tuple[float
         os.rename(one.path, temp / one.sop_uid)
         return True
 
-    scp = free_port()
+    scp, plain = free_port(), free_port()
     receiver = Receiver(Server("127.0.0.1", 0), lambda _: temp, take)
-    storescp = ["storescp", "+B", "--max-pdu", "131072", "-od", str(temp), str(scp)]
-    with orthanc(folder) as server, started(storescp, folder, scp) as pid:
+    storescp = ["storescp", "--max-pdu", "131072", "-od", str(temp)]
+    with (
+        orthanc(folder) as server,
+        started([*storescp, "+B", str(scp)], folder, scp) as pid,
+        started([*storescp, str(plain)], folder, plain) as plain_pid,
+    ):
         upload(server, source)
         get, web = GetTransport(server), WebTransport(server)
         ways: dict[str, Callable[[], None]] = {
@@ -199,9 +203,14 @@ def rounds(folder: Path, count: int, repeats: int) -> dict[str, list[tuple[float
             "C-GET, pynetdicom": lambda: theirs(server, temp),
             "WADO-RS, ours": lambda: ours(web, temp, count),
             "C-STORE SCP, ours": lambda: push(receiver.port, source),
+            "C-STORE SCP, storescp": lambda: push(plain, source),
             "C-STORE SCP, storescp +B": lambda: push(scp, source),
         }
-        clocks = {"C-GET, getscu +B": childrens_cpu, "C-STORE SCP, storescp +B": lambda: cpu_of(pid)}
+        clocks = {
+            "C-GET, getscu +B": childrens_cpu,
+            "C-STORE SCP, storescp": lambda: cpu_of(plain_pid),
+            "C-STORE SCP, storescp +B": lambda: cpu_of(pid),
+        }
         for turn in range(repeats + 1):
             for name, action in ways.items():
                 measured = clocked(action, clocks.get(name, own_cpu))
@@ -271,6 +280,7 @@ def main() -> int:
         for mine, other in (
             ("C-GET, ours", "C-GET, getscu +B"),
             ("C-GET, ours", "C-GET, pynetdicom"),
+            ("C-STORE SCP, ours", "C-STORE SCP, storescp"),
             ("C-STORE SCP, ours", "C-STORE SCP, storescp +B"),
             ("WADO-RS, ours", "C-GET, getscu +B"),
         ):

@@ -10,6 +10,7 @@ import os
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic
 
@@ -36,18 +37,24 @@ class Meta:
 
 def file_meta(sop_class: str, sop_uid: str, transfer_syntax: str) -> bytes:
     """Return preamble, prefix and group 2 (PS3.10 7.1): equal for equal arguments, whoever sent the instance."""
-    body = struct.pack("<HH2s2xI2s", 2, 1, b"OB", 2, b"\0\1")
-    for element, vr, text in (
-        (0x0002, b"UI", sop_class),
-        (0x0003, b"UI", sop_uid),
-        (0x0010, b"UI", transfer_syntax),
-        (0x0012, b"UI", IMPLEMENTATION_UID),
-        (0x0013, b"SH", IMPLEMENTATION_NAME),
-    ):
-        value = text.encode("ascii", "replace")
-        value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
-        body += struct.pack("<HH2sH", 2, element, vr, len(value)) + value
+    body = (
+        struct.pack("<HH2s2xI2s", 2, 1, b"OB", 2, b"\0\1")
+        + _usual(0x0002, b"UI", sop_class)
+        + _element(0x0003, b"UI", sop_uid)
+        + _usual(0x0010, b"UI", transfer_syntax)
+        + _usual(0x0012, b"UI", IMPLEMENTATION_UID)
+        + _usual(0x0013, b"SH", IMPLEMENTATION_NAME)
+    )
     return PREAMBLE + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(body)) + body
+
+
+def _element(element: int, vr: bytes, text: str) -> bytes:
+    value = text.encode("ascii", "replace")
+    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
+    return struct.pack("<HH2sH", 2, element, vr, len(value)) + value
+
+
+_usual = lru_cache(256)(_element)  # what the instances of a series share; a file is begun for each
 
 
 def read_meta(head: bytes) -> Meta | None:
