@@ -11,12 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from crawler.dicom.elements import quiet_pydicom
-from crawler.display.attributes import read_elements, tags_of
+from crawler.dicom.values import read_values, tags_of
 from crawler.display.renderer import Renderer
 from crawler.errors import PixelError
 from crawler.model import Frame, Instance
-from crawler.pixels.decoder_errors import decoder_errors
 
 REGIONS = "SequenceOfUltrasoundRegions"
 _LOCATION = ("RegionLocationMinY0", "RegionLocationMaxY1", "RegionLocationMinX0", "RegionLocationMaxX1")
@@ -65,10 +63,14 @@ def us_region(instance: Instance) -> Box | None:
     if pixels is None:
         return None
     try:
-        with quiet_pydicom():
-            dataset = read_elements(instance, tags_of(REGIONS), tags_of(*_LOCATION))
-            regions = [[int(region[keyword].value) for keyword in _LOCATION] for region in dataset.get(REGIONS) or ()]
-    except decoder_errors() as error:
+        values, _ = read_values(instance, tags_of(REGIONS), tags_of(*_LOCATION))
+        sequence = values.get(REGIONS)
+        if sequence is None:
+            return None
+        if sequence.error:
+            raise ValueError
+        regions = [[_one(region.numbers(keyword)) for keyword in _LOCATION] for region in sequence.items]
+    except ValueError as error:
         raise PixelError("unusable ultrasound regions", "they cannot be read") from error
     if not regions:
         return None
@@ -79,3 +81,8 @@ def us_region(instance: Instance) -> Box | None:
     if box.top >= box.bottom or box.left >= box.right:
         raise PixelError("unusable ultrasound regions", f"none of {len(regions)} lies in the image")
     return box
+
+
+def _one(numbers: list[int | float]) -> int:
+    (number,) = numbers  # ValueError for none or several
+    return int(number)

@@ -6,18 +6,18 @@ is believed. What the entries stand for the callers say (`lut.py`, `palette.py`)
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from crawler.dicom.dictionary import BINARY_VRS
+from crawler.dicom.values import Value
 from crawler.errors import PixelError
 
-if TYPE_CHECKING:
-    from pydicom.dataelem import DataElement
-
 Array = npt.NDArray[Any]
+
+_WORDS = frozenset({"OW", "SS", "US"})
 
 
 class Entries(NamedTuple):
@@ -41,13 +41,13 @@ class Entries(NamedTuple):
     declared: int
 
 
-def read_entries(descriptor: DataElement, data: DataElement, little: bool, inputs: tuple[float, float]) -> Entries:
+def read_entries(descriptor: Value | None, data: Value | None, keyword: str, inputs: tuple[float, float]) -> Entries:
     """Read a descriptor (number of entries, first value mapped, bits) and its data.
 
     Parameters
     ----------
-    little
-        Byte order of the file.
+    keyword
+        Of the data, for the error.
     inputs
         Least and greatest value that is looked up.
 
@@ -57,13 +57,15 @@ def read_entries(descriptor: DataElement, data: DataElement, little: bool, input
         "damaged pixel data": the descriptor has no three numbers, or there are no entries.
     """
     try:
-        count, first, bits = _three(descriptor.value, little)
+        if descriptor is None or data is None:
+            raise ValueError
+        count, first, bits = map(int, descriptor.numbers())
         count = count & 0xFFFF or 1 << 16
-        table = _table(data, count, bits, little)
+        table = _table(data, count, bits)
         if not table.size:
             raise ValueError
-    except (TypeError, ValueError, struct.error) as error:
-        raise PixelError("damaged pixel data", f"the descriptor of {data.keyword} does not fit it") from error
+    except ValueError as error:
+        raise PixelError("damaged pixel data", f"the descriptor of {keyword} does not fit it") from error
     return Entries(first_mapped(first, count, inputs), table, bits if 1 <= bits <= 16 else 16, count)
 
 
@@ -89,23 +91,15 @@ def first_mapped(written: int, count: int, inputs: tuple[float, float]) -> int:
     return signed if of_signed > of_unsigned else unsigned
 
 
-def _three(descriptor: Any, little: bool) -> tuple[int, int, int]:
-    if isinstance(descriptor, bytes):  # read as UN
-        return struct.unpack("<3H" if little else ">3H", descriptor)
-    count, first, bits = (int(number) for number in descriptor)
-    return count, first, bits
-
-
-def _table(data: DataElement, count: int, bits: int, little: bool) -> Array:
-    """Entries of 8 or 16 bits, as many as there are, `count` at most."""
-    value = data.value
-    if not isinstance(value, bytes):  # numbers, by pydicom; entries are unsigned whatever their VR (C.11.1.1)
-        little, value = True, (np.atleast_1d(np.asarray(value, np.int64)) & 0xFFFF).astype("<u2").tobytes()
+def _table(data: Value, count: int, bits: int) -> Array:
+    """Entries of 8 or 16 bits, as many as there are, `count` at most; unsigned whatever their VR (C.11.1.1)."""
+    value, little = data.raw, data.little
+    if data.vr not in BINARY_VRS | _WORDS:  # numbers of another size, or in text
+        value, little = (np.array(data.numbers(), np.int64) & 0xFFFF).astype("<u2").tobytes(), True
     words = np.frombuffer(value[: len(value) // 2 * 2], "<u2" if little else ">u2")
     if len(value) >= 2 * count or not _are_bytes(len(value), words, count, bits):
         return words[:count].astype(np.uint16)
-    # In big endian OW, which byte order applies to (PS3.5 7.3), pairs are swapped.
-    if not little and data.VR == "OW":
+    if not little and data.vr in _WORDS:  # byte order applies to words, and pairs are swapped (PS3.5 7.3)
         value = words.astype("<u2").tobytes()
     return np.frombuffer(value, np.uint8)[:count].astype(np.uint16)
 

@@ -39,7 +39,7 @@ def padding(attributes: DisplayAttributes, pixels: Pixels) -> Range | None:
     C.7.5.1.1.2); for float pixels their namesakes (0028,0122) to (0028,0125).
     """
     kind = pixels.keyword.removesuffix("PixelData")
-    value, limit = (attributes.dataset.get(f"{kind}PixelPadding{end}") for end in ("Value", "RangeLimit"))
+    value, limit = (attributes.values.json(f"{kind}PixelPadding{end}") for end in ("Value", "RangeLimit"))
     if not isinstance(value, int | float):
         return None
     numbers = [float(end) for end in (value, limit) if isinstance(end, int | float)]

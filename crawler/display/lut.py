@@ -8,19 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from crawler.dicom.values import Values
 from crawler.display.attributes import DisplayAttributes
 from crawler.display.entries import Entries, read_entries
 from crawler.errors import PixelError
 from crawler.model import Instance
 from crawler.pixels.modality import stored_range
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 Array = npt.NDArray[Any]
 
@@ -77,8 +75,11 @@ def modality_lut(attributes: DisplayAttributes) -> Lut | None:
     PixelError
         "damaged pixel data": descriptor and data do not fit each other.
     """
-    for item in _items(attributes.dataset, "ModalityLUTSequence"):
-        found = _read(item, attributes, stored_inputs(attributes.instance))
+    values = attributes.values
+    if not _is_whole(values, "ModalityLUTSequence"):
+        raise PixelError("damaged pixel data", "ModalityLUTSequence cannot be read")
+    for item in _items(values, "ModalityLUTSequence"):
+        found = _read(item, stored_inputs(attributes.instance))
         return Lut(found.first, found.table.astype(np.float64), found.declared)
     return None
 
@@ -102,7 +103,7 @@ def display_lut(attributes: DisplayAttributes) -> Lut | None:
     return Lut(low, np.arange(low, high + 1, dtype=np.float64)) if is_small else None
 
 
-def voi_luts(attributes: DisplayAttributes, dataset: Dataset, inputs: tuple[float, float]) -> list[Lut]:
+def voi_luts(attributes: DisplayAttributes, values: Values, inputs: tuple[float, float]) -> list[Lut]:
     """Return the tables of (0028,3010) *VOI LUT Sequence*, modality values to 0 ... 1.
 
     The brightest entry of a table that leaves the upper half of its bits unused, or exceeds them, tells its bits: it
@@ -111,16 +112,18 @@ def voi_luts(attributes: DisplayAttributes, dataset: Dataset, inputs: tuple[floa
 
     Parameters
     ----------
-    dataset
+    values
         What holds the sequence: the data set, or an item of a functional group. Its items are alternatives
         (PS3.3 C.11.2.1.1).
     inputs
         Least and greatest modality value.
     """
     found = []
-    for item in _items(dataset, "VOILUTSequence"):
+    if not _is_whole(values, "VOILUTSequence"):
+        attributes.note("VOILUTSequence is not whole: it cannot be read to its end")
+    for item in _items(values, "VOILUTSequence"):
         try:
-            first, table, bits, declared = _read(item, attributes, inputs)
+            first, table, bits, declared = _read(item, inputs)
         except PixelError as error:
             attributes.note(f"a VOI LUT is not used: {error.detail}")
             continue
@@ -154,12 +157,18 @@ def rescaled(stored: Array, slope: float, intercept: float, table: Lut | None) -
     return table(stored) if table is not None else stored * np.float64(slope) + np.float64(intercept)
 
 
-def _read(item: Dataset, attributes: DisplayAttributes, inputs: tuple[float, float]) -> Entries:
-    return read_entries(item["LUTDescriptor"], item["LUTData"], attributes.little, inputs)
+def _read(item: Values, inputs: tuple[float, float]) -> Entries:
+    return read_entries(item.get("LUTDescriptor"), item.get("LUTData"), "LUTData", inputs)
 
 
-def _items(dataset: Dataset, keyword: str) -> Iterator[Dataset]:
+def _is_whole(values: Values, keyword: str) -> bool:
+    """Whether a sequence can be read to its end; also where there is none."""
+    sequence = values.get(keyword)
+    return sequence is None or not sequence.error
+
+
+def _items(values: Values, keyword: str) -> Iterator[Values]:
     """Items of a LUT sequence, without those whose attributes are absent or empty."""
-    for item in dataset.get(keyword) or ():
-        if all(name in item and item[name].VM and item[name].value != b"" for name in ("LUTDescriptor", "LUTData")):
+    for item in values.items(keyword):
+        if item.has_value("LUTDescriptor") and item.has_value("LUTData"):
             yield item

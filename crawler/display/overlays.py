@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from crawler.dicom.values import Values
 from crawler.display.attributes import OVERLAY_GROUPS, DisplayAttributes
-from crawler.pixels.decoder_errors import decoder_errors
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 Array = npt.NDArray[Any]
 
@@ -64,28 +61,30 @@ def overlays_of(attributes: DisplayAttributes) -> tuple[Overlay, ...]:
 
 
 def _overlay(attributes: DisplayAttributes, group: int) -> Overlay | None:
-    dataset = attributes.dataset
-    if (group, 0x3000) not in dataset:
+    values, base = attributes.values, group << 16
+    data = values.get(base | 0x3000)
+    if data is None:
         return None
     try:
-        data = dataset[group, 0x3000].value
-        rows, columns = int(dataset[group, 0x0010].value), int(dataset[group, 0x0011].value)
-        frames = max(int(_value(dataset, group, 0x0015) or 1), 1)
-        origin = _value(dataset, group, 0x0050)
-        row, column = (int(number) - 1 for number in origin) if origin else (0, 0)
-        first = _value(dataset, group, 0x0051)
-        first = None if first is None else int(first or 1) - 1
-        if not attributes.little and dataset[group, 0x3000].VR == "OW":  # byte order applies to words (PS3.5 7.3)
-            data = np.frombuffer(data, "u2").byteswap().tobytes()
-        bits = _packed(np.frombuffer(data, "u1"), int(_value(dataset, group, 0x0100) or 1), frames * rows * columns)
+        (rows,), (columns,) = (_integers(values, base | element) for element in (0x0010, 0x0011))
+        (frames,) = _integers(values, base | 0x0015) or [1]
+        frames = max(frames, 1)
+        row, column = _integers(values, base | 0x0050) or [1, 1]
+        (number,) = _integers(values, base | 0x0051) or [None]
+        (allocated,) = _integers(values, base | 0x0100) or [1]
+        raw = data.raw
+        if not data.little and data.vr == "OW":  # byte order applies to words (PS3.5 7.3)
+            raw = np.frombuffer(raw, "u2").byteswap().tobytes()
+        bits = _packed(np.frombuffer(raw, "u1"), allocated or 1, frames * rows * columns)
         planes = tuple(_planes(bits, frames, rows, columns))
-    except decoder_errors():
+    except ValueError:
         attributes.note(f"the overlay of group {group:04X} is not drawn: it cannot be read")
         return None
+    first = None if number is None else max(number, 1) - 1
     if 8 * bits.size < frames * rows * columns:
         attributes.note(f"the overlay of group {group:04X} holds {8 * bits.size:,} of {frames * rows * columns:,} bits")
     # One frame without an origin is meant for all frames of the image it lies on, as for a single image.
-    return Overlay(planes, row, column, None if frames == 1 and first is None else first or 0)
+    return Overlay(planes, row - 1, column - 1, None if frames == 1 and first is None else first or 0)
 
 
 def _packed(data: Array, allocated: int, count: int) -> Array:
@@ -107,5 +106,9 @@ def _planes(data: Array, frames: int, rows: int, columns: int) -> Iterator[Array
         yield np.pad(bits, (0, height * columns - bits.size)).reshape(height, columns).astype(bool)
 
 
-def _value(dataset: Dataset, group: int, element: int) -> Any:
-    return dataset[group, element].value if (group, element) in dataset else None
+def _integers(values: Values, tag: int) -> list[int]:
+    """Whole numbers of an element; none where it is empty or absent. Raises ValueError for anything else."""
+    numbers = values.numbers(tag)
+    if any(number != int(number) for number in numbers):
+        raise ValueError("no whole numbers")
+    return [int(number) for number in numbers]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crawler.dicom.values import Values
 from crawler.display.attributes import COLOURS, DisplayAttributes
 from crawler.display.entries import first_mapped, read_entries
 from crawler.display.lut import Lut, stored_inputs
@@ -31,16 +32,15 @@ def palette_of(attributes: DisplayAttributes) -> Lut | None:
     PixelError
         "damaged pixel data": a descriptor does not fit its data, or the colours differ in length.
     """
-    dataset, inputs = attributes.dataset, stored_inputs(attributes.instance)
-    descriptor = dataset.get("RedPaletteColorLookupTableDescriptor")
-    if descriptor is None:
+    values, inputs = attributes.values, stored_inputs(attributes.instance)
+    if not values.has_value("RedPaletteColorLookupTableDescriptor"):
         return None
-    if dataset.get("RedPaletteColorLookupTableData"):
+    if values.has_value("RedPaletteColorLookupTableData"):
         named = [f"{colour}PaletteColorLookupTable" for colour in COLOURS]
-        if not all(f"{name}{part}" in dataset for name in named for part in ("Descriptor", "Data")):
+        if any(values.get(f"{name}{part}") is None for name in named for part in ("Descriptor", "Data")):
             raise PixelError("damaged pixel data", "the palette lacks a colour")
         columns = [
-            read_entries(dataset[f"{name}Descriptor"], dataset[f"{name}Data"], attributes.little, inputs)
+            read_entries(values.get(f"{name}Descriptor"), values.get(f"{name}Data"), f"{name}Data", inputs)
             for name in named
         ]
         if len({column.table.size for column in columns}) != 1:
@@ -52,17 +52,32 @@ def palette_of(attributes: DisplayAttributes) -> Lut | None:
             parts = [_eight_bits(levels[:, [place]], column.bits) for place, column in enumerate(columns)]
             colours = np.concatenate(parts, axis=1)
         return Lut(columns[0].first, colours, columns[0].declared)
-    if not dataset.get("SegmentedRedPaletteColorLookupTableData"):
+    if not values.has_value("SegmentedRedPaletteColorLookupTableData"):
         return None
-    from pydicom.pixels.processing import apply_color_lut  # slow to load, and few files have one
-
+    if not all(values.has_value(f"Segmented{colour}PaletteColorLookupTableData") for colour in COLOURS):
+        raise PixelError("damaged pixel data", "the palette lacks a colour")
     try:
-        count, first, bits = (int(number) for number in descriptor)
+        count, first, bits = map(int, values.numbers("RedPaletteColorLookupTableDescriptor"))
         count = count & 0xFFFF or 1 << 16
-        table = apply_color_lut(first + np.arange(count), dataset)[:, :3]
+        table = _expanded(values, count, bits, attributes.little)
     except decoder_errors() as error:
         raise PixelError("damaged pixel data", "the segmented palette cannot be expanded") from error
     return Lut(first_mapped(first, count, inputs), _eight_bits(table, bits))
+
+
+def _expanded(values: Values, count: int, bits: int, little: bool) -> Array:
+    """Entries of a segmented palette (PS3.3 C.7.9.2), shape (count, 3), by pydicom, which is given the bytes only."""
+    from pydicom.dataset import Dataset  # slow to load, and few files have one
+    from pydicom.pixels.processing import apply_color_lut
+
+    dataset = Dataset()
+    dataset.set_original_encoding(False, little, None)
+    dataset.add_new("RedPaletteColorLookupTableDescriptor", "US", [count & 0xFFFF, 0, bits])
+    for colour in COLOURS:
+        keyword = f"Segmented{colour}PaletteColorLookupTableData"
+        if (data := values.get(keyword)) is not None:
+            dataset.add_new(keyword, "OW", data.raw)
+    return np.asarray(apply_color_lut(np.arange(count), dataset)[:, :3])
 
 
 def _eight_bits(table: Array, bits: int) -> Array:

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from crawler.dicom.values import Values
 from crawler.display.attributes import DisplayAttributes
 from crawler.display.lut import Lut, modality_range, voi_luts
 from crawler.errors import PixelError
 from crawler.model import Instance
-from crawler.pixels.decoder_errors import decoder_errors
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 Array = npt.NDArray[Any]
 Window = Literal["auto", "dicom", "full", "series"] | int | tuple[float, float]
@@ -107,7 +104,7 @@ def chosen_vois(
     pixels = instance.pixels
     own: list[Voi] = []
     if pixels is not None and pixels.has_luts:
-        own += voi_luts(attributes, attributes.dataset, modality_range(instance, table))
+        own += voi_luts(attributes, attributes.values, modality_range(instance, table))
     if not own and len(instance.planes) > 1:
         inputs = modality_range(instance, table)
         of_frames = [_of_frame(item, attributes, inputs) for item in attributes.frame_items("FrameVOILUTSequence")]
@@ -121,18 +118,12 @@ def _pick(own: Sequence[Voi], place: int) -> Voi:
     return own[place] if place < len(own) else own[0]
 
 
-def _of_frame(item: Dataset, attributes: DisplayAttributes, inputs: tuple[float, float]) -> list[Voi]:
+def _of_frame(item: Values, attributes: DisplayAttributes, inputs: tuple[float, float]) -> list[Voi]:
     """Alternatives that one item of *Frame VOI LUT Sequence* offers."""
     try:
-        centers, widths = (_numbers(item.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
-        function = str(item.get("VOILUTFunction") or "LINEAR")
-        windows = [window_voi(*pair, function) for pair in zip(centers, widths, strict=False) if pair[1] > 0]
-        return [*voi_luts(attributes, item, inputs), *windows]
-    except decoder_errors() as error:
+        centers, widths = (item.numbers(keyword) for keyword in ("WindowCenter", "WindowWidth"))
+    except ValueError as error:
         raise PixelError("damaged pixel data", "FrameVOILUTSequence cannot be read") from error
-
-
-def _numbers(value: Any) -> list[float]:
-    if value is None or value == "":
-        return []
-    return [float(number) for number in np.atleast_1d(np.asarray(value, dtype=np.float64))]
+    function = str(item.json("VOILUTFunction") or "LINEAR")
+    windows = [window_voi(*pair, function) for pair in zip(centers, widths, strict=False) if pair[1] > 0]
+    return [*voi_luts(attributes, item, inputs), *windows]

@@ -8,6 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from crawler.dicom.dictionary import tag_for
+from crawler.dicom.values import Value, Values
 from crawler.display.attributes import DisplayAttributes
 from crawler.display.grey_range import padding, range_of, spread_numbers, values_of
 from crawler.display.lut import Lut
@@ -38,7 +40,8 @@ def test_sixteen_files_or_frames_at_most(count: int, expected: list[int]) -> Non
 
 
 def attributes_of(**elements: Any) -> DisplayAttributes:
-    return cast("DisplayAttributes", SimpleNamespace(dataset=elements))
+    found = {tag_for(keyword) or 0: Value("", b"", True, value) for keyword, value in elements.items()}
+    return cast("DisplayAttributes", SimpleNamespace(values=Values(found)))
 
 
 @pytest.mark.parametrize(

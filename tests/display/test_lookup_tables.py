@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from support.factories import quick_dataset, save
 
+from crawler.dicom.dictionary import tag_for
+from crawler.dicom.elements import Coding, Element
+from crawler.dicom.record import Context, json_of, vr_of
+from crawler.dicom.values import Value
 from crawler.display.attributes import DisplayAttributes
 from crawler.display.display import Display, display_for
 from crawler.display.entries import first_mapped, read_entries
@@ -286,8 +289,12 @@ def test_angiograms_are_shown_without_their_slope(
 # -- the entries
 
 
-def element(keyword: str, vr: str, value: Any) -> DataElement:
-    return DataElement(keyword, vr, value)
+def element(keyword: str, vr: str, value: Any, little: bool = True) -> Value:
+    numbers = [] if value is None else value
+    raw = value if isinstance(value, bytes) else np.array(numbers, f"{'><'[little]}u2" if vr == "US" else "<i2").tobytes()
+    stored = Element(tag_for(keyword) or 0, vr, len(raw), 0, Coding(False, little), raw)
+    found = vr_of(stored, "", False)
+    return Value(found, raw, little, json_of(stored, found, Context("keyword")))
 
 
 @pytest.mark.parametrize(
@@ -318,7 +325,7 @@ def element(keyword: str, vr: str, value: Any) -> DataElement:
 )
 def test_entries_are_bytes_or_words(count: int, bits: int, vr: str, value: Any, expected: list[int]) -> None:
     descriptor = element("LUTDescriptor", "US", [count, 5, bits])
-    found = read_entries(descriptor, element("LUTData", vr, value), True, (0, 9))
+    found = read_entries(descriptor, element("LUTData", vr, value), "LUTData", (0, 9))
     assert found.table.tolist() == expected
     assert (found.first, found.bits, found.declared) == (5, bits, count)
 
@@ -328,19 +335,22 @@ def test_entries_are_bytes_or_words(count: int, bits: int, vr: str, value: Any, 
     [
         ("OW", 16, b"\1\2\3\4", [0x102, 0x304]),
         ("OW", 8, b"\2\1", [1, 2]),  # words that were swapped on writing
+        ("US", 8, b"\2\1", [1, 2]),
+        ("US", 16, b"\1\2\3\4", [0x102, 0x304]),
         ("OB", 8, b"\1\2", [1, 2]),
     ],
 )
 def test_entries_in_big_endian(vr: str, bits: int, value: bytes, expected: list[int]) -> None:
-    descriptor = element("LUTDescriptor", "US", [2, 0, bits])
-    assert read_entries(descriptor, element("LUTData", vr, value), False, (0, 9)).table.tolist() == expected
+    descriptor = element("LUTDescriptor", "US", [2, 0, bits], False)
+    data = element("LUTData", vr, value, False)
+    assert read_entries(descriptor, data, "LUTData", (0, 9)).table.tolist() == expected
 
 
 @pytest.mark.parametrize("little", [True, False])
 def test_a_descriptor_that_was_read_as_unknown(little: bool) -> None:
     packed = np.array([2, 64512, 12], "<u2" if little else ">u2").tobytes()
     data = element("LUTData", "US", [1, 2])
-    found = read_entries(element("LUTDescriptor", "UN", packed), data, little, (-1024, 3071))
+    found = read_entries(element("LUTDescriptor", "UN", packed, little), data, "LUTData", (-1024, 3071))
     assert (found.first, found.bits, found.declared) == (-1024, 12, 2)
 
 
@@ -357,13 +367,13 @@ def test_a_descriptor_that_was_read_as_unknown(little: bool) -> None:
 )
 def test_entries_that_cannot_be_read(descriptor: Any, data: bytes) -> None:
     with pytest.raises(PixelError, match="the descriptor of LUTData does not fit it"):
-        read_entries(element("LUTDescriptor", "US", descriptor), element("LUTData", "OW", data), True, (0, 9))
+        read_entries(element("LUTDescriptor", "US", descriptor), element("LUTData", "OW", data), "LUTData", (0, 9))
 
 
 @pytest.mark.parametrize(("bits", "expected"), [(0, 16), (17, 16), (1, 1), (2, 2), (15, 15), (16, 16)])
 def test_bits_that_an_entry_has(bits: int, expected: int) -> None:
     descriptor = element("LUTDescriptor", "US", [2, 0, bits])
-    assert read_entries(descriptor, element("LUTData", "OW", words(1, 2)), True, (0, 9)).bits == expected
+    assert read_entries(descriptor, element("LUTData", "OW", words(1, 2)), "LUTData", (0, 9)).bits == expected
 
 
 # -- palettes
@@ -501,8 +511,8 @@ def test_a_voi_lut_that_cannot_be_converted_gives_way(tmp_path: Path) -> None:
     plain = shown(instance_of())
     instance = instance_of(**lut("VOILUTSequence", [2, 0, 16], words(0, 1)))
     np.testing.assert_array_equal(shown(instance), plain)
-    assert display_for(instance).notes == ("(0028,3010) is not used: it cannot be read",)
-    with pytest.raises(PixelError, match="the lookup tables cannot be read"):
+    assert display_for(instance).notes == ("a VOI LUT is not used: the descriptor of LUTData does not fit it",)
+    with pytest.raises(PixelError, match="the descriptor of LUTData does not fit it"):
         display_for(instance_of(**lut("ModalityLUTSequence", [2, 0, 16], words(0, 1))))
 
 
@@ -529,6 +539,21 @@ def test_a_segmented_palette_has_the_entries_that_it_names(written: Callable[...
     assert found is not None
     assert (found.first, found.table.shape, found.table.dtype) == (2, (entries or 65536, 3), np.uint8)
     assert found.table[[0, 1, 2, -1], 0].tolist() == [0, 1, 2, 255]
+
+
+@pytest.mark.parametrize("absent", ["Red", "Green", "Blue"])
+def test_a_segmented_palette_that_lacks_a_colour(written: Callable[..., Instance], absent: str) -> None:
+    keywords: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        keywords[f"{colour}PaletteColorLookupTableDescriptor"] = [2, 0, 16]
+        keywords[f"Segmented{colour}PaletteColorLookupTableData"] = words(0, 2, 0, 256)
+    keywords[f"Segmented{absent}PaletteColorLookupTableData"] = b""
+    attributes = DisplayAttributes(written(RAMP, **keywords))
+    if absent == "Red":
+        assert palette_of(attributes) is None
+    else:
+        with pytest.raises(PixelError, match="the palette lacks a colour"):
+            palette_of(attributes)
 
 
 @pytest.mark.parametrize(
