@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crawler.dicom import uids
 from crawler.errors import PixelError
+from crawler.pixels.jpegxl import read_header
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,6 +27,7 @@ HTJ2K_LOSSLESS = (uids.HTJ2KLossless, uids.HTJ2KLosslessRPCL)
 # The families whose codestream begins with SOI and holds a frame header (ISO/IEC 10918-1, 14495-1).
 JPEG_LIKE = (*JPEG, *JPEG_LOSSLESS, *JPEG_LS)
 J2K_LIKE = (*J2K, *HTJ2K_LOSSLESS, uids.HTJ2K)
+JPEG_XL = (uids.JPEGXLLossless, uids.JPEGXLJPEGRecompression, uids.JPEGXL)
 # Frames in items that hold the bytes of native ones (PS3.5 A.4), as they are or each deflated by itself (PS3.5 8.2.16,
 # A.4.13): `frames.py` reads them.
 NATIVE_FRAMES = (uids.EncapsulatedUncompressedExplicitVRLittleEndian, uids.DeflatedImageFrameCompression)
@@ -53,7 +55,7 @@ class SampleFormat(NamedTuple):
     signed
         Samples may be negative; JPEG 2000 alone knows that.
     lossy
-        They were rounded: by a discrete cosine transform, an irreversible wavelet, or a NEAR above 0.
+        They were rounded: by a discrete cosine transform, an irreversible wavelet, XYB, or a NEAR above 0.
     """
 
     precision: int
@@ -64,8 +66,12 @@ class SampleFormat(NamedTuple):
 def sample_format(source: bytes, syntax: str) -> SampleFormat | None:
     """Return what a codestream says of the samples of its first component; None where it does not say it plainly.
 
-    From the frame header (ISO/IEC 10918-1 B.2.2, 14495-1 C.2.2), or from SIZ and COD (ISO/IEC 15444-1 A.5.1, A.6.1).
+    From the frame header (ISO/IEC 10918-1 B.2.2, 14495-1 C.2.2), from SIZ and COD (ISO/IEC 15444-1 A.5.1, A.6.1), or
+    from the image metadata of JPEG XL.
     """
+    if syntax in JPEG_XL:
+        header = read_header(source)
+        return SampleFormat(header.precision, signed=False, lossy=header.transformed) if header is not None else None
     if syntax in J2K_LIKE:
         start = source.find(SOC_SIZ)
         if start < 0 or len(source) < start + 43:
@@ -121,6 +127,9 @@ def require_size(source: bytes, syntax: str, rows: int, columns: int) -> None:
         size = _j2k_size(source)
     elif syntax in JPEG_LIKE:
         size = _jpeg_size(source)
+    elif syntax in JPEG_XL:
+        header = read_header(source)
+        size = None if header is None else (header.rows, header.columns)
     else:
         return
     if size is not None and size != (rows, columns):
