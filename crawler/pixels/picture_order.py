@@ -22,10 +22,14 @@ class UnknownOrderError(ValueError):
     """The stream does not tell the order of its pictures in a way that is read here."""
 
 
+class UnknownFieldsError(UnknownOrderError):
+    """... and has fields, each of which a program that cuts it into pictures takes for one."""
+
+
 class Picture(NamedTuple):
     """A coded picture: where it begins and ends in the stream, with the parameter sets in front of it, and its place.
 
-    `place` counts from 0 in the order in which pictures are shown.
+    `place` counts from 0 in the order in which pictures are shown. Two fields are one picture.
     """
 
     start: int
@@ -46,8 +50,9 @@ def pictures(stream: memoryview, codec: str) -> list[Picture]:
     Raises
     ------
     UnknownOrderError
-        There is no picture, a header is damaged or missing, pictures are coded as fields, or by an order count of
-        type 1.
+        There is no picture, a header is damaged or missing, or pictures have an order count of type 1.
+    UnknownFieldsError
+        So have fields, or one of them is without its other one.
     """
     coding: _Avc | _Hevc = _Avc() if codec == "h264" else _Hevc()
     starts: list[int] = []
@@ -67,6 +72,11 @@ def pictures(stream: memoryview, codec: str) -> list[Picture]:
             leading = at
         elif kind == "slice":
             leading = -1
+        elif kind == "field":  # the second one of its picture
+            keys[-1] = min(keys[-1], coding.key)
+            leading = -1
+    if coding.field is not None:
+        raise UnknownFieldsError("a field is without its other one")
     if not keys or len(set(keys)) != len(keys):
         raise UnknownOrderError("the stream has no pictures" if not keys else "two pictures claim one place")
     order = sorted(range(len(keys)), key=keys.__getitem__)
@@ -166,9 +176,13 @@ class _Avc:
     coded: int = 0
     last: tuple[int, ...] = ()
     key: tuple[int, int] = (0, 0)
+    field: tuple[int, int] | None = None  # frame number and parity of a first field, until the second comes
 
     def take(self, head: bytes) -> str:
-        """Read the beginning of a NAL unit; returns "picture", "slice" (of the same one), "leading" or "other"."""
+        """Read the beginning of a NAL unit.
+
+        Returns "picture", "slice" (of the same one), "field" (its second), "leading" or "other".
+        """
         kind, reference = head[0] & 0x1F, head[0] >> 5 & 3
         bits = _Bits(head[1:])
         if kind == 7:
@@ -213,29 +227,35 @@ class _Avc:
         if active.planes:
             bits.u(2)
         number = bits.u(active.number_bits)
+        parity = -1
         if not active.frames_only and bits.u(1):
-            raise UnknownOrderError("pictures are coded as fields")
+            parity = bits.u(1)
         idr = bits.ue() if kind == 5 else -1
         low = bits.u(active.order_bits) if active.order_type == 0 else 0
-        # The first slice of another picture differs in one of these (7.4.1.2.4).
-        said = (of_picture, number, int(reference > 0), idr, low)
+        # The first slice of another picture, or field, differs in one of these (7.4.1.2.4).
+        said = (of_picture, number, parity, int(reference > 0), idr, low)
         if said == self.last:
             return "slice"
         self.last = said
+        second = parity >= 0 and idr < 0 and self.field == (number, 1 - parity)
+        if self.field is not None and not second:
+            raise UnknownFieldsError("a field is without its other one")
+        self.field = (number, parity) if parity >= 0 and not second else None
         if active.order_type == 1:
-            raise UnknownOrderError("the order count is of type 1")
+            raise (UnknownFieldsError if parity >= 0 else UnknownOrderError)("the order count is of type 1")
         if idr >= 0:
             self.sequence += 1
             self.count = _OrderCount()
-        self.coded += 1
+        self.coded += not second
+        found = "field" if second else "picture"
         if active.order_type == 2:  # shown as coded
             self.key = (self.sequence, self.coded)
-            return "picture"
+            return found
         high, whole = self.count.of(low, active.order_bits)
         if reference:
             self.count = _OrderCount(high, low)
         self.key = (self.sequence, whole)
-        return "picture"
+        return found
 
 
 def _pass_scaling_list(bits: _Bits, size: int) -> None:
@@ -257,6 +277,7 @@ class _Hevc:
     sequence: int = -1
     ended: bool = True
     key: tuple[int, int] = (0, 0)
+    field: None = None  # every field is a picture of its own, and the stream says so in a way that is not looked at
 
     def take(self, head: bytes) -> str:
         """Read the beginning of a NAL unit; returns "picture", "slice" (of the same one), "leading" or "other"."""

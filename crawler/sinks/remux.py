@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from crawler.errors import SinkError
 from crawler.model import Frame, Product
-from crawler.pixels.picture_order import UnknownOrderError, pictures
+from crawler.pixels.picture_order import UnknownFieldsError, UnknownOrderError, pictures
 from crawler.pixels.video import copy_stream
 from crawler.sinks.base import FileSubject, Order, Per, Target, discard, writing
 from crawler.sinks.ffmpeg import PLAIN, find_program, local, packet_times, probe, run
@@ -32,6 +32,7 @@ FILTER = ("-bsf:v", "dts2pts")
 EVEN = 0.1  # of the time from one picture to the next: how far one may be from its place
 # Linear PCM as Blu-ray and DVD have it, which no player takes in an MP4; it becomes AAC.
 UNPLAYABLE = "pcm_"
+NOT_TOLD = "the stream does not tell when its pictures are shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,8 @@ class RemuxSink:
             stream = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         try:
             found = pictures(stream, codec)
+        except UnknownFieldsError as error:  # as pictures they would take twice the time
+            raise SinkError("video not encoded", NOT_TOLD) from error
         except UnknownOrderError:
             return False
         # A picture is decoded in time to be shown, and nothing comes before the clock begins.
@@ -175,4 +178,4 @@ def require_even(times: Sequence[float]) -> None:
     ordered = sorted(times)
     step = (ordered[-1] - ordered[0]) / max(len(ordered) - 1, 1) if ordered else 0.0
     if any(abs(time - ordered[0] - number * step) > EVEN * step for number, time in enumerate(ordered)):
-        raise SinkError("video not encoded", "the stream does not tell when its pictures are shown")
+        raise SinkError("video not encoded", NOT_TOLD)

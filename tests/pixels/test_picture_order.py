@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.field_video import Coded, stream
 from support.videos import FFMPEG, clip
 
 from crawler.pixels.picture_order import UnknownOrderError, _Bits, _OrderCount, pictures
@@ -133,10 +134,10 @@ def avc_sets(order_type: int = 0, frames_only: bool = True, profile: int = 66, o
 
 
 def avc_slice(number: int, low: int, *, idr: int = -1, reference: bool = True, **more: int) -> bytes:
-    """A slice; `more`: type and bits of the order count, first macroblock, whether it is a field, planes."""
+    """A slice; `more`: type and bits of the order count, first macroblock, parity (2 for a frame), planes."""
     bits = Writer().ue(more.get("first", 0), 7, 0).u(2 * more.get("planes", 0), 0).u(4, number)
-    if "field" in more:
-        bits.u(1, more["field"])
+    if "parity" in more:
+        bits.u(1, int(more["parity"] < 2)).u(int(more["parity"] < 2), more["parity"])
     if idr >= 0:
         bits.ue(idr)
     if more.get("order_type", 0) == 0:
@@ -189,10 +190,48 @@ def test_order_counts_of_other_types() -> None:
         places(avc_sets(1), avc_slice(0, 0, idr=0, order_type=1))
 
 
-def test_fields_are_refused() -> None:
-    assert places(avc_sets(frames_only=False), avc_slice(0, 0, idr=0, field=0)) == [0]
-    with pytest.raises(UnknownOrderError, match="fields"):
-        places(avc_sets(frames_only=False), avc_slice(0, 0, idr=0, field=1))
+def test_two_fields_are_one_picture() -> None:
+    """The frame's place is that of the field that is shown first (ITU-T H.264 8.2.1)."""
+    sets = avc_sets(frames_only=False)
+    assert places(sets, avc_slice(0, 0, idr=0, parity=2)) == [0]
+    first = (avc_slice(0, 0, idr=0, parity=0), avc_slice(0, 1, parity=1))
+    assert places(sets, *first) == [0]
+    assert places(sets, avc_slice(0, 1, idr=0, parity=1), avc_slice(0, 0, parity=0)) == [0]
+    later = (avc_slice(1, 4, parity=1), avc_slice(1, 5, parity=0))
+    between = (avc_slice(2, 3, parity=0, reference=False), avc_slice(2, 2, parity=1, reference=False))
+    assert places(sets, *first, *later, *between) == [0, 2, 1]
+    assert places(sets, *first, avc_slice(1, 4, parity=2), *between) == [0, 2, 1]
+    slices = (first[0], avc_slice(0, 0, idr=0, parity=0, first=1), first[1], avc_slice(0, 1, parity=1, first=1))
+    assert places(sets, *slices, *later) == [0, 1]
+
+
+def test_a_field_alone_is_refused() -> None:
+    sets = avc_sets(frames_only=False)
+    top, bottom = avc_slice(0, 0, idr=0, parity=0), avc_slice(0, 1, parity=1)
+    for units in (
+        (top,),
+        (top, avc_slice(1, 2, parity=1)),
+        (top, avc_slice(0, 1, parity=0)),
+        (top, avc_slice(0, 1, parity=2)),
+        (top, bottom, avc_slice(1, 2, parity=1)),
+        (top, avc_slice(0, 0, idr=1, parity=1)),
+    ):
+        with pytest.raises(UnknownOrderError, match="without its other"):
+            places(sets, *units)
+
+
+@pytest.mark.parametrize("delimited", [True, False])
+@pytest.mark.parametrize("bottom_first", [True, False])
+def test_fields_against_a_decoder(delimited: bool, bottom_first: bool) -> None:
+    coded = [Coded(place, 40 * place + 20, 40 * place + 30, bottom_first, place in (0, 3)) for place in (0, 3, 1, 2)]
+    data = stream(coded, delimited)
+    found = pictures(memoryview(data), "h264")
+    assert [one.place for one in found] == [0, 3, 1, 2]
+    shown = digests(data, "h264")
+    assert len(set(shown)) == 4
+    for one in found[2:]:
+        rest = digests(data[: one.start] + data[one.end :], "h264")
+        assert rest == [*shown[: one.place], *shown[one.place + 1 :]]
 
 
 def test_planes_apart_and_scaling_lists() -> None:

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from pydicom import Dataset, dcmread, uid
 from support.factories import save
+from support.field_video import Coded
+from support.field_video import stream as field_stream
 from support.runs import accounts_hold, export, failures, rows
 from support.videos import FFMPEG, H264, clip, facts, pictures, wrap
 
@@ -170,6 +172,37 @@ def test_every_picture_of_a_bare_stream_has_its_time(tmp_path, kind, frames, rat
     told = 25 if kind == "mpeg2" else rate  # its sequence header tells the rate (ISO/IEC 13818-2 6.3.3)
     np.testing.assert_allclose(times, np.arange(frames) / told, atol=2e-3)  # MPEG-2 and MP4 count in 1/1000 s or finer
     assert np.array_equal(pictures(media, 48, 64), pictures(stream, 48, 64))
+
+
+@pytest.mark.parametrize("delimited", [True, False])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 3, 1, 2)])
+def test_two_fields_are_shown_as_one_picture(tmp_path, delimited, order):
+    """Each field counted as a picture would make the video last twice as long."""
+    coded = [Coded(place, 40 * place + 20, 40 * place + 30, reference=place in (0, 3)) for place in order]
+    source = tmp_path / "a.h264"
+    source.write_bytes(field_stream(coded, delimited))
+    wrap(source, tmp_path / "in" / "v.dcm", uid.MPEG4HP41, 4, FrameTime=40, Rows=32, Columns=32)
+    export(tmp_path / "in", tmp_path / "out", metadata={}, video={})
+    media = tmp_path / "out" / "media" / "v.mp4"
+    command = [FFMPEG, "-hide_banner", "-i", media, "-vf", "showinfo", "-fps_mode", "passthrough", "-f", "null", "-"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    times = [float(time) for time in re.findall(r"pts_time:([-0-9.]+)", text)]
+    np.testing.assert_allclose(times, [0.0, 0.04, 0.08, 0.12], atol=2e-3)
+    shown = pictures(media, 32, 32)[..., 0].astype(int)
+    assert (np.diff(shown[:, 0, 0]) > 0).all(), "in the order of their places"
+    assert (shown[:, 1, 0] > shown[:, 0, 0]).all(), "the rows of both fields"
+
+
+def test_a_field_without_its_other_one_has_no_time(tmp_path):
+    source = tmp_path / "a.h264"
+    coded = [Coded(place, 40 * place + 20, 40 * place + 30) for place in range(4)]
+    data = field_stream(coded, delimited=False)
+    source.write_bytes(data[: data.rindex(b"\0\0\0\1")])
+    wrap(source, tmp_path / "in" / "v.dcm", uid.MPEG4HP41, 4, FrameTime=40, Rows=32, Columns=32)
+    export(tmp_path / "in", tmp_path / "out", metadata={}, video={})
+    row = rows(tmp_path / "out")["v.dcm"]
+    assert (row["outcome"], row["media_files"]) == ("failed", [])
+    assert failures(tmp_path / "out")["v.dcm"]["detail"] == "the stream does not tell when its pictures are shown"
 
 
 @pytest.mark.parametrize(("codec", "outcome"), [(("-c:v", "libx264", "-bf", "0"), "exported"), (H264, "failed")])
