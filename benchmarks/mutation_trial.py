@@ -2,8 +2,9 @@
 
 ``python benchmarks/mutation_trial.py`` changes comparisons, arithmetic, "and" and "or", whole numbers and truth values
 of the modules in `TESTS`, and runs the tests named there for each change. A process that has loaded the libraries forks
-for each change, replaces the one module in memory, and runs pytest; no file is changed. It takes some seconds of a core
-for each, so it does not run in CI.
+for each change, replaces the one module in memory, and runs pytest; no file is changed. Only tests that reach the
+changed line run, the fastest first; those that run the program as a process of its own do not count. It takes a second
+or two of a core for each change, so it does not run in CI.
 
 A change that survives is a gap in the tests, or an equivalent one: it makes no difference that could be tested.
 """
@@ -17,17 +18,22 @@ import copy
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import json
 import os
 import random
 import signal
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FrameType, ModuleType
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 600  # for the tests of one change, on a machine that is busy
+SECONDS = 600  # for all tests of a module, on a machine that is busy
+SLOWER = 10  # times the usual, and then a test hangs
 DISPLAY = ("tests/display",)
 ENGINE = ("tests/engine/test_run.py", "tests/engine/test_tree.py")
 LEDGER = ("tests/ledger/test_store.py", "tests/ledger/test_ownership.py", "tests/engine/test_order.py")
@@ -189,22 +195,118 @@ class _Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(self.code, module.__dict__)
 
 
-def tested(path: str, code: CodeType | None, tests: Sequence[str]) -> bool:
-    """Whether the tests pass with a module's code replaced, in a process of their own; False too when they hang."""
+class _Lines:
+    """A plug-in of pytest that notes which lines of some files each test reaches, and how long it takes."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self.found: dict[str, dict[str, list[int]]] = {}
+        self.seconds: dict[str, float] = {}
+        self._files, self._lines = set(files), set[tuple[str, int]]()
+
+    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> None:
+        from _pytest.runner import runtestprotocol
+
+        self._lines = set()
+        begun = time.monotonic()
+        threading.settrace(self._enter)
+        sys.settrace(self._enter)
+        try:
+            runtestprotocol(item, nextitem=nextitem, log=False)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]
+        self.seconds[item.nodeid] = time.monotonic() - begun
+        for file, line in self._lines:
+            self.found.setdefault(file, {}).setdefault(item.nodeid, []).append(line)
+        return True  # type: ignore[return-value] - it has run
+
+    def _enter(self, frame: FrameType, event: str, value: object) -> Any:
+        return self._step if frame.f_code.co_filename in self._files else None
+
+    def _step(self, frame: FrameType, event: str, value: object) -> Any:
+        self._lines.add((frame.f_code.co_filename, frame.f_lineno))
+        return self._step
+
+
+class _Chosen:
+    """A plug-in of pytest that leaves some tests, the fastest first."""
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self._seconds = seconds
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items[:] = sorted((item for item in items if item.nodeid in self._seconds), key=self._of)
+
+    def _of(self, item: Any) -> float:
+        return self._seconds[item.nodeid]
+
+
+class Reach:
+    """Which tests reach the lines of modules.
+
+    Attributes
+    ----------
+    seconds
+        How long each test takes.
+    lines
+        Path of a module -> test -> lines of it that the test reaches.
+    """
+
+    def __init__(self, paths: Sequence[str], tests: Sequence[str]) -> None:
+        with tempfile.NamedTemporaryFile("r", suffix=".json") as file:
+            if not _child(lambda: self._record(paths, tests, file.name)):
+                raise SystemExit(f"{', '.join(tests)}: they fail without a change")
+            found, self.seconds = json.load(file)
+        self.lines = {path: found.get(str(ROOT / path), {}) for path in paths}
+
+    def _record(self, paths: Sequence[str], tests: Sequence[str], target: str) -> int:
+        noted = _Lines([str(ROOT / path) for path in paths])
+        code = _pytest(tests, noted)
+        Path(target).write_text(json.dumps([noted.found, noted.seconds]))
+        return code
+
+    def of(self, path: str, node: ast.AST, tree: ast.Module) -> dict[str, float]:
+        """Tests that reach a place, with their seconds; all of the module's where it is reached on loading."""
+        for part in (node, *_around(tree, node)):
+            span = range(part.lineno, (part.end_lineno or part.lineno) + 1)  # type: ignore[attr-defined]
+            found = [test for test, lines in self.lines[path].items() if any(line in span for line in lines)]
+            if found:
+                return {test: self.seconds[test] for test in found}
+        return {test: self.seconds[test] for test in self.lines[path]}
+
+
+def _around(tree: ast.Module, node: ast.AST) -> list[ast.stmt]:
+    """The statement that a node is a part of, without those in it; of a function or class no more than its head."""
+    holders = [
+        one
+        for one in ast.walk(tree)
+        if isinstance(one, ast.stmt) and not hasattr(one, "body") and any(part is node for part in ast.walk(one))
+    ]
+    return holders[-1:]
+
+
+def _pytest(tests: Sequence[str], *plugins: object) -> int:
+    import pytest
+
+    skipped = " and ".join(f"not {name}" for name in LEFT_OUT)
+    flags = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", skipped, "--rootdir", str(ROOT)]
+    return int(pytest.main([*flags, *(str(ROOT / test) for test in tests)], list(plugins)))
+
+
+def _child(work: Callable[[], int], seconds: float = SECONDS) -> bool:
+    """Whether work in a process of its own returns 0; False too when it hangs."""
     child = os.fork()
     if child == 0:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
         os.setsid()
-        if code is not None:
-            sys.meta_path.insert(0, _Replaced(path.removesuffix(".py").replace("/", "."), ROOT / path, code))
-        import pytest
-
-        skipped = " and ".join(f"not {name}" for name in LEFT_OUT)
-        flags = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", skipped, "--rootdir", str(ROOT)]
-        os._exit(int(pytest.main([*flags, *(str(ROOT / test) for test in tests)])))
-    end = time.monotonic() + SECONDS
+        code = 1
+        try:
+            code = work()
+        finally:
+            os._exit(code)
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -216,28 +318,42 @@ def tested(path: str, code: CodeType | None, tests: Sequence[str]) -> bool:
     return False
 
 
+def survives(path: str, code: CodeType, seconds: Mapping[str, float]) -> bool:
+    """Whether the tests pass with a module's code replaced."""
+
+    def work() -> int:
+        sys.meta_path.insert(0, _Replaced(path.removesuffix(".py").replace("/", "."), ROOT / path, code))
+        return _pytest(sorted({test.partition("::")[0] for test in seconds}), _Chosen(seconds))
+
+    return not seconds or _child(work, 60 + SLOWER * sum(seconds.values()))
+
+
 def main() -> int:
     """Run the trial; prints every survivor and the share that was noticed, and returns 1 below the share asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("modules", nargs="*", help=f"of {', '.join(TESTS)}; all by default")
-    parser.add_argument("--share", type=float, default=1.0, help="of the changes to try, at random (seed 0)")
+    parser.add_argument("--share", type=float, default=1.0, help="of the changes to try, at random")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice: another one tries other changes")
     parser.add_argument("--least", type=float, default=0.95, help="share to be noticed")
     options = parser.parse_args()
     os.chdir(ROOT)
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     for heavy in ("numpy", "pydicom", "pydicom.pixels", "imagecodecs", "pytest", "h5py"):
         importlib.import_module(heavy)  # once, for all children
-    rng, tried, survivors = random.Random(0), 0, 0
-    for path in options.modules or TESTS:
-        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-        numbers = [number for number in range(len(list(sites(tree)))) if rng.random() < options.share]
-        if not tested(path, None, TESTS[path]):
-            print(f"{path}: its tests fail without a change", flush=True)
-            return 1
+    rng, tried, survivors = random.Random(options.seed), 0, 0
+    paths = options.modules or list(TESTS)
+    groups: dict[Sequence[str], Reach] = {}
+    for tests in dict.fromkeys(TESTS[path] for path in paths):
+        groups[tests] = Reach([path for path in paths if TESTS[path] == tests], tests)
+    for path in paths:
+        tree, reach = ast.parse((ROOT / path).read_text(encoding="utf-8")), groups[TESTS[path]]
+        places = list(sites(tree))
+        numbers = [number for number in range(len(places)) if rng.random() < options.share]
         alive = 0
         for number in numbers:
             mutant, words = changed(tree, number)
-            if tested(path, compile(ast.fix_missing_locations(mutant), path, "exec"), TESTS[path]):
+            code = compile(ast.fix_missing_locations(mutant), str(ROOT / path), "exec")
+            if survives(path, code, reach.of(path, places[number][0], tree)):
                 alive += 1
                 print(f"{path}:{words}", flush=True)
         print(f"{path}: {len(numbers) - alive} of {len(numbers)} noticed", flush=True)

@@ -264,7 +264,12 @@ def _uniform_parts(positions: Floats, direction: Floats, start: int, stop: int, 
         else:
             cut = start + min(max(int(np.linalg.norm(line_deviations(part), axis=1).argmax()), 1), stop - start - 1)
             pending += [(start, cut), (cut, stop)]
-    return parts
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(parts):  # a cut may fall beside the gap
+        if joined and last - joined[-1][0] > 2 and is_uniform(positions[joined[-1][0] : last], direction, share):
+            first, _ = joined.pop()
+        joined.append((first, last))
+    return joined
 
 
 def affine(

@@ -221,3 +221,157 @@ def test_missing_positions_are_counted(size: int, removed: set[int], spacing: fl
     gaps = np.diff(np.array(kept)) * spacing
     assume(np.median(gaps) == spacing)
     assert geometry.missing_positions(gaps) == len(removed)
+
+
+# -- the tolerances, at their ends
+
+
+@pytest.mark.parametrize(("number", "plausible"), [(999_999.0, True), (-999_999.0, True), (1e6, False), (-1e6, False)])
+def test_a_kilometre_is_no_coordinate(number: float, plausible: bool) -> None:
+    rows = np.array([[0.0, number], [0.0, 0.0], [np.nan, 0.0]])
+    assert geometry.finite(rows).tolist() == [plausible, True, False]
+
+
+@pytest.mark.parametrize(("error", "valid"), [(0.0099, True), (-0.0099, True), (0.0101, False), (-0.0101, False)])
+def test_cosines_are_off_by_a_hundredth_at_most(error: float, valid: bool) -> None:
+    cosines = [
+        (1 + error, 0, 0, 0, 1, 0),
+        (1, 0, 0, 0, 1 + error, 0),
+        (1, 0, 0, error, np.sqrt(1 - error**2), 0),
+    ]
+    assert geometry.valid_orientations(np.array(cosines)).tolist() == [valid] * 3
+
+
+@pytest.mark.parametrize(
+    ("scale", "share", "limit"),
+    [
+        *((3.0, 0.1, 0.05), (0.5, 0.1, 0.05), (0.3, 0.1, 0.03), (None, 0.1, 0.005)),
+        *((3.0, 0.2, 0.1), (3.0, 0.01, 0.005), (0.3, 0.2, 0.06), (None, 0.2, 0.01)),
+    ],
+)
+def test_positions_nearer_than_the_limit_are_one(scale: float | None, share: float, limit: float) -> None:
+    for gap, one in ((0.99 * limit, True), (1.01 * limit, False)):
+        found = geometry.slots(np.array([0.0, gap, 5.0]), scale, share)
+        assert found.tolist() == ([0, 0, 1] if one else [0, 1, 2])
+
+
+def test_a_chain_of_near_positions_is_no_single_one() -> None:
+    """Neighbours within the limit of 0.05 mm, over twice that in all, are told apart as far as they can be."""
+    assert geometry.slots(np.array([0.0, 0.04, 0.08]), 3.0).tolist() == [0, 0, 0]
+    assert geometry.slots(np.array([0.0, 0.04, 0.08, 0.12]), 3.0).tolist() == [0, 1, 2, 3]
+    pairs = np.array([0.0, 0.01, 0.045, 0.055, 0.09, 0.1, 0.135])
+    assert geometry.slots(pairs, 3.0).tolist() == [0, 0, 1, 1, 2, 2, 3]
+    assert geometry.slots(np.linspace(0.0, 0.11, 12_001), 3.0).max() == 0, "steps of no stack"
+    assert geometry.slots(np.array([1.0]), 3.0).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("spacing", "share", "expected"), [(0.5, 0.1, 0.05), (7.0, 0.1, 0.1), (7.0, 0.2, 0.2), (0.5, 0.01, 0.005)]
+)
+def test_the_line_tolerance_has_a_ceiling(spacing: float, share: float, expected: float) -> None:
+    assert geometry.line_tolerance(spacing, share) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("number", "unit"), [(3.0, 0.1), (2.5, 0.1), (2.25, 0.01), (2.125, 0.001), (2.0625, 0.0), (2.1000000001, 0.1)]
+)
+def test_the_last_decimal_of_positions(number: float, unit: float) -> None:
+    assert geometry.printed_unit(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, number]])) == pytest.approx(unit)
+
+
+def test_rounded_positions_may_be_off_by_a_unit_and_by_less_than_half_a_step() -> None:
+    assert geometry.is_uniform(line([0.3, 0.4, 0.3, 0.3, 0.4]), Z), "0.34 printed with one decimal"
+    assert geometry.is_uniform(line([0.1, 0.2, 0.2, 0.1, 0.2, 0.1, 0.1, 0.2]), Z), "0.15, and none is off by 0.06"
+    assert geometry.is_uniform(line([0.4, 0.2, 0.3]), Z), "by a third of a step"
+    assert not geometry.is_uniform(line([0.3, 0.1, 0.2, 0.2]), Z), "by half a step"
+    assert not geometry.is_uniform(line([1.0, 1.2, 0.8]), Z), "by two units"
+
+
+@pytest.mark.parametrize(("aside", "even"), [(0.0, True), (0.5, True)])
+def test_even_along_the_normal_whatever_lies_aside(aside: float, even: bool) -> None:
+    positions = line([2.0] * 4, [0, aside, 0, aside, 0])
+    assert geometry.is_evenly_spaced(positions, Z) is even
+    assert geometry.is_uniform(positions, Z) is (aside == 0.0)
+    assert not geometry.is_evenly_spaced(line([2.0, 2.0, 3.0]), Z)
+
+
+def test_order_is_part_of_evenness() -> None:
+    assert not geometry.is_uniform(line([2.0, 2.0, -2.0, 2.0]), Z)
+    assert not geometry.is_uniform(line([2.0, 0.0, 2.0]), Z)
+    assert not geometry.is_uniform(line([-2.0, -2.0]), Z)
+
+
+def test_the_typical_gap_is_the_lower_median() -> None:
+    assert geometry.typical_gap(np.array([4.0, 1.0, 3.0, 2.0])) == 2.0
+    assert geometry.typical_gap(np.array([3.0, 1.0, 2.0])) == 2.0
+    assert geometry.typical_gap(np.array([5.0])) == 5.0
+    assert geometry.typical_gap(np.array([9.0, 1.0])) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expected"),
+    [
+        ([2.0, 2.0, 4.19], 1),  # within twice the tolerance of a line, 0.1 mm
+        ([2.0, 2.0, 4.21], 0),
+        ([2.0, 2.0, 3.81], 1),
+        ([2.0, 2.0, 3.79], 0),
+        ([2.0, 2.0, 4.0, 4.0], 2),  # half of the gaps are as the typical one
+        ([2.0, 3.1, 4.0, 4.9], 0),
+        ([2.0, 2.0, 8.0], 3),
+        ([2.0], 0),
+    ],
+)
+def test_missing_positions_are_whole_multiples(gaps: list[float], expected: int) -> None:
+    assert geometry.missing_positions(np.array(gaps)) == expected
+
+
+@pytest.mark.parametrize(("aside", "tilted"), [(0.0108, False), (0.0114, True)])
+def test_a_stack_is_tilted_by_a_tenth_of_a_millimetre_from_end_to_end(aside: float, tilted: bool) -> None:
+    positions = line([3.0] * 9, [aside * number for number in range(10)])
+    assert geometry.is_tilted(Z, positions) is tilted
+    assert geometry.is_tilted(Z, positions[::-1]) is tilted
+
+
+@pytest.mark.parametrize(
+    ("direction", "expected"),
+    [
+        ((0, 0, 1), 0.0),
+        ((0, -1, 0), 0.0),
+        ((0, np.sin(np.radians(10)), np.cos(np.radians(10))), 10.0),
+        ((np.cos(np.radians(10)), 0, -np.sin(np.radians(10))), 10.0),
+        ((0.0, np.sqrt(0.5), np.sqrt(0.5)), 45.0),
+    ],
+)
+def test_obliquity_is_from_the_nearest_axis(direction: tuple[float, ...], expected: float) -> None:
+    assert geometry.obliquity(np.array(direction, dtype=np.float64)) == pytest.approx(expected)
+
+
+def test_the_step_is_fixed_by_the_ends() -> None:
+    positions = line([2.0, 2.5, 1.5, 2.0], [0, 1, 5, 3, 4])
+    assert geometry.mean_step(positions).tolist() == [1.0, 0.0, 2.0]
+    np.testing.assert_allclose(geometry.line_deviations(positions), [[0, 0, 0], [0, 0, 0], [3, 0, 0.5], [0, 0, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("gaps", "share", "expected"),
+    [
+        ([1.0, 1.0, 1.3, 1.0, 1.0], 0.1, [(0, 3), (3, 6)]),
+        ([2.0, 2.0, 2.0, 1.0, 1.0, 1.0], 0.1, [(0, 3), (3, 7)]),  # of two as long, the denser takes the plane between
+        ([1.0, 1.0, 1.0, 2.0, 2.0, 2.0], 0.1, [(0, 4), (4, 7)]),
+        ([1.0, 1.0, 1.5, 1.0, 1.0], 0.5, [(0, 6)]),
+        ([1.0, 4.0, 1.0], 0.1, [(0, 2), (2, 4)]),
+        ([1.0, 4.0, 9.0], 0.1, [(0, 2), (2, 4)]),
+        ([5.0], 0.1, [(0, 2)]),
+    ],
+)
+def test_which_run_has_a_plane_that_two_could_claim(
+    gaps: list[float], share: float, expected: list[tuple[int, int]]
+) -> None:
+    assert geometry.runs(line(gaps), Z, share) == expected
+
+
+def test_a_slow_drift_is_cut_where_it_is_farthest_from_a_line() -> None:
+    found = geometry.runs(line([0.995] * 20 + [1.005] * 20), Z, 0.01)
+    assert all(geometry.is_uniform(line([0.995] * 20 + [1.005] * 20)[a:b], Z, 0.01) for a, b in found if b - a > 2)
+    assert (found[0][0], found[-1][1]) == (0, 41)
+    assert 20 in {edge for run in found for edge in run}

@@ -110,8 +110,8 @@ def phases_by_slice(slots: Integers, clock: Floats) -> Integers | None:
     table = np.sort(clock[np.lexsort((clock, slots))].reshape(len(counts), -1), axis=1)
     steps = np.diff(table, axis=1)
     usual = np.median(steps, axis=1, keepdims=True)
-    begin = np.abs(table[:, 0] - np.median(table[:, 0]))
-    if steps.min() <= 0 or (steps > DISTINCT_GAP * usual).any() or (begin > usual[:, 0] / 2).any():
+    spread = float(np.ptp(table[:, 0]))  # of a whole step where one position lacks its first phase
+    if steps.min() <= 0 or (steps > DISTINCT_GAP * usual).any() or spread > usual.min() / 2:
         return None
     return _ranks(slots, clock)
 

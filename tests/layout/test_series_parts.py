@@ -1,0 +1,106 @@
+"""Several volumes without a repeated position: what splits a stack, and what does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crawler.layout.planes import PlaneSet
+from crawler.layout.series_parts import part_of_series
+from crawler.model import TRAITS, File, Instance, Plane
+
+Z = np.array([0.0, 0.0, 1.0])
+
+
+def parts(heights: list[float], **columns: list[Any]) -> tuple[tuple[str, ...], list[list[int]]]:
+    """What a stack at these heights is split by, and into which planes; columns are traits, or `thickness`."""
+    thickness = columns.pop("thickness", [3.0] * len(heights))
+    planes = [
+        Plane(
+            (0.0, 0.0, height),
+            thickness=thickness[number],
+            traits=tuple(columns[name][number] if name in columns else None for name in TRAITS),
+        )
+        for number, height in enumerate(heights)
+    ]
+    instances = [Instance(File("/in", f"{number}", 1, 1), {}, planes=(one,)) for number, one in enumerate(planes)]
+    slots = np.argsort(np.argsort(heights)).astype(np.intp)
+    numbers = np.arange(1, len(heights) + 1)
+    of = PlaneSet(slots, planes, instances, numbers.astype(np.float64), numbers, lambda plane: {})
+    positions = np.array([one.position for one in planes])
+    found = part_of_series(of, positions, Z)
+    return found.traits, [group.tolist() for group in found.groups]
+
+
+EVEN = [0.0, 3.0, 6.0, 9.0, 12.0, 15.0]
+WHOLE: tuple[tuple[str, ...], list[list[int]]] = ((), [[0, 1, 2, 3, 4, 5]])
+
+
+@pytest.mark.parametrize("keyword", ["EchoTime", "DiffusionBValue", "KVP", "InversionTime", "TemporalPositionIdentifier"])
+def test_two_contrasts_are_two_volumes(keyword: str) -> None:
+    values = [10, 10, 10, 20, 20, 20]
+    assert parts(EVEN, **{keyword: values}) == ((keyword,), [[0, 1, 2], [3, 4, 5]])
+    assert parts(EVEN, **{keyword: [10] * 6}) == WHOLE
+
+
+def test_two_kernels_are_two_volumes() -> None:
+    kernels = ["B30f", "B70f"] * 3
+    assert parts(EVEN, ConvolutionKernel=kernels) == (("ConvolutionKernel",), [[0, 2, 4], [1, 3, 5]])
+
+
+@pytest.mark.parametrize("keyword", ["EchoTime", "DiffusionBValue", "KVP"])
+def test_a_single_plane_of_another_contrast_is_split_off(keyword: str) -> None:
+    """But one that does not tell its contrast is not."""
+    assert parts(EVEN, **{keyword: [10, 10, 20, 10, 10, 10]}) == ((keyword,), [[0, 1, 3, 4, 5], [2]])
+    assert parts(EVEN, **{keyword: [10, 10, None, 10, 10, 10]}) == WHOLE
+    assert parts(EVEN, **{keyword: [None, None, 10, 10, 10, 10]}) == ((keyword,), [[0, 1], [2, 3, 4, 5]])
+
+
+def test_inversion_times_that_differ_from_plane_to_plane_split_nothing() -> None:
+    assert parts(EVEN, InversionTime=[100, 200, 300, 400, 500, 600]) == WHOLE
+    assert parts(EVEN, InversionTime=[100, 100, 300, 400, 500, 600]) == WHOLE
+    assert parts(EVEN, InversionTime=[100, 100, 300, 300, 300, 100]) == (("InversionTime",), [[0, 1, 5], [2, 3, 4]])
+
+
+def test_positions_in_time_that_count_planes_split_nothing() -> None:
+    assert parts(EVEN, TemporalPositionIdentifier=[1, 2, 3, 4, 5, 6]) == WHOLE
+    assert parts(EVEN[:4], TemporalPositionIdentifier=[1, 2, 3, 4]) == ((), [[0, 1, 2, 3]])
+    assert parts(EVEN[:3], TemporalPositionIdentifier=[1, 2, 3]) == (("TemporalPositionIdentifier",), [[0], [1], [2]])
+    one_other = parts(EVEN, TemporalPositionIdentifier=[1, 1, 1, 1, 1, 2])
+    assert one_other == (("TemporalPositionIdentifier",), [[0, 1, 2, 3, 4], [5]])
+
+
+def test_two_contrasts_that_go_together_are_named_once() -> None:
+    both = parts(EVEN, EchoTime=[10, 10, 10, 20, 20, 20], KVP=[80, 80, 80, 140, 140, 140])
+    assert both == (("EchoTime",), [[0, 1, 2], [3, 4, 5]])
+    crossed = parts(EVEN, EchoTime=[10, 10, 10, 20, 20, 20], KVP=[80, 80, 140, 80, 140, 140])
+    assert crossed == (("EchoTime", "KVP"), [[0, 1], [2], [3], [4, 5]])
+
+
+def test_thin_and_thick_slices() -> None:
+    """Side by side they are one stack as long as it is even; in turn, or unevenly, they are two."""
+    assert parts(EVEN, thickness=[1.0, 1.0, 1.0, 5.0, 5.0, 5.0]) == WHOLE
+    assert parts(EVEN, thickness=[1.0, 5.0] * 3) == (("SliceThickness",), [[0, 2, 4], [1, 3, 5]])
+    uneven = [0.0, 1.0, 2.0, 2.5, 7.5, 12.5]
+    assert parts(uneven, thickness=[1.0, 1.0, 1.0, 5.0, 5.0, 5.0]) == (("SliceThickness",), [[0, 1, 2], [3, 4, 5]])
+    assert parts(uneven, thickness=[1.0] * 6) == WHOLE
+    assert parts(EVEN, thickness=[1.0, 5.0, 1.0, 1.0, 1.0, 1.0]) == WHOLE, "a single one is no volume"
+
+
+@pytest.mark.parametrize("keyword", ["AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "AcquisitionTime"])
+def test_acquisitions_that_interleave_unevenly(keyword: str) -> None:
+    heights = [0.0, 3.0, 6.0, 1.0, 4.0, 7.0]
+    values = [1.0, 1.0, 1.0, 2.0, 2.0, 2.0] if keyword != "ImageType" else [("A",)] * 3 + [("B",)] * 3
+    assert parts(heights, **{keyword: values}) == ((keyword,), [[0, 1, 2], [3, 4, 5]])
+    if keyword != "TemporalPositionIdentifier":
+        assert parts(EVEN, **{keyword: values}) == WHOLE, "evenly they are one"
+        uneven = [0.0, 3.0, 7.0, 1.0, 4.0, 7.5]
+        assert parts(uneven, **{keyword: values}) == WHOLE, "neither is even by itself"
+        assert parts(heights, **{keyword: [*values[:5], None]}) == WHOLE, "a single plane is no acquisition"
+
+
+def test_two_planes_are_always_even() -> None:
+    assert parts([0.0, 3.0], AcquisitionNumber=[1, 2]) == ((), [[0, 1]])
+    assert parts([0.0, 3.0, 100.0], AcquisitionNumber=[1, 1, 2]) == ((), [[0, 1, 2]])
