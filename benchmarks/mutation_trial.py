@@ -203,7 +203,7 @@ class _Lines:
         self.seconds: dict[str, float] = {}
         self._files, self._lines = set(files), set[tuple[str, int]]()
 
-    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> None:
+    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> bool:
         from _pytest.runner import runtestprotocol
 
         self._lines = set()
@@ -214,11 +214,11 @@ class _Lines:
             runtestprotocol(item, nextitem=nextitem, log=False)
         finally:
             sys.settrace(None)
-            threading.settrace(None)  # type: ignore[arg-type]
+            threading.settrace(None)
         self.seconds[item.nodeid] = time.monotonic() - begun
         for file, line in self._lines:
             self.found.setdefault(file, {}).setdefault(item.nodeid, []).append(line)
-        return True  # type: ignore[return-value] - it has run
+        return True  # it has run
 
     def _enter(self, frame: FrameType, event: str, value: object) -> Any:
         return self._step if frame.f_code.co_filename in self._files else None

@@ -349,7 +349,9 @@ def test_obliquity_is_from_the_nearest_axis(direction: tuple[float, ...], expect
 def test_the_step_is_fixed_by_the_ends() -> None:
     positions = line([2.0, 2.5, 1.5, 2.0], [0, 1, 5, 3, 4])
     assert geometry.mean_step(positions).tolist() == [1.0, 0.0, 2.0]
-    np.testing.assert_allclose(geometry.line_deviations(positions), [[0, 0, 0], [0, 0, 0], [3, 0, 0.5], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(
+        geometry.line_deviations(positions), [[0, 0, 0], [0, 0, 0], [3, 0, 0.5], [0, 0, 0], [0, 0, 0]]
+    )
 
 
 @pytest.mark.parametrize(

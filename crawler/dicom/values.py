@@ -148,7 +148,5 @@ def _sequence(element: Element, nested: Container[int], data: DataSet, context: 
             items = items_of(element, context.depth + 1, found=items)
         except HeaderError as fault:
             error = fault.reason
-    inside = [
-        _values([one for one in item if one.tag in nested], nested, data, context.inside(item)) for item in items
-    ]
+    inside = [_values([one for one in item if one.tag in nested], nested, data, context.inside(item)) for item in items]
     return Value("SQ", b"", element.coding.little, None, inside, error)

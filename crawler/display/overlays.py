@@ -70,7 +70,7 @@ def _overlay(attributes: DisplayAttributes, group: int) -> Overlay | None:
         (frames,) = _integers(values, base | 0x0015) or [1]
         frames = max(frames, 1)
         row, column = _integers(values, base | 0x0050) or [1, 1]
-        (number,) = _integers(values, base | 0x0051) or [None]
+        (number,) = _integers(values, base | 0x0051) or [0]
         (allocated,) = _integers(values, base | 0x0100) or [1]
         raw = data.raw
         if not data.little and data.vr == "OW":  # byte order applies to words (PS3.5 7.3)
@@ -80,7 +80,7 @@ def _overlay(attributes: DisplayAttributes, group: int) -> Overlay | None:
     except ValueError:
         attributes.note(f"the overlay of group {group:04X} is not drawn: it cannot be read")
         return None
-    first = None if number is None else max(number, 1) - 1
+    first = max(number, 1) - 1 if _integers(values, base | 0x0051) else None
     if 8 * bits.size < frames * rows * columns:
         attributes.note(f"the overlay of group {group:04X} holds {8 * bits.size:,} of {frames * rows * columns:,} bits")
     # One frame without an origin is meant for all frames of the image it lies on, as for a single image.

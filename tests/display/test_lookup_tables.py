@@ -291,7 +291,9 @@ def test_angiograms_are_shown_without_their_slope(
 
 def element(keyword: str, vr: str, value: Any, little: bool = True) -> Value:
     numbers = [] if value is None else value
-    raw = value if isinstance(value, bytes) else np.array(numbers, f"{'><'[little]}u2" if vr == "US" else "<i2").tobytes()
+    raw = (
+        value if isinstance(value, bytes) else np.array(numbers, f"{'><'[little]}u2" if vr == "US" else "<i2").tobytes()
+    )
     stored = Element(tag_for(keyword) or 0, vr, len(raw), 0, Coding(False, little), raw)
     found = vr_of(stored, "", False)
     return Value(found, raw, little, json_of(stored, found, Context("keyword")))

@@ -112,7 +112,9 @@ def test_words_for_parts_of_a_complex_image() -> None:
 
 def test_the_wanted_axis_comes_first() -> None:
     planes = [plane(EchoTime=e, TemporalPositionIdentifier=t) for e in (10.0, 20.0) for t in (1, 2)]
-    assert list(trait_columns(planes)) == [name for name in TRAITS if name in ("EchoTime", "TemporalPositionIdentifier")]
+    assert list(trait_columns(planes)) == [
+        name for name in TRAITS if name in ("EchoTime", "TemporalPositionIdentifier")
+    ]
     for order, first in (("te", "EchoTime"), ("time", "TemporalPositionIdentifier")):
         columns = trait_columns(planes, order)
         assert next(iter(columns)) == first

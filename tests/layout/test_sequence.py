@@ -17,7 +17,9 @@ Shot = tuple[int, int, float]
 def turns(volumes: int, run: list[int], step: float = 1.0, pause: float = 1.0) -> list[Shot]:
     """Volumes one after the other, each through the positions of `run`; `pause` from one to the next."""
     period = step * (len(run) - 1) + pause
-    return [(volume, slot, volume * period + step * place) for volume in range(volumes) for place, slot in enumerate(run)]
+    return [
+        (volume, slot, volume * period + step * place) for volume in range(volumes) for place, slot in enumerate(run)
+    ]
 
 
 def told(shots: list[Shot], numbered: bool = False) -> list[int] | None:

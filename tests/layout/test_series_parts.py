@@ -38,7 +38,9 @@ EVEN = [0.0, 3.0, 6.0, 9.0, 12.0, 15.0]
 WHOLE: tuple[tuple[str, ...], list[list[int]]] = ((), [[0, 1, 2, 3, 4, 5]])
 
 
-@pytest.mark.parametrize("keyword", ["EchoTime", "DiffusionBValue", "KVP", "InversionTime", "TemporalPositionIdentifier"])
+@pytest.mark.parametrize(
+    "keyword", ["EchoTime", "DiffusionBValue", "KVP", "InversionTime", "TemporalPositionIdentifier"]
+)
 def test_two_contrasts_are_two_volumes(keyword: str) -> None:
     values = [10, 10, 10, 20, 20, 20]
     assert parts(EVEN, **{keyword: values}) == ((keyword,), [[0, 1, 2], [3, 4, 5]])

@@ -1,4 +1,4 @@
-"""H.264 whose pictures are coded as two fields each (ITU-T H.264), which no encoder at hand makes: uncompressed blocks."""
+"""H.264 whose pictures are coded as two fields each, which no encoder at hand makes: of uncompressed blocks."""
 
 from __future__ import annotations
 
