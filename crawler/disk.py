@@ -57,6 +57,14 @@ def is_there(path: str) -> bool:
     return True
 
 
+def is_absent(path: str) -> bool:
+    """Whether nothing lies at a path, links not followed; what cannot be looked at is not absent."""
+    try:
+        return not is_there(path)
+    except OSError:
+        return False
+
+
 def is_folder(path: str) -> bool | None:
     """Whether a path is a folder, links followed; None when it cannot be told, where `os.path.isdir` would say no."""
     try:
@@ -143,7 +151,8 @@ def put_new(source: str, target: str) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
         os.rename(source, target)  # as close as this file system comes to it
         return
-    os.unlink(source)
+    with contextlib.suppress(OSError):  # it is in place; its other name goes with the run's folder of unfinished files
+        os.unlink(source)
 
 
 def is_journaled(temp: str, final: str) -> bool:

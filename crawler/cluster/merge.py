@@ -27,7 +27,7 @@ from crawler.cluster.shards import (
     shard_config,
 )
 from crawler.config.loader import Config
-from crawler.disk import created_as
+from crawler.disk import created_as, is_absent
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.plan import archive_digest, archives_of, without_archives
 from crawler.engine.root_names import keep_names
@@ -141,7 +141,7 @@ def _opened(config: Config, shard: Shard) -> Iterator[Reader | None]:
 
 def _unfinished(config: Config, shard: Shard) -> Owed | None:
     """Why a shard cannot be merged now; None when it can."""
-    if not os.path.exists(ledger_path_of(config, shard)):
+    if is_absent(ledger_path_of(config, shard)):
         return Owed(shard, "it never ran")
     try:
         with _opened(config, shard) as ledger:
@@ -251,8 +251,12 @@ class _Check:
         """Whether nothing of a unit is there any more; asked of those alone that no shard knows."""
         root = self._roots[unit.root]
         if unit.archive:
-            return not os.path.lexists(os.path.join(root.path, native(unit.path), native(unit.archive)))
-        return not root.is_file and not without_archives(listing(root, native(unit.path), self._outputs)).entries
+            return is_absent(os.path.join(root.path, native(unit.path), native(unit.archive)))
+        if root.is_file:
+            return False
+        folder = without_archives(listing(root, native(unit.path), self._outputs))
+        unreadable = any(not name for name, _ in folder.faults)
+        return is_absent(os.path.join(root.path, native(unit.path))) or not (folder.entries or unreadable)
 
 
 def _counted(config: Config, owed: list[Owed]) -> Iterator[Owed]:

@@ -22,7 +22,7 @@ import orjson
 
 from crawler.cluster.shards import HashShare, Shard, begun_shards, number_of, shards_dir
 from crawler.config.loader import Config
-from crawler.disk import make_folders
+from crawler.disk import is_folder, make_folders
 from crawler.engine.plan import archive_digest, archives_of, without_archives
 from crawler.engine.share import Share
 from crawler.errors import OutputError, StopError
@@ -302,7 +302,7 @@ class PlannedShare(Share):
     def folders(self, number: int, root: Root, recursive: bool, outputs: Outputs, visited: Visited) -> Iterator[Folder]:
         """As `Share.folders`; a folder that is gone is passed over, and `merge` says that its files are."""
         for path in self._paths.get(number, ()):
-            if root.is_file or os.path.isdir(os.path.join(root.path, path)):
+            if root.is_file or is_folder(os.path.join(root.path, path)) is not False:
                 yield listing(root, path, outputs)
 
     def has(self, key: str) -> bool:

@@ -10,7 +10,7 @@ from crawler.cluster.beats import Beating, read_beat
 from crawler.cluster.plan import share_of
 from crawler.cluster.shards import Shard, begun_shards, checked, shard_config, shard_dir
 from crawler.config.loader import Config, load_config
-from crawler.disk import make_folders
+from crawler.disk import is_absent, make_folders
 from crawler.engine.crawl import Part
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.progress import Progress, Silent
@@ -113,7 +113,7 @@ def require_merged(config: Config) -> None:
         What is there stays as it is.
     """
     path = ledger_of(config)
-    if not os.path.exists(path) or not os.path.getsize(path):
+    if is_absent(path) or not os.path.getsize(path):
         return
     with reading(path) as ledger:
         if ledger is None:

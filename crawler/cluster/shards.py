@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, replace
 
 from crawler.config.loader import Config
+from crawler.disk import is_absent
 from crawler.engine.share import Share
 from crawler.errors import StopError
 from crawler.paths import SHARDS
@@ -76,7 +77,7 @@ def begun_shards(config: Config) -> list[Shard]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     found = [Shard(int(match[1]), int(match[2])) for name in names if (match := _FOLDER.fullmatch(name))]
-    return sorted(shard for shard in found if os.path.exists(ledger_path_of(config, shard)))
+    return sorted(shard for shard in found if not is_absent(ledger_path_of(config, shard)))
 
 
 def shard_dir(config: Config, shard: Shard) -> str:

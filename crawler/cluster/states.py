@@ -6,7 +6,6 @@ nothing.
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from crawler.cluster.beats import Beat, read_beat
 from crawler.cluster.plan import read_plan
 from crawler.cluster.shards import Shard, begun_shards, ledger_path_of
 from crawler.config.loader import Config
+from crawler.disk import is_absent
 from crawler.errors import LedgerError
 from crawler.ledger.status import reading
 
@@ -81,7 +81,7 @@ def read_states(config: Config, now: float | None = None) -> list[ShardState]:
 
 def _state(config: Config, shard: Shard, planned: int, now: float) -> ShardState:
     path, beat = ledger_path_of(config, shard), read_beat(config, shard)
-    if not os.path.exists(path):
+    if is_absent(path):
         return ShardState(shard, "not begun", planned)
     rate = left = None
     if beat is not None and beat.done and beat.told > beat.began:

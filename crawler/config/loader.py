@@ -42,6 +42,7 @@ from crawler.config.sections import (
 )
 from crawler.config.yaml_nodes import Problem
 from crawler.dicom.dictionary import unknown_keyword
+from crawler.disk import is_folder
 from crawler.errors import ConfigError
 from crawler.paths import portable, readable
 
@@ -166,7 +167,7 @@ class Config:
         if folder is None:
             return None
         path = _absolute(folder, self.directory)
-        return str(packaged(SHIPPED_TEMPLATES)) if folder == SHIPPED_TEMPLATES and not os.path.isdir(path) else path
+        return str(packaged(SHIPPED_TEMPLATES)) if folder == SHIPPED_TEMPLATES and is_folder(path) is False else path
 
     def path(self, relative: str) -> str:
         """Absolute native path of an output; an absolute path stays, ``~`` is the home folder."""

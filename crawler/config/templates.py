@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def read_text(path: Path) -> str:
     UnicodeDecodeError
         It is not UTF-8.
     """
-    if path.exists() and not path.is_file():
+    if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "it is a folder, a pipe or a device")
     return path.read_text("utf-8")
 

@@ -35,7 +35,7 @@ from crawler.engine.recorder import Recorder
 from crawler.engine.share import Share
 from crawler.engine.survey import Survey
 from crawler.engine.tree import Segment, TreeGrouping
-from crawler.errors import OutputError
+from crawler.errors import OutputError, SourceError
 from crawler.export.result import ScanResult
 from crawler.export.setup import setup_of
 from crawler.export.tasks import ArchiveTask, FolderResult, FolderTask, IndexResult, IndexTask, Task, Worker
@@ -50,6 +50,8 @@ from crawler.sources.directory import Folder, Outputs, Root
 log = logging.getLogger("dme")
 
 COMMIT_SECONDS = 0.5  # results of so long share one transaction
+# Reasons of an archive that say nothing of what it holds.
+UNTOLD = ("cannot be read", "worker died", "time limit", "memory limit", "out of memory")
 DEPTH = 6  # tasks kept ready for each worker, so that none waits while the parent writes
 
 
@@ -115,15 +117,11 @@ class Engine:
         share = self._part.share
         survey = Survey(self.store, self.roots, self.outputs, self.progress, self.stopped, self._partial, share)
         survey.run()
-        self.listed, self._archives = survey.listed, survey.archives
+        self.listed, self._archives = survey.listed, bool(survey.archives)
         if self.stopped():
             return
-        if survey.vanished and not (self.tree or self._archives) and self.ledger.forget_vanished():
-            # First: a file's output may be named like a folder of outputs that goes. What an archive holds, and a
-            # tree's scans, are known later.
-            self.ledger.touch()
-            self.store.commit()
-            self.store.empty_trash()
+        if survey.vanished:
+            self.store.make_room(self.ledger.vanished(survey.archives))  # what archives hold is known later
         if self.ledger.count("todo") or (self.tree and survey.vanished):
             self._crawl()
         if not self.stopped():
@@ -282,9 +280,34 @@ class Engine:
                 self._large_done(ticket.large)
 
     def _archive_done(self, archive: ArchivePlan, listed: Expanded) -> None:
+        if listed.outcome.reason in UNTOLD and not listed.members and self._keep_archive(archive, listed.outcome):
+            return
         self.listed += len(listed.members) + len(listed.faults) + 1
         for bundle in self.planner.open(archive, listed):
             self._ready.extend(self._prepare(bundle))
+
+    def _keep_archive(self, archive: ArchivePlan, outcome: Outcome) -> bool:
+        """Keep what is known of an archive that cannot be read now, for the next run to look again; False of a new one.
+
+        Raises
+        ------
+        SourceError
+            Its files may belong to any scan of a tree.
+        """
+        if not self.ledger.keep_folder(archive.key, below=True):
+            return False
+        if self.tree:
+            raise SourceError(
+                f"{archive.key} cannot be read now ({outcome.detail or outcome.reason}), and any scan may have files of"
+                " it (dicom.group: tree); rows and outputs stay; put that right and run again"
+            )
+        told = outcome._replace(detail=f"what is known of it stays; {outcome.detail}")
+        self.ledger.add_ungrouped([(archive.key, "", 0, 0, told)])
+        self.listed += self.ledger.files_in_archive(archive.key)
+        self.recorder.advance(1, 0, 1)
+        log.warning("%s: %s, %s", archive.key, told.reason, told.detail)
+        shutil.rmtree(archive.spool, ignore_errors=True)
+        return True
 
     def _folder_done(self, plan: FolderPlan, result: FolderResult) -> None:
         for scan in result.scans:

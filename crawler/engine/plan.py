@@ -229,15 +229,20 @@ class Planner:
             taken.add(shown)
             inside, name = posixpath.split(shown)
             faults.setdefault(inside, []).append((name, outcome))
-        folders = sorted({*files, *faults})
-        children = _children(folders)
-        archive.waiting = len(folders)
-        bundle: list[FolderPlan] = []
-        for inside in folders:
+        names = sorted({*files, *faults})
+        children = _children(names)
+        folders: list[tuple[Folder, list[File]]] = []
+        for inside in names:
             mine = sorted(files.get(inside, []), key=lambda file: file.mirror)
             entries = tuple((os.path.basename(file.true), file.size, file.mtime_ns) for file in mine)
             path = os.path.join(archive.file.path, *inside.split("/")) if inside else archive.file.path
             folder = Folder(archive.root, path, entries, tuple(faults.get(inside, ())), children.get(inside, ()))
+            folders.append((folder, mine))
+        archive.waiting = len(folders)
+        there = {folder.key for folder, _ in folders}
+        self._store.make_room(self._store.ledger.vanished_in(archive.key, there))
+        bundle: list[FolderPlan] = []
+        for folder, mine in folders:
             plan = self.take(folder, mine, archive)
             if bundle and (len(mine) > FOLDER_FILES or sum(len(one.files) + 1 for one in bundle) > self._bundle):
                 yield bundle

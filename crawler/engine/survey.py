@@ -37,7 +37,7 @@ class Survey:
     listed
         Files that are there.
     archives
-        Whether archives are to be opened.
+        Names of those that are to be opened.
     vanished
         Whether folders are gone.
     """
@@ -61,7 +61,8 @@ class Survey:
         self._unreadable: list[str] = []
         self._folders = self._size = 0
         self.listed = 0
-        self.archives = self.vanished = False
+        self.vanished = False
+        self.archives: list[str] = []
 
     def run(self) -> None:
         """Walk the input and queue what is new or changed.
@@ -94,6 +95,7 @@ class Survey:
                 )
             self._ledger.add_todo(row for row, _ in self._known_archives)
             for _, key in self._known_archives:
+                self.archives.append(key)
                 self.listed -= self._ledger.files_in_archive(key)
                 self._ledger.forget_archive(key)
         self._progress.survey(self._folders, self.listed, self._size)
@@ -120,7 +122,7 @@ class Survey:
                 self._known_archives.append((row, file.key))
             else:
                 self._todo.append(row)
-                self.archives = True
+                self.archives.append(file.key)
 
     def _flush(self) -> None:
         self._ledger.add_todo(self._todo)

@@ -214,10 +214,10 @@ class Ledger(Products, Visits, Parts):
         self.put_ungrouped(path, ungrouped)
         self.set_digest(path, digest)
 
-    def forget_vanished(self) -> int:
-        """Drop every folder that was not visited; return how many."""
-        unseen = [row[0] for row in self.execute("SELECT id FROM folders WHERE id NOT IN (SELECT id FROM seen)")]
-        for folder in unseen:
+    def forget_vanished(self, gone: Iterable[tuple[int, str]] | None = None) -> int:
+        """Drop every folder that was not visited, or those given of them; return how many."""
+        unseen = self.vanished() if gone is None else list(gone)
+        for folder, _ in unseen:
             for (number,) in self.execute("SELECT id FROM scans WHERE folder = ?", (folder,)).fetchall():
                 self._drop_scan(number)
             self.execute("DELETE FROM files WHERE folder = ?", (folder,))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from crawler.config.loader import Config
 from crawler.config.parts import parts_of, section_of, section_of_product
+from crawler.disk import is_absent
 from crawler.ledger.database import Ledger
 from crawler.ledger.store import output_root
 from crawler.paths import portable
@@ -36,7 +37,7 @@ def lost_products(config: Config, ledger: Ledger) -> Iterator[tuple[int, str, st
             listings[folder] = _names_in(folder)
             if len(listings) > LISTED:
                 listings.popitem(last=False)
-        if name not in listings[folder] and not os.path.lexists(path):  # some file systems tell names apart otherwise
+        if name not in listings[folder] and is_absent(path):  # some file systems tell names apart otherwise
             yield scan, section, path
 
 

@@ -5,9 +5,11 @@ It deletes nothing itself (`own_files.py` does). Paths are relative to their out
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from crawler.ledger.queries import Accounts
+from crawler.paths import native
 
 TrashRow = tuple[str, bytes, int | None, str | None]
 """Kind, path as in `ProductRow`, size and checksum as recorded; None in a ledger of version 1."""
@@ -54,6 +56,24 @@ class Products(Accounts):
         )
         if not found.rowcount:
             self.execute("INSERT OR REPLACE INTO trash VALUES (?, ?, ?, ?)", (kind, path, size, checksum))
+
+    def clear_vanished(self, gone: Iterable[tuple[int, str]]) -> int:
+        """Have outputs that lie as these folders of the input did deleted, and their scans made anew; return how many.
+
+        The folders stay known: which scans their files belonged to is told by them.
+        """
+        count = 0
+        below = "FROM products WHERE kind = ? AND path > ? AND path < ?"
+        for number, path in gone:
+            place = os.fsencode(native(path))
+            ends = place + os.sep.encode(), place + chr(ord(os.sep) + 1).encode()
+            for kind in PRODUCT_KINDS:
+                values = (kind, *ends)
+                self.execute(f"UPDATE scans SET digest = '' WHERE id IN (SELECT scan {below})", values)
+                self.execute(f"INSERT OR REPLACE INTO trash SELECT kind, path, size, checksum {below}", values)
+                count += self.execute(f"DELETE {below}", values).rowcount
+            self.execute("UPDATE folders SET digest = '' WHERE id = ?", (number,))
+        return count
 
     def forget_all(self) -> None:
         """Begin anew: every product goes to the trash; which files are ours stays known."""

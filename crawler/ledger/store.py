@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from crawler.config.loader import Config
 from crawler.config.parts import parts_of
@@ -104,6 +104,23 @@ class Store:
         self.ledger.forget_trash(kept)
         self.ledger.commit()
 
+    def make_room(self, gone: Sequence[tuple[int, str]]) -> None:
+        """Delete outputs of folders that are gone: another file's output may be named like a folder of these.
+
+        Parameters
+        ----------
+        gone
+            Number and path of each. In a tree they are known until its scans are.
+        """
+        if self.config.dicom.group == "tree":
+            changed = self.ledger.clear_vanished(gone)
+        else:
+            changed = self.ledger.forget_vanished(gone)
+        if changed:
+            self.ledger.touch()
+            self.commit()
+            self.empty_trash()
+
     def recover(self) -> None:
         """Put right what a killed run left: the JSONL, and files that were put in place and never recorded."""
         if self.rows is not None:
@@ -148,7 +165,7 @@ class Store:
         for kind, path, size, checksum in temporary.published(root, name):
             if output_root(self.config, kind) != root:
                 continue
-            with contextlib.suppress(OSError):  # it never got there
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # it never got there
                 if is_below(os.path.dirname(os.path.join(root, path)), root) and is_as_recorded(
                     os.path.join(root, path), size, checksum
                 ):

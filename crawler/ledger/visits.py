@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from crawler.ledger.queries import Accounts
 from crawler.paths import portable
@@ -71,6 +71,17 @@ class Visits(Accounts):
             lost -= int(self.execute(sql, _within(key)).fetchone()[0])
         return lost
 
+    def vanished(self, besides: Iterable[str] = ()) -> list[tuple[int, str]]:
+        """(number, path) of folders that were not visited, but for those in archives that are still to be opened."""
+        unopened = frozenset(besides)
+        rows = self.execute("SELECT id, path FROM folders WHERE id NOT IN (SELECT id FROM seen)")
+        return [(number, path) for number, path in rows if not unopened or unopened.isdisjoint(_and_above(path))]
+
+    def vanished_in(self, archive: str, there: Collection[str]) -> list[tuple[int, str]]:
+        """(number, path) of folders that an archive held, itself included, and that are not among those there."""
+        known = self.execute(f"SELECT id, path FROM folders WHERE {_WITHIN}", _within(archive)).fetchall()
+        return [(number, path) for number, path in known if path not in there]
+
     def visit_archive(self, path: str, digest: str) -> bool:
         """Note that an archive exists; True when it is done and unchanged: then the folders in it exist too."""
         unchanged = self.visit(path) == digest
@@ -95,6 +106,13 @@ def _below(path: str, without: Iterable[str] = ()) -> tuple[str, tuple[str, ...]
     for other in without:
         where, values = f"{where} AND NOT {_WITHIN}", (*values, *_within(other))
     return where, values
+
+
+def _and_above(path: str) -> Iterator[str]:
+    """A path, and those of the folders above it."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _within(path: str) -> tuple[str, str, str]:

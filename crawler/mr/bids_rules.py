@@ -16,6 +16,7 @@ from typing import Any
 from crawler.config.checking import check, parse
 from crawler.config.packaged import packaged
 from crawler.config.yaml_nodes import Problem
+from crawler.disk import is_absent
 from crawler.errors import ConfigError
 from crawler.mr.rules import key
 
@@ -82,7 +83,7 @@ def load_bids_rules(folder: str | None) -> Rules:
         They cannot be read or used: a line a problem.
     """
     own = Path(folder, FILE) if folder else None
-    source = own if own is not None and own.exists() else packaged("dicom_tags") / FILE
+    source = own if own is not None and not is_absent(str(own)) else packaged("dicom_tags") / FILE
     try:
         text = source.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

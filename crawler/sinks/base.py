@@ -10,14 +10,14 @@ import errno
 import importlib.util
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from crawler.disk import fingerprint, is_journaled, journal_target, make_folders, put_new
+from crawler.disk import delete_published, fingerprint, is_journaled, journal_target, make_folders, put_new
 from crawler.display.renderer import Renderer
 from crawler.errors import CrawlerError, OutputError, SinkError, StopError
 from crawler.model import Frame, Instance, Layout, Product, Scan
@@ -144,6 +144,11 @@ class Target:
                 raise SinkError(*MEANWHILE) from error
             raise write_error(error) from error
         return Product(path=final, kind=kind, size=size, checksum=checksum, layout=layout)
+
+    def take_back(self, products: Iterable[Product]) -> None:
+        """Delete what was put in place; what cannot be deleted is left to the engine, which knows that it is ours."""
+        for product in products:
+            delete_published(product.path, self.temp)
 
     def _put(self, scratch: str, final: str, extension: str) -> None:
         """Rename a file into place. Raises FileExistsError where a file of somebody else lies."""

@@ -94,8 +94,7 @@ class FramesSink:
             for number, scratch in self._scratches.items():
                 products.append(self._target.publish(scratch, self._name(number), "image"))
         except BaseException:
-            for product in products:  # half of a cine is of no use
-                discard(product.path)
+            self._target.take_back(products)  # half of a cine is of no use
             self.abort()
             raise
         self._scratches = {}

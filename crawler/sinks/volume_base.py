@@ -250,8 +250,7 @@ class VolumeSink(ABC):
             for part in parts:
                 products.append(self._target.publish(part.path, part.extension, part.kind, self._subject.layout.name))
         except BaseException:
-            for product in products:  # half of a volume's files are of no use
-                discard(product.path)
+            self._target.take_back(products)  # half of a volume's files are of no use
             raise
         finally:
             self.abort()

@@ -74,8 +74,9 @@ def write_waveform(instance: Instance, target: Target, advance: Callable[[], Non
         for scratch, extension, kind in parts:
             products.append(target.publish(scratch, extension, kind))
     except BaseException:
-        for path in [*(scratch for scratch, _, _ in parts), *(product.path for product in products)]:
-            discard(path)
+        for scratch, _, _ in parts:
+            discard(scratch)
+        target.take_back(products)
         raise
     return products
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from crawler.config.loader import Config
 from crawler.dicom.dictionary import KeyStyle, key_for, key_of
 from crawler.dicom.flat import tag_of
+from crawler.disk import is_absent
 from crawler.tables.base import Context, rows_of
 from crawler.tables.table import Row, Table
 
@@ -38,7 +39,7 @@ def is_wanted(config: Config) -> bool:
 def rules_of(config: Config) -> Path | None:
     """The user's own rules, beside the templates; None for those that come with the package."""
     folder = config.templates_dir
-    return Path(folder, _RULES) if folder and os.path.exists(os.path.join(folder, _RULES)) else None
+    return None if folder is None or is_absent(os.path.join(folder, _RULES)) else Path(folder, _RULES)
 
 
 def check(config: Config) -> None:

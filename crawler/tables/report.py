@@ -20,6 +20,7 @@ import orjson
 
 from crawler.config.loader import Config
 from crawler.dicom.terms import modality_term
+from crawler.disk import is_there
 from crawler.ledger.store import output_root
 from crawler.tables.base import Context, View
 from crawler.tables.report_run import about_run, methods
@@ -240,7 +241,7 @@ def _tables(context: Context) -> list[tuple[str, str]]:
     places = [place for place in context.views if place != path(config)]
     places += [place for place in (config.metadata_path, config.copy_path) if place]
     places.append(os.path.join(config.output_dir, "run.log"))
-    there = [place for place in places if os.path.exists(place)]
+    there = [place for place in places if is_there(place)]  # one that cannot be looked at stops the page
     return [(os.path.basename(place), _relative(place, config)) for place in there]
 
 

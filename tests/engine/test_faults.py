@@ -1,6 +1,7 @@
 """An error or a kill at every call on files, one at a time: nothing is lost, and the next run makes up for it.
 
-In `make test` a few calls, spread over each run; ``DME_FAULTS`` is how many of each run, or "all".
+In `make test` a few calls of each run. ``DME_FAULTS`` is how many, "places" for one at each line of the project that
+makes calls, or "all". Fewer than there are lines are spread over these.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from pathlib import Path
 
 import pytest
 from support.factories import ct_series, multiframe, quick_dataset, save
-from support.faults import Ended, Faults, in_child, kill, raising
-from support.runs import content, export, rows
+from support.faults import Ended, Faults, in_child, in_first_worker, kill, name_of, raising
+from support.runs import content, export, failures, rows
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, and kills by POSIX signals")
-ALL_CALLS = os.environ.get("DME_FAULTS") == "all"
-SHARE = 10**6 if ALL_CALLS else int(os.environ.get("DME_FAULTS", "4"))  # calls of each run that are struck
+WANTED = os.environ.get("DME_FAULTS", "4")
+ALL_CALLS = WANTED == "all"
+SHARE = int(WANTED) if WANTED.isdigit() else {"places": 0, "all": 10**6}[WANTED]  # calls that are struck
+RECOVERIES = min(60, 1 + SHARE // 4) if SHARE else 12
 KINDS = (errno.EIO, errno.ENOSPC, errno.EACCES)
 SECTIONS = {
     "metadata": {"tables": ["csv"]},
@@ -58,11 +61,15 @@ class Scene:
         self.run()
         self.whole = content(self.out)
 
-    def run(self, **flags: bool) -> int:
+    def run(self, workers: int = 0, **flags: bool) -> int:
         """One run; its exit code."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return export(self.tree, self.out, dicom={"group": self.group}, **flags, **SECTIONS).exit_code
+            return export(self.tree, self.out, workers, dicom={"group": self.group}, **flags, **SECTIONS).exit_code
+
+    def count(self) -> int:
+        """DICOM files of the tree."""
+        return len(list(self.tree.rglob("*.dcm")))
 
     def start(self, state: Path) -> None:
         """Put an output in place."""
@@ -90,11 +97,21 @@ RUNS: dict[str, tuple[str, dict[str, bool]]] = {
 }
 
 
-def struck(count: int, share: int = SHARE) -> list[int]:
-    """The calls to strike: all, or some that are spread over the run."""
-    if count <= share:
-        return list(range(count))
-    return sorted({int((number + 0.5) * count / share) for number in range(share)})
+def struck(calls: list[str], share: int = SHARE) -> list[int]:
+    """The calls to strike: the first of each place, or a share of these, or all of these and more."""
+    if 0 < len(calls) <= share:
+        return list(range(len(calls)))
+    first = sorted({call: at for at, call in reversed(list(enumerate(calls)))}.values())
+    if not share or share == len(first):
+        return first
+    if share < len(first):
+        return spread(first, share)
+    return sorted(first + spread(sorted(set(range(len(calls))) - set(first)), share - len(first)))
+
+
+def spread(numbers: list[int], share: int) -> list[int]:
+    """Some of them, at equal distances."""
+    return sorted({numbers[int((number + 0.5) * len(numbers) / share)] for number in range(share)})
 
 
 def calls_of(scene: Scene, deed: Callable[[], int], state: Path, reads: bool = False) -> list[str]:
@@ -111,7 +128,7 @@ def test_killed_at_every_call_that_changes_a_file(scene, name):
     state, deed = getattr(scene, which), lambda: scene.run(**flags)
     calls = calls_of(scene, deed, state)
     assert len(calls) > 50
-    for at in struck(len(calls)):
+    for at in struck(calls):
         scene.start(state)
         ended = in_child(deed, Faults(at, kill, scene.out))
         assert ended.code == -9, (at, ended.text)
@@ -126,8 +143,8 @@ def test_killed_in_recovery_and_in_recovery_of_recovery(scene, name):
     which, flags = RUNS[name]
     state, deed = getattr(scene, which), lambda: scene.run(**flags)
     calls = calls_of(scene, deed, state)
-    late = [at for at, call in enumerate(calls) if call in ("replace", "COMMIT", "unlink")]
-    for first in late[:: max(1, len(late) // min(12, 1 + SHARE // 4))]:
+    late = [at for at, call in enumerate(calls) if name_of(call) in ("replace", "COMMIT", "unlink")]
+    for first in late[:: max(1, len(late) // min(12, RECOVERIES))]:
         scene.start(state)
         in_child(deed, Faults(first, kill, scene.out))
         killed = scene.out.parent / "killed"
@@ -136,8 +153,7 @@ def test_killed_in_recovery_and_in_recovery_of_recovery(scene, name):
         recovery = in_child(scene.run, Faults(-1, kill, scene.out))
         assert recovery.code == 0, (first, recovery.text)
         scene.check()
-        count = len(recovery.calls)
-        for second in struck(count, min(60, 1 + SHARE // 4)):
+        for second in struck(recovery.calls, RECOVERIES):
             scene.start(killed)
             in_child(scene.run, Faults(second, kill, scene.out))
             in_child(scene.run, Faults(second // 2, kill, scene.out))
@@ -152,7 +168,7 @@ def test_an_error_at_every_call_on_files(scene, name):
     which, flags = RUNS[name]
     state, deed = getattr(scene, which), lambda: scene.run(**flags)
     calls = calls_of(scene, deed, state, reads=True)
-    points = struck(len(calls))
+    points = struck(calls)
     kinds = [(at, number) for at in points for number in KINDS]
     for at, number in kinds if ALL_CALLS else zip(points, KINDS * len(points), strict=False):
         scene.start(state)
@@ -162,7 +178,37 @@ def test_an_error_at_every_call_on_files(scene, name):
         if ended.code in (0, 3):  # it came to its end: every file is counted, and none as an internal error
             table = scene.out / "unreadable_files.csv"
             assert not table.exists() or "internal error" not in table.read_text(), (*what, table.read_text())
-            assert len(rows(scene.out)) == len(list(scene.tree.rglob("*.dcm"))), what
+            assert len(rows(scene.out)) == scene.count(), what
+        again = in_child(lambda: scene.run(retry_failed=True))
+        assert again.code == 0, (*what, again.text)
+        scene.check()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="plants the kill in a forked worker")
+@pytest.mark.parametrize("name", RUNS)
+def test_a_worker_killed_at_every_step_of_its_tasks(scene, name, tmp_path):
+    """It costs one file or none, by name; the next run has it."""
+    which, flags = RUNS[name]
+    state, log = getattr(scene, which), tmp_path / "calls"
+
+    def deed(at: int) -> int:
+        in_first_worker(Faults(at, kill, scene.out), log)
+        return scene.run(1, **flags)
+
+    scene.start(state)
+    whole = in_child(lambda: deed(-1))
+    assert whole.code == 0, whole.text
+    calls = log.read_text().splitlines()
+    assert sum(call.startswith("note:") for call in calls) > 20
+    for at in struck(calls):
+        scene.start(state)
+        ended = in_child(lambda at=at: deed(at))
+        what = (at, calls[at], ended.text)
+        assert ended.code in (0, 3), what
+        lost = failures(scene.out) if ended.code == 3 else {}
+        assert {row["reason"] for row in lost.values()} <= {"worker died"}, (*what, lost)
+        assert len(lost) <= 1, (*what, lost)
+        assert len(rows(scene.out)) + sum(row["stage"] == "header" for row in lost.values()) == scene.count(), what
         again = in_child(lambda: scene.run(retry_failed=True))
         assert again.code == 0, (*what, again.text)
         scene.check()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import zipfile
 
 import pytest
 from support.factories import ct_series, quick_dataset, save
@@ -93,6 +95,65 @@ def test_a_tree_with_such_a_folder_changes_nothing(exported, barred):
     with pytest.raises(SourceError, match="cannot be read now"):
         export(exported / "in", exported / "tree", dicom={"group": "tree"}, **ALL)
     assert content(exported / "tree") == before
+
+
+def test_an_archive_that_cannot_be_read_once_keeps_its_rows_and_outputs(tmp_path, monkeypatch):
+    """It was touched, so that it is opened again, and the disk errs."""
+    tree, out = tmp_path / "in", tmp_path / "out"
+    archive_of(ct_series(tmp_path / "files", n=4), tree / "a.zip")
+    export(tree, out)
+    before = files_of(out)
+    os.utime(tree / "a.zip", ns=(1, 1))
+    unreadable(monkeypatch)
+    for _ in range(2):
+        summary = export(tree, out)
+        assert summary.failed == {"find: cannot be read": 1}
+        assert (summary.found, summary.listed) == (5, 5)
+        assert files_of(out) == before
+    monkeypatch.undo()
+    assert export(tree, out).exit_code == 0
+    export(tree, tmp_path / "fresh")
+    assert content(out) == content(tmp_path / "fresh")
+
+
+def test_a_tree_with_such_an_archive_stops(tmp_path, monkeypatch):
+    tree, out = tmp_path / "in", tmp_path / "out"
+    archive_of(ct_series(tmp_path / "files", n=4), tree / "a.zip")
+    sections = {"dicom": {"group": "tree"}, **ALL}
+    export(tree, out, **sections)
+    before = files_of(out)
+    save(quick_dataset(SOPInstanceUID="1.2.9"), tree / "new.dcm")
+    unreadable(monkeypatch)
+    with pytest.raises(SourceError, match=r"a\.zip cannot be read now"):
+        export(tree, out, **sections)
+    assert files_of(out) == before
+    monkeypatch.undo()
+    assert export(tree, out, **sections).exit_code == 0
+    export(tree, tmp_path / "fresh", **sections)
+    assert content(out) == content(tmp_path / "fresh")
+
+
+def test_an_archive_that_could_never_be_read_is_a_failure(tmp_path, monkeypatch):
+    archive_of(ct_series(tmp_path / "files", n=4), tmp_path / "in" / "a.zip")
+    unreadable(monkeypatch)
+    summary = export(tmp_path / "in", tmp_path / "out")
+    assert (summary.found, summary.failed) == (1, {"find: cannot be read": 1})
+
+
+def archive_of(paths, target):
+    target.parent.mkdir(parents=True)
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in paths:
+            archive.write(path, f"inside/{path.name}")
+
+
+def unreadable(monkeypatch):
+    """Have zip archives answer EIO when they are listed."""
+
+    def fail(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("crawler.sources.zip_source.expand_zip", fail)
 
 
 @pytest.mark.parametrize("group", ["folder", "tree"])

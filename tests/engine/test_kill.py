@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.factories import ct_series, multiframe
-from support.runs import content, rows
+from support.runs import content, count_files, kill_group, rows, when_it_holds
 from support.samples import copy_sample
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills process groups by POSIX signals")
@@ -59,30 +60,31 @@ def start(tree: Path, out: Path, workers: int = 2) -> subprocess.Popen[bytes]:
 @pytest.fixture(scope="session")
 def undisturbed(tree, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "out"
-    began = time.monotonic()
     process = start(tree, out)
-    heard, _ = process.communicate(timeout=300)
+    heard, _ = process.communicate(timeout=600)
     assert process.returncode == 3, heard.decode()
-    return content(out), time.monotonic() - began
+    return content(out), count_files(out)
 
 
 def test_killed_anywhere_and_run_again(tree, undisturbed, tmp_path):
-    whole, seconds = undisturbed
+    whole, files = undisturbed
     chance = random.Random(os.environ.get("DME_KILL_SEED", "dme"))
+    landed = 0
     for number in range(ROUNDS):
         out = tmp_path / f"round{number}"
         for _ in range(chance.choice((1, 1, 2))):
+            made = count_files(out)
             process = start(tree, out)
-            time.sleep(chance.uniform(0.1, seconds))
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            when_it_holds(process, out, made + chance.randrange(max(1, files - made)), partial(kill_group, process))
             process.communicate()
+            landed += process.returncode == -signal.SIGKILL
         process = start(tree, out)
-        heard, _ = process.communicate(timeout=300)
+        heard, _ = process.communicate(timeout=600)
         assert process.returncode == 3, heard.decode()
         assert content(out) == whole, f"round {number} differs"
         assert not list(out.rglob(".dme-tmp")) + list(out.rglob("*.building")) + list(out.rglob("*.compacted"))
         shutil.rmtree(out)
+    assert landed >= ROUNDS // 2, "most kills came after the end of the run"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

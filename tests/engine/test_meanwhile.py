@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import zipfile
 
 import pytest
 from support.factories import ct_series, multiframe, quick_dataset, save
@@ -116,17 +117,69 @@ def test_a_subfolder_named_like_an_output_that_comes_later(tmp_path, group):
     assert content(out) == content(tmp_path / "fresh")
 
 
-def test_a_subfolder_named_like_an_output_that_goes_later(tmp_path):
+@pytest.mark.parametrize("group", ["folder", "tree"])
+@pytest.mark.parametrize("series", ["1.2.8.1", "1.2.7.1"])  # another one than that of a.dcm, and the same
+def test_a_subfolder_named_like_an_output_that_goes_later(tmp_path, group, series):
     tree, out = tmp_path / "in", tmp_path / "out"
+    sections = {"image": {}, "metadata": {}, "dicom": {"group": group}}
     save(quick_dataset(SOPInstanceUID="1.2.7", SeriesInstanceUID="1.2.7.1"), tree / "a.dcm")
-    save(quick_dataset(SOPInstanceUID="1.2.8", SeriesInstanceUID="1.2.8.1"), tree / "a.png" / "b.dcm")
+    save(quick_dataset(SOPInstanceUID="1.2.8", SeriesInstanceUID=series), tree / "a.png" / "deep" / "b.dcm")
     ct_series(tree / "c", n=5)
-    export(tree, out, image={}, metadata={})
+    with zipfile.ZipFile(tree / "other.zip", "w") as archive:  # is to be opened again when it is touched
+        archive.write(tree / "c" / "0001.dcm", "c/0001.dcm")
+    export(tree, out, **sections)
     assert (out / "media" / "a.png").is_dir()
     shutil.rmtree(tree / "a.png")
-    assert export(tree, out, image={}, metadata={}).exported == 6
+    os.utime(tree / "other.zip", ns=(1, 1))
+    assert export(tree, out, **sections).exported == 7
     assert (out / "media" / "a.png").is_file()
-    export(tree, tmp_path / "fresh", image={}, metadata={})
+    export(tree, tmp_path / "fresh", **sections)
+    assert content(out) == content(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("group", ["folder", "tree"])
+def test_the_same_inside_an_archive(tmp_path, group):
+    tree, out = tmp_path / "in", tmp_path / "out"
+    sections = {"image": {}, "metadata": {}, "dicom": {"group": group}}
+    for number, name in enumerate(("a.dcm", "a.png/b.dcm")):
+        save(quick_dataset(SOPInstanceUID=f"1.2.7.{number}"), tmp_path / "files" / name)
+    tree.mkdir()
+    for names in (("a.dcm", "a.png/b.dcm"), ("a.dcm",)):
+        with zipfile.ZipFile(tree / "a.zip", "w") as archive:
+            for name in names:
+                archive.write(tmp_path / "files" / name, name)
+        assert export(tree, out, **sections).exit_code == 0, failures(out)
+    assert (out / "media" / "a.zip" / "a.png").is_file()
+    export(tree, tmp_path / "fresh", **sections)
+    assert content(out) == content(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("again", ["it stays away", "it is put back"])
+def test_a_tree_whose_folder_is_gone_survives_a_kill_after_its_outputs_went(tmp_path, monkeypatch, again):
+    tree, out = tmp_path / "in", tmp_path / "out"
+    sections = {"image": {}, "metadata": {}, "volume": {}, "dicom": {"group": "tree"}}
+    paths = ct_series(tree / "a", n=3)
+    (tree / "b").mkdir()
+    shutil.move(paths[2], tree / "b" / "0003.dcm")
+    export(tree, out, **sections)
+    shutil.copytree(tree / "b", tmp_path / "b")
+    shutil.rmtree(tree / "b")
+
+    class Killed(BaseException):
+        pass
+
+    def kill(self):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("crawler.engine.crawl.Engine._crawl", kill)
+        with pytest.raises(Killed):
+            export(tree, out, **sections)
+    assert not (out / "media" / "b").exists()
+    if again == "it is put back":
+        shutil.copytree(tmp_path / "b", tree / "b")
+    assert export(tree, out, **sections).exit_code == 0
+    export(tree, tmp_path / "fresh", **sections)
     assert content(out) == content(tmp_path / "fresh")
 
 

@@ -11,13 +11,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 from support.factories import ct_series, multiframe
-from support.runs import ROOT, content
+from support.runs import ROOT, content, count_files, kill_group, when_it_holds
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers that leave with their parent at once")
 KILLS = int(os.environ.get("DME_KILLS", "3"))
@@ -38,26 +38,23 @@ def write_settings(tree: Path, out: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    """A tree, what an undisturbed run makes of it, and the seconds that this took."""
+    """A tree, what an undisturbed run makes of it, and in how many files."""
     folder = tmp_path_factory.mktemp("kills")
     for path in ct_series(folder / "in" / "damaged", n=4, uid="1.2.4"):
         path.write_bytes(path.read_bytes()[:-100])
     for number in range(6):
         ct_series(folder / "in" / "ct" / f"{number}", n=8, uid=f"1.2.3.{number}")
     multiframe(folder / "in" / "cine.dcm", 30, 64, 64)
-    began = time.monotonic()
     process = start(write_settings(folder / "in", folder / "whole"))
     _, heard = process.communicate(timeout=600)
     assert process.returncode == 3, heard.decode()
-    return folder / "in", content(folder / "whole"), time.monotonic() - began
+    return folder / "in", content(folder / "whole"), count_files(folder / "whole")
 
 
 def kill(process: subprocess.Popen[bytes], victim: str, chance: random.Random) -> bool:
     """Kill it; False when there is nothing left to be killed."""
-    if process.poll() is not None:
-        return False
     if victim == "group":
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process)
         return True
     if victim == "parent":
         process.kill()
@@ -70,7 +67,7 @@ def kill(process: subprocess.Popen[bytes], victim: str, chance: random.Random) -
 
 
 def test_random_kills_of_group_parent_and_workers(scene, tmp_path):
-    tree, whole, seconds = scene
+    tree, whole, files = scene
     chance = random.Random(os.environ.get("DME_KILL_SEED", "kills"))
     out = tmp_path / "out"
     settings = write_settings(tree, out)
@@ -80,8 +77,7 @@ def test_random_kills_of_group_parent_and_workers(scene, tmp_path):
         for _ in range(50):
             shutil.rmtree(out, ignore_errors=True)
             process = start(settings)
-            time.sleep(chance.uniform(0.1, seconds))
-            landed = kill(process, victim, chance)
+            landed = when_it_holds(process, out, chance.randrange(files), partial(kill, process, victim, chance))
             _, heard = process.communicate(timeout=600)
             landed &= victim == "worker" or process.returncode == -signal.SIGKILL  # else it had just ended by itself
             if landed:

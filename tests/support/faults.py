@@ -2,7 +2,8 @@
 
 `Faults` replaces the doors that Python code has to the file system (`os`, `open` and what it returns, SQLite's COMMIT)
 in the process that installs it: a forked child, so that nothing leaks into the test. The calls are counted in order;
-with no worker processes a run makes the same ones each time.
+with no worker processes a run makes the same ones each time. `in_first_worker` has the first worker of a pool install
+them: there the steps that it notes count, too.
 """
 
 from __future__ import annotations
@@ -11,14 +12,21 @@ import builtins
 import errno
 import functools
 import io
+import mmap
 import os
 import signal
 import sqlite3
+import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import crawler.engine.pool
+from crawler.export.heartbeat import Heartbeat
+
+CRAWLER = f"{os.sep}crawler{os.sep}"
 CHANGING = ("mkdir", "rename", "replace", "unlink", "remove", "rmdir", "link", "symlink", "truncate", "write", "fsync")
 READING = ("stat", "lstat", "listdir", "scandir", "fstat")
 METHODS = ("write", "writelines", "flush", "truncate", "close")
@@ -42,15 +50,16 @@ class Faults:
     def __init__(self, at: int, strike: Callable[[str], None], below: Path, reads: bool = False) -> None:
         self.at, self.strike, self.below, self.reads = at, strike, str(below), reads
         self.calls: list[str] = []
-        self.struck = ""
+        self.tell: Callable[[str], object] = self.calls.append
+        self._count = 0
 
     def meet(self, name: str, path: Any) -> None:
         """One call."""
         if isinstance(path, str | bytes | os.PathLike) and not self._counts(path):
             return
-        self.calls.append(name)
-        if len(self.calls) - 1 == self.at:
-            self.struck = name
+        self.tell(f"{name} in {_place()}")
+        self._count += 1
+        if self._count - 1 == self.at:
             self.strike(name)
 
     def _counts(self, path: str | bytes | os.PathLike[str]) -> bool:
@@ -108,6 +117,50 @@ class Faults:
         return call
 
 
+def _place() -> str:
+    """Module and line of the project that the call comes from."""
+    frame = sys._getframe(2)
+    while frame is not None and CRAWLER not in frame.f_code.co_filename:
+        frame = frame.f_back  # type: ignore[assignment]
+    return f"{frame.f_code.co_filename.rpartition(CRAWLER)[2]}:{frame.f_lineno}" if frame is not None else ""
+
+
+def name_of(call: str) -> str:
+    """What was called, of one of `Ended.calls`."""
+    return call.rpartition(" in ")[0]
+
+
+def in_first_worker(faults: Faults, log: Path) -> None:
+    """Have the first worker of the next pool in this process install faults, and write its calls to a log.
+
+    Beside calls on files, each step that it notes counts, and its answer: before and after it is sent.
+    """
+    begun = mmap.mmap(-1, 1)
+    serve = crawler.engine.pool.serve
+
+    def served(*arguments: Any) -> None:
+        if not begun[0]:
+            begun[0] = 1
+            told = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            faults.tell = lambda call: os.write(told, call.encode() + b"\n")
+            faults.install()
+            note, send = Heartbeat.note, Connection.send_bytes
+
+            def noted(self: Heartbeat, item: int, stage: str) -> None:
+                note(self, item, stage)
+                faults.meet(f"note:{stage}", None)
+
+            def sent(self: Any, *message: Any) -> None:
+                faults.meet("answer", None)
+                send(self, *message)
+                faults.meet("answered", None)
+
+            Heartbeat.note, Connection.send_bytes = noted, sent  # type: ignore[method-assign]
+        serve(*arguments)
+
+    crawler.engine.pool.serve = served
+
+
 class _File:
     """An open file whose calls count."""
 
@@ -163,7 +216,7 @@ class Ended:
     text
         What it raised: one line of a `StopError`, else a traceback.
     calls
-        The calls that it made, when it lived to tell.
+        The calls that it made, "name in module:line", when it lived to tell.
     """
 
     def __init__(self, code: int, text: str, calls: list[str]) -> None:

@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,17 +114,44 @@ def _volume(path: Path) -> Any:
         return digest(image[...].tobytes()), image.shape, str(image.dtype), attributes, provenance
 
 
+def count_files(out: Path) -> int:
+    """Files below an output, finished or not."""
+    count = 0
+    for _, _, names in os.walk(out):
+        count += len(names)
+    return count
+
+
+def when_it_holds(process: subprocess.Popen[bytes], out: Path, files: int, deed: Callable[[], bool | None]) -> bool:
+    """Do a deed (a kill) once a run has put so many files into its output.
+
+    Returns
+    -------
+    bool
+        Whether it was done before the run ended.
+    """
+    while process.poll() is None:
+        if count_files(out) >= files:
+            return deed() is not False
+        time.sleep(0.002)
+    return False
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all that it started."""
+    os.killpg(process.pid, signal.SIGKILL)
+
+
 def survives_kills(settings: Path, out: Path, whole: Path, seed: str, rounds: int = 3) -> None:
     """Kill the process group of a run twice at random, run it to its end, and compare with an undisturbed output."""
     command = [sys.executable, str(ROOT / "dme.py"), str(settings), "-q"]
-    chance = random.Random(seed)
+    chance, files = random.Random(seed), count_files(whole)
     for _ in range(rounds):
         shutil.rmtree(out, ignore_errors=True)
         for _ in range(2):
+            made = count_files(out)
             process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
-            time.sleep(chance.uniform(0.3, 1.8))
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            when_it_holds(process, out, made + chance.randrange(max(1, files - made)), partial(kill_group, process))
             process.wait()
         assert subprocess.run(command, cwd=ROOT, check=False).returncode == 3
         assert content(out) == content(whole)
