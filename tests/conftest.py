@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from pathlib import Path
 
 import data_store
@@ -47,3 +49,17 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real DICOM files are not on this machine")
     return SHARED_DATA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `DME_SHUFFLE` (a seed), files come in another order, and tests within each: none leans on another."""
+    seed = os.environ.get("DME_SHUFFLE")
+    if seed is not None:
+        places: dict[Path, list[pytest.Item]] = {}
+        for item in items:
+            places.setdefault(item.path, []).append(item)
+        files, chance = list(places.values()), random.Random(seed)
+        chance.shuffle(files)
+        for tests in files:
+            chance.shuffle(tests)
+        items[:] = [item for tests in files for item in tests]

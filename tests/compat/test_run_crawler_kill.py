@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import pytest
 from support.factories import ct_series
+from support.runs import count_files, kill_group, when_it_holds
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills process groups by POSIX signals")
 ROOT = Path(__file__).parents[2]
@@ -63,7 +65,7 @@ def start(tree: Path, out: Path, *before: str) -> subprocess.Popen[bytes]:
 def finish(tree: Path, out: Path) -> dict[str, Any]:
     """Run to the end and return everything that lies in the storage folder."""
     process = start(tree, out)
-    heard, _ = process.communicate(timeout=100)
+    heard, _ = process.communicate(timeout=600)
     assert process.returncode == 3, heard.decode()
     names = {"metadata.csv", "pixel_data.h5", "unreadable_files.csv"}
     assert set(os.listdir(out)) == {*names, ".crawler"}
@@ -73,23 +75,22 @@ def finish(tree: Path, out: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], float]:
-    began = time.monotonic()
-    whole = finish(tree, tmp_path_factory.mktemp("whole"))
+def undisturbed(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], int]:
+    out = tmp_path_factory.mktemp("whole")
+    whole = finish(tree, out)
     assert len(whole["arrays"]) == 11
-    return whole, time.monotonic() - began
+    return whole, count_files(out)
 
 
 def test_killed_anywhere_and_run_again(tree: Path, undisturbed: Any, tmp_path: Path) -> None:
-    whole, seconds = undisturbed
+    whole, files = undisturbed
     chance = random.Random(os.environ.get("DME_KILL_SEED", "front"))
     for number in range(ROUNDS):
         out = tmp_path / f"round{number}"
         for _ in range(chance.choice((1, 2))):
+            made = count_files(out)
             process = start(tree, out)
-            time.sleep(chance.uniform(0.1, seconds))
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            when_it_holds(process, out, made + chance.randrange(max(1, files - made)), partial(kill_group, process))
             process.communicate()
         assert finish(tree, out) == whole, f"round {number} differs"
 
@@ -97,17 +98,17 @@ def test_killed_anywhere_and_run_again(tree: Path, undisturbed: Any, tmp_path: P
 @pytest.mark.parametrize("n", range(6))
 def test_killed_while_the_files_are_put_together(tree: Path, undisturbed: Any, tmp_path: Path, n: int) -> None:
     process = start(tree, tmp_path / "out", "-c", AT_RENAMING.format(n=n))
-    process.communicate(timeout=100)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     assert finish(tree, tmp_path / "out") == undisturbed[0]
 
 
 def test_an_interrupt_keeps_what_is_done(tree: Path, undisturbed: Any, tmp_path: Path) -> None:
     process = start(tree, tmp_path / "out")
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "out" / ".crawler" / "volumes").exists() and time.monotonic() < deadline:
+    while not (tmp_path / "out" / ".crawler" / "volumes").exists():
+        assert process.poll() is None
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 130
     assert finish(tree, tmp_path / "out") == undisturbed[0]

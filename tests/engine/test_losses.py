@@ -1,4 +1,4 @@
-"""What the engine makes of a task that was lost: the culprit fails, the rest runs again, and what dies alone is given up.
+"""What the engine makes of a lost task: the culprit fails, the rest runs again, what dies alone is given up.
 
 The pool is this process, with losses as the test has them.
 """
