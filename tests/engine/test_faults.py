@@ -30,6 +30,7 @@ SECTIONS = {
     "image": {"bits": 8},
     "video": {"extension": "frames"},
     "volume": {"formats": ["hdf5", "npz"]},
+    "media": {"name": "{Modality}/{SOPInstanceUID}"},  # further names, in named/
     "preview": {"size": 64},
     "config": {"file": "copy.yml"},
 }

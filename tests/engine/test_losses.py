@@ -13,7 +13,7 @@ from support.runs import ALL, accounts_hold, content, export, failures, rows
 
 from crawler.engine.plan import size_of
 from crawler.engine.pool import Inline, Lost
-from crawler.export.tasks import ArchiveTask, FolderTask, IndexTask, ScanTask
+from crawler.export.tasks import ArchiveTask, IndexTask, ScanTask
 from crawler.model import Outcome
 
 
@@ -69,20 +69,22 @@ def one_bundle(monkeypatch):
 
 
 def test_a_culprit_fails_and_its_task_runs_again_at_once(folders, losing):
-    seen = losing(lambda task: 5 if not task.culprits else None)
+    seen = losing(lambda task: None if task.culprits else item_of(task, "f2/0001.dcm"))
     summary = export(folders / "in", folders / "out")
     accounts_hold(summary, 8)
-    assert {name: row["reason"] for name, row in failures(folders / "out").items()} == {"f2/0002.dcm": "worker died"}
+    assert {name: row["reason"] for name, row in failures(folders / "out").items()} == {"f2/0001.dcm": "worker died"}
     assert [size_of(task) for task in seen] == [4, 4]
-    assert seen[1].culprits == {5: Outcome("failed", "pixels", "worker died", "by SIGSEGV")}
+    culprit = item_of(seen[1], "f2/0001.dcm")
+    assert seen[1].culprits == {culprit: Outcome("failed", "pixels", "worker died", "by SIGSEGV")}
     assert len(rows(folders / "out")) == 8
 
 
 def test_two_culprits_of_one_task_are_both_kept(folders, losing):
-    losing(lambda task: next((item for item in (1, 6) if item not in task.culprits), None))
+    keys = ("f0/0001.dcm", "f3/0000.dcm")
+    losing(lambda task: next((item for key in keys if (item := item_of(task, key)) not in task.culprits), None))
     summary = export(folders / "in", folders / "out")
     accounts_hold(summary, 8)
-    assert set(failures(folders / "out")) == {"f0/0002.dcm", "f3/0001.dcm"}
+    assert set(failures(folders / "out")) == {"f0/0001.dcm", "f3/0000.dcm"}
 
 
 def test_a_loss_that_names_nobody_splits_the_task(folders, losing):
@@ -97,14 +99,19 @@ def test_a_loss_that_names_nobody_splits_the_task(folders, losing):
 
 def test_a_split_keeps_what_is_known_of_each_part(folders, losing):
     """The culprit was named, then the task died again and named nobody: the part that holds it knows it still."""
-    seen = losing(
-        lambda task: 5 if not task.culprits and size_of(task) > 1 else "nobody" if size_of(task) > 1 else None
-    )
+
+    def rule(task):
+        if size_of(task) == 1:
+            return None
+        return "nobody" if task.culprits else item_of(task, "f2/0001.dcm")
+
+    seen = losing(rule)
     summary = export(folders / "in", folders / "out")
     accounts_hold(summary, 8)
-    assert set(failures(folders / "out")) == {"f2/0002.dcm"}
-    assert [len(task.culprits) for task in seen] == [0, 1, 0, 0, 1, 0]
-    assert list(seen[4].culprits) == [1]
+    assert set(failures(folders / "out")) == {"f2/0001.dcm"}
+    assert sorted(len(task.culprits) for task in seen) == [0, 0, 0, 0, 1, 1]
+    (part,) = (task for task in seen if size_of(task) == 1 and task.culprits)
+    assert list(part.culprits) == [item_of(part, "f2/0001.dcm")] == [1]
 
 
 def test_one_folder_that_dies_twice_is_given_up_and_once_is_not(folders, losing):
@@ -120,7 +127,7 @@ def test_one_folder_that_dies_twice_is_given_up_and_once_is_not(folders, losing)
     seen = losing(rule)
     summary = export(folders / "in", folders / "out")
     accounts_hold(summary, 8)
-    assert set(failures(folders / "out")) == {"f3/0001.dcm", "f3/0002.dcm"}
+    assert set(failures(folders / "out")) == {"f3/0000.dcm", "f3/0001.dcm"}
     assert {row["stage"] for row in failures(folders / "out").values()} == {"pixels"}
     assert len(seen) == 1 + 4 + 2
     losing(lambda task: None)
@@ -130,10 +137,10 @@ def test_one_folder_that_dies_twice_is_given_up_and_once_is_not(folders, losing)
 
 
 def test_a_culprit_that_kills_again_though_it_is_marked_is_given_up_with_its_folder(folders, losing):
-    losing(lambda task: item_of(task, "f1/0001.dcm"))
+    losing(lambda task: item_of(task, "f1/0000.dcm"))
     summary = export(folders / "in", folders / "out")
     accounts_hold(summary, 8)
-    assert set(failures(folders / "out")) == {"f1/0001.dcm", "f1/0002.dcm"}
+    assert set(failures(folders / "out")) == {"f1/0000.dcm", "f1/0001.dcm"}
 
 
 def item_of(task, key):
@@ -155,10 +162,10 @@ def large(tmp_path, monkeypatch):
 
 
 def test_an_index_of_a_large_folder_that_dies_twice_costs_its_files(large, losing):
-    losing(lambda task: "nobody" if isinstance(task, IndexTask) and task.files[0].name == "s1-0001.dcm" else None)
+    losing(lambda task: "nobody" if isinstance(task, IndexTask) and task.files[0].name == "s1-0000.dcm" else None)
     summary = export(large / "in", large / "out")
     accounts_hold(summary, 7)
-    assert set(failures(large / "out")) == {f"s1-000{n}.dcm" for n in (1, 2, 3)}
+    assert set(failures(large / "out")) == {f"s1-000{n}.dcm" for n in (0, 1, 2)}
     assert len(rows(large / "out")) == 3
     losing(lambda task: None)
     assert export(large / "in", large / "out", retry_failed=True).exit_code == 0
@@ -177,7 +184,7 @@ def test_scans_of_a_large_folder_that_are_lost_are_split_and_given_up_one_by_one
     )
     summary = export(large / "in", large / "out")
     accounts_hold(summary, 7)
-    assert set(failures(large / "out")) == {f"s1-000{n}.dcm" for n in (1, 2, 3)}
+    assert set(failures(large / "out")) == {f"s1-000{n}.dcm" for n in (0, 1, 2)}
     assert [size_of(task) for task in seen if isinstance(task, ScanTask)] == [2, 1, 1, 1]
     assert summary.exported == 3
     losing(lambda task: None)
@@ -233,11 +240,11 @@ def test_a_tree_loses_no_file(tmp_path, losing, kind):
         return "nobody" if kind is IndexTask or task.jobs[0].scan_id == worst[0] or size_of(task) > 1 else None
 
     export(tmp_path / "in", tmp_path / "fresh", **sections)
-    worst = [rows(tmp_path / "fresh")["f1/0001.dcm"]["scan_id"]]
+    worst = [rows(tmp_path / "fresh")["f1/0000.dcm"]["scan_id"]]
     losing(rule)
     summary = export(tmp_path / "in", tmp_path / "out", **sections)
     accounts_hold(summary, 6)
-    lost = {"f1/0001.dcm", "f1/0002.dcm"} if kind is ScanTask else set(rows(tmp_path / "fresh"))
+    lost = {"f1/0000.dcm", "f1/0001.dcm"} if kind is ScanTask else set(rows(tmp_path / "fresh"))
     assert set(failures(tmp_path / "out")) == lost
     losing(lambda task: None)
     assert export(tmp_path / "in", tmp_path / "out", retry_failed=True, **sections).exit_code == 0
@@ -245,7 +252,7 @@ def test_a_tree_loses_no_file(tmp_path, losing, kind):
 
 
 def test_what_is_lost_is_told_once_by_the_users_own_path(folders, losing, caplog):
-    losing(lambda task: 5 if isinstance(task, FolderTask) and not task.culprits else None)
+    losing(lambda task: None if task.culprits else item_of(task, "f2/0001.dcm"))
     export(folders / "in", folders / "out")
     told = [record.getMessage() for record in caplog.records if "run again" in record.getMessage()]
-    assert told == ["f2/0002.dcm: worker died, by SIGSEGV; its neighbours run again"]
+    assert told == ["f2/0001.dcm: worker died, by SIGSEGV; its neighbours run again"]

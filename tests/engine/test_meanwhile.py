@@ -126,7 +126,7 @@ def test_a_subfolder_named_like_an_output_that_goes_later(tmp_path, group, serie
     save(quick_dataset(SOPInstanceUID="1.2.8", SeriesInstanceUID=series), tree / "a.png" / "deep" / "b.dcm")
     ct_series(tree / "c", n=5)
     with zipfile.ZipFile(tree / "other.zip", "w") as archive:  # is to be opened again when it is touched
-        archive.write(tree / "c" / "0001.dcm", "c/0001.dcm")
+        archive.write(save(quick_dataset(SOPInstanceUID="1.2.9"), tmp_path / "one.dcm"), "c/one.dcm")
     export(tree, out, **sections)
     assert (out / "media" / "a.png").is_dir()
     shutil.rmtree(tree / "a.png")
