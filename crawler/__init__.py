@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not follow `__getat
     from crawler.pixels.frames import frames
     from crawler.series.collection import Cohort, Patient, Study
     from crawler.series.series import Series
+    from crawler.sources.volume import Volume
     from crawler.tables.reading import read_metadata, read_series
 
 __version__ = "0.1.0"
@@ -54,6 +55,7 @@ __all__ = [
     "SourceError",
     "StopError",
     "Study",
+    "Volume",
     "__version__",
     "find",
     "frames",
@@ -83,6 +85,7 @@ _HOMES = {
     "Patient": "crawler.series.collection",
     "Series": "crawler.series.series",
     "Study": "crawler.series.collection",
+    "Volume": "crawler.sources.volume",
     "run": "crawler.engine.run",
 }
 _HOMES |= {name: "crawler.errors" for name in __all__ if name.endswith(("Error", "NotDicom"))}

@@ -19,7 +19,7 @@ from crawler.sources.archive import expand, is_archive
 from crawler.sources.directory import Visited, roots_of, walk
 
 if TYPE_CHECKING:
-    from crawler.sinks.reading import LoadedVolume
+    from crawler.sources.volume import Volume
 
 log = logging.getLogger("dme")
 
@@ -57,18 +57,18 @@ def find(*paths: str | os.PathLike[str], recursive: bool = True) -> Iterator[Fil
                     yield file
 
 
-def load_volume(path: str | os.PathLike[str]) -> LoadedVolume:
+def load_volume(path: str | os.PathLike[str]) -> Volume:
     """Load one volume: a file that a run wrote, in any of its formats, or a folder of DICOM files of one volume.
 
     Parameters
     ----------
     path
-        ``.h5``, ``.nii.gz``, ``.nii``, ``.npz``, ``.mha``, ``.mhd``, ``.mat``; or a folder, an archive or a file of
+        ``.h5``, ``.nii.gz``, ``.nii``, ``.npz``, ``.mha``, ``.mhd``, ``.mat``, what an installed package reads; or a folder, an archive or a file of
         DICOM, whose volume is made as a run with a section `volume` makes it.
 
     Returns
     -------
-    LoadedVolume
+    Volume
         array, axes, affine (index -> patient LPS, mm) and metadata.
 
     Raises
@@ -77,9 +77,10 @@ def load_volume(path: str | os.PathLike[str]) -> LoadedVolume:
         The path does not exist, is damaged, or holds no volume or more than one: `iter_series` yields them all.
     """
     from crawler.sinks.reading import READERS, read_volume  # loads NumPy, which `find` does without
+    from crawler.sources.readers import reader_of  # as above
 
     native = os.fsdecode(path)
-    if native.lower().endswith(tuple(READERS)):
+    if native.lower().endswith(tuple(READERS)) or (os.path.isfile(native) and reader_of(native) is not None):
         return read_volume(native)
     volumes = list(islice(iter_series(native), 2))
     if len(volumes) != 1:
@@ -88,7 +89,7 @@ def load_volume(path: str | os.PathLike[str]) -> LoadedVolume:
     return volumes[0]
 
 
-def iter_series(*paths: str | os.PathLike[str]) -> Iterator[LoadedVolume]:
+def iter_series(*paths: str | os.PathLike[str]) -> Iterator[Volume]:
     """Load the volumes of folders of DICOM files, one after the other, by series.
 
     Parameters
@@ -99,7 +100,7 @@ def iter_series(*paths: str | os.PathLike[str]) -> Iterator[LoadedVolume]:
 
     Yields
     ------
-    LoadedVolume
+    Volume
         `metadata` names ``SeriesInstanceUID``, ``scan_id`` and ``layout``, of which a series that forms no single array
         has several. Volumes are made on disk, in a temporary folder, before the first is loaded.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from crawler import __version__
 from crawler.cli.common import add_common, program
 
 COMMANDS = {
@@ -21,6 +22,15 @@ COMMANDS = {
     "send": "send a series to a PACS: dme image send dicom://host:port/AET IN",
 }
 NEEDS_NO_READING = ("dump", "sort")
+# Flags of seeds/002: of things that are done anyway, and of those that are not done, with the reason.
+NOTHING_TO_DO = {
+    "headers_only": "nothing to do: voxels are read when they are looked at",
+    "input_sort": "nothing to do: files are sorted by what they say",
+}
+REFUSED = {
+    "correct_acq": "times are taken as the files have them; correct them in the array (a.axes)",
+    "input_shape": "the shape follows from the files; give --order the axes that are meant",
+}
 TYPES = ("uint8", "uint16", "int16", "int", "float", "float32", "float64", "double")
 
 EPILOG = """\
@@ -66,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("expression", help="arithmetic over a, b, c ... and functions of numpy")
     parser.add_argument(
         "inputs",
-        nargs="+",
+        nargs="*" if name == "calculator" else "+",
         metavar="IN",
         help="folders, files, globs, archives (file.zip?dir), dicom://host:port/AET/study/series",
     )
@@ -82,6 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     if name not in NEEDS_NO_READING:
         add_series_options(parser)
     add_common(parser)
+    parser.add_argument("-d", "--debug", action="store_true", dest="verbose", help="say more")
+    parser.add_argument("-V", action="version", version=f"dme {__version__}", help=argparse.SUPPRESS)
 
 
 def add_series_options(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +112,15 @@ def add_series_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="as ti=InversionTime",
     )
+    reading.add_argument(
+        "--psopt", metavar="NAME=VALUE,...", help="PostScript: dpi=150, driver=png16m or pnggray, rotate=90"
+    )
+    for name, what in NOTHING_TO_DO.items():
+        choices = {"choices": ("slice", "tag")} if name == "input_sort" else {"action": "store_true"}
+        reading.add_argument(f"--{name}", help=what, **choices)
+    for name in REFUSED:
+        given = {"nargs": "?", "const": True} if name == "correct_acq" else {}
+        reading.add_argument(f"--{name}", help=argparse.SUPPRESS, **given)
     reading.add_argument("--layout", metavar="N", help="of a place with several arrays, the one of this number")
     reading.add_argument("--strict", action="store_true", help="refuse what is no regular volume")
     reading.add_argument("--dtype", choices=TYPES, help="type of the values")

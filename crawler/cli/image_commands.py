@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from crawler.cli.common import logging_to
+from crawler.cli.image import REFUSED
 from crawler.errors import ConfigError
 from crawler.ledger.summary import EXIT_OK
 from crawler.pacs.address import is_address
@@ -151,11 +152,11 @@ def _read(options: argparse.Namespace, places: list[str], lazy: bool = False) ->
 
 
 def _reading(options: argparse.Namespace) -> dict[str, Any]:
-    given = {
-        name: getattr(options, name)
-        for name in ("template", "geometry", "input_serinsuid", "input_acquisition", "input_echo", "layout", "strict")
-        if getattr(options, name)
-    }
+    for name, reason in REFUSED.items():
+        if getattr(options, name):
+            raise ConfigError(f"--{name} is not offered: {reason}")
+    names = ("template", "geometry", "input_serinsuid", "input_acquisition", "input_echo", "layout", "strict", "psopt")
+    given = {name: getattr(options, name) for name in names if getattr(options, name)}
     for pair in options.input_options:
         name, equals, value = pair.partition("=")
         if not equals:

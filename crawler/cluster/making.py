@@ -53,7 +53,9 @@ def make_plan(config: Config, shards: int, *, estimate: bool = True) -> Planned:
     ):
         writer = PlanWriter(config, shards)
         each = partial(_add_series, writer, reader) if config.dicom.group == "tree" else writer.add
-        seen = survey(config, roots_of(config.roots), spool, reader if estimate else None, each=each)
+        seen = survey(
+            config, roots_of(config.roots, config.dicom.readers), spool, reader if estimate else None, each=each
+        )
         plan = writer.write()
         tried = trial(config, seen, reader) if estimate else None
     workers = max(1, config.num_workers)

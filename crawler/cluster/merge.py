@@ -92,7 +92,7 @@ def merge(config: Config) -> Merged:
         return Merged(len(shards), tuple(_counted(config, owed)))
     with created_as(config.output.mode), open_store(config) as store:
         store.own.claim(own_files(config))
-        keep_names(store.ledger, roots_of(config.roots))
+        keep_names(store.ledger, roots_of(config.roots, config.dicom.readers))
         mark = _mark(config, shards)
         fresh = (store.ledger.get(MERGED) or {}).get("mark") != mark or not store.ledger.get("finished", False)
         if fresh:
@@ -198,7 +198,7 @@ def _units(config: Config) -> Iterator[Unit]:
         yield from planned_units(config)
         return
     shards = begun_shards(config)[0].of
-    roots, outputs = roots_of(config.roots), own_outputs(config)
+    roots, outputs = roots_of(config.roots, config.dicom.readers), own_outputs(config)
     visited = Visited(roots)
     for number, root in enumerate(roots):
         for whole in walk(root, config.dicom.recursive, outputs, visited):
@@ -217,7 +217,7 @@ class _Check:
 
     def __init__(self, store: Store, of: int) -> None:
         self._ledger, self._of = store.ledger, of
-        self._roots, self._outputs = roots_of(store.config.roots), own_outputs(store.config)
+        self._roots, self._outputs = roots_of(store.config.roots, store.config.dicom.readers), own_outputs(store.config)
         self.owed: dict[int, Owed] = {}
         self.changed = self.gone = 0
 

@@ -318,7 +318,7 @@ class PlannedSeries(PlannedShare):
         self._names: dict[str, set[str]] = {}
         for unit in planned_units(config, shard.number):
             self._names.setdefault(unit.key, set()).update(unit.names)
-        for number, root in enumerate(roots_of(config.roots)):
+        for number, root in enumerate(roots_of(config.roots, config.dicom.readers)):
             self._paths[number] = {"": None} | self._paths.get(number, {})
             self._keys.add(Folder(root, "", ()).key)
 

@@ -17,8 +17,11 @@ from crawler.config.loader import Config
 from crawler.config.pacs import read_rate, read_window
 from crawler.config.patterns import read_pattern
 from crawler.config.sections import (
+    FORMATS,
     ORDERS,
+    read_endings,
     read_extension,
+    read_formats,
     read_image_extension,
     read_order,
     read_size,
@@ -188,6 +191,17 @@ def _window(kind: Any, metadata: Mapping[str, Any]) -> Schema:
     }
 
 
+def _formats(kind: Any, metadata: Mapping[str, Any]) -> Schema:
+    """Formats that editors propose, or the name that an installed package has for one of its own."""
+    own = {"type": "string", "pattern": r"^[A-Za-z0-9_.-]+$"}
+    return _value(kind, metadata) | {"items": {"anyOf": [{"enum": list(FORMATS)}, own]}}
+
+
+def _endings(kind: Any, metadata: Mapping[str, Any]) -> Schema:
+    """One ending or several."""
+    return {"anyOf": [_SCALARS[str], _value(kind, metadata)]}
+
+
 def _rate(kind: Any, metadata: Mapping[str, Any]) -> Schema:
     """Files a second, or bytes with a unit."""
     size = {"type": "string", "pattern": r"^\s*\d{1,9}(\.\d{1,6})?\s*[KkMmGg]?[Bb](/s)?\s*$"}
@@ -204,4 +218,6 @@ _AS_WRITTEN: dict[Callable[[object], object], Callable[[Any, Mapping[str, Any]],
     read_pattern: _pattern,
     read_window: _window,
     read_rate: _rate,
+    read_formats: _formats,
+    read_endings: _endings,
 }

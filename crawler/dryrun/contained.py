@@ -10,6 +10,7 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -41,8 +42,8 @@ class _Task:
 class _Work:
     """What a worker does with a task."""
 
-    def __init__(self, custom: Name, spooled: int) -> None:
-        self._custom, self._spooled = custom, spooled
+    def __init__(self, custom: Name, spooled: int, readers: tuple[str, ...]) -> None:
+        self._custom, self._spooled, self._readers = custom, spooled, readers
 
     def __call__(self, task: _Task, heartbeat: Heartbeat) -> list[Any]:
         """One answer for each file."""
@@ -63,7 +64,8 @@ class _Work:
 
     def _do(self, task: _Task, item: int, file: File, heartbeat: Heartbeat) -> Any:
         if task.kind == "archive":
-            return expand(file, task.targets[0], Quota(spooled=self._spooled), lambda: heartbeat.note(item, "find"))
+            note, quota = partial(heartbeat.note, item, "find"), Quota(spooled=self._spooled)
+            return expand(file, task.targets[0], quota, note, self._readers)
         if task.kind == "copy":
             with open_file(file) as stream, open(task.targets[item], "wb") as copy:
                 shutil.copyfileobj(stream, copy)
@@ -85,7 +87,7 @@ class ContainedReader:
 
     def __init__(self, config: Config, spooled: int) -> None:
         custom = config.volume.element if config.volume else ""
-        self._work = _Work(custom, spooled)
+        self._work = _Work(custom, spooled, config.dicom.readers)
         self._workers = min(config.num_workers, os.cpu_count() or 1)
         self._limits = Limits(config.limits.seconds, config.limits.memory)
         self._pool: Pool | Inline | None = None

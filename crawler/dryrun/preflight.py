@@ -77,7 +77,7 @@ def preflight(config: Config) -> Preflight:
     StopError
         What would stop the run before its work: no input, a package that is missing.
     """
-    roots = roots_of(config.roots)
+    roots = roots_of(config.roots, config.dicom.readers)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="dme-dry-run-", ignore_cleanup_errors=True) as spool,

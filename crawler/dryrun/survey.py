@@ -18,7 +18,6 @@ from crawler.config.loader import Config
 from crawler.dryrun.contained import ContainedReader
 from crawler.engine.own_outputs import own_outputs
 from crawler.model import File
-from crawler.sources.archive import is_archive
 from crawler.sources.directory import Entry, Folder, Outputs, Root, Visited, listing, walk
 
 T = TypeVar("T")
@@ -130,7 +129,7 @@ class Survey:
             return self._members[_archive_folder(file)]
         root = next(root for root in self.roots if (root.prefix, _base(root)) == (file.prefix, file.root))
         found = listing(root, os.path.dirname(file.path), self.outputs).files()
-        return [one for one in found if not is_archive(one.name)]
+        return [one for one in found if not root.is_container(one.name)]
 
     def some_folders(self) -> Iterator[list[File]]:
         """Whole folders of sampled files, each once, in an order whose every beginning is spread over the input."""
@@ -190,7 +189,7 @@ def survey(
             seen.size += folder.size
             seen.faults += len(folder.faults)
             for entry in folder.entries:
-                if not is_archive(entry[0]):
+                if not root.is_container(entry[0]):
                     sample.add((root, folder.path, entry))
                     continue
                 for member in seen.open_archive(_file(root, folder.path, entry), spool, workers):

@@ -28,7 +28,7 @@ from crawler.ledger.store import Store, output_root
 from crawler.model import File, Outcome
 from crawler.naming import FRAMES, media_stems, scan_digest
 from crawler.paths import portable
-from crawler.sources.archive import Expanded, is_archive
+from crawler.sources.archive import Expanded
 from crawler.sources.directory import Folder, Outputs, Root, listing, with_public
 
 FOLDER_FILES = 512  # a folder of up to so many files is one task: its headers fit in memory, each file is read once
@@ -350,12 +350,12 @@ def _names_in(folder: str, root: str) -> list[str] | None:
 
 def archives_of(folder: Folder) -> list[File]:
     """The archives in a folder: each is a folder of its own."""
-    return [file for file in folder.files() if is_archive(os.path.basename(file.path))]
+    return [file for file in folder.files() if folder.root.is_container(os.path.basename(file.path))]
 
 
 def without_archives(folder: Folder) -> Folder:
     """The folder without them."""
-    entries = tuple(entry for entry in folder.entries if not is_archive(entry[0]))
+    entries = tuple(entry for entry in folder.entries if not folder.root.is_container(entry[0]))
     return folder if len(entries) == len(folder.entries) else replace(folder, entries=entries)
 
 

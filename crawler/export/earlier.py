@@ -136,9 +136,11 @@ def _joined_volumes(
     kept = [path for path in before or () if path not in dropped and path not in now]
     if not kept:
         return list(now)
-    from crawler.sinks import LAYOUT_SINKS  # loads formats; only runs that add one come here
+    from crawler.sinks import LAYOUT_SINKS, layout_sink  # loads formats; only runs that add one come here
 
-    formats = [LAYOUT_SINKS[name]().extension for name in setup.volume.formats] if setup.volume is not None else []
+    formats = (
+        [layout_sink(name, "gzip")().extension for name in setup.volume.formats] if setup.volume is not None else []
+    )
     endings = sorted({*formats, *(sink().extension for sink in LAYOUT_SINKS.values())}, key=len, reverse=True)
 
     def split(path: str) -> tuple[str, str]:

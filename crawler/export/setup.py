@@ -52,6 +52,7 @@ class Setup(NamedTuple):
     incomplete: Mapping[str, str] = {}
     """Series Instance UID -> how much of it a PACS sent ("127 of 180"), for those of which a part is missing."""
     cells: bool = False
+    readers: tuple[str, ...] = ()
     parts: frozenset[str] = frozenset()
     todo: frozenset[str] | None = None
     policy: Policy | None = None
@@ -130,6 +131,7 @@ def setup_of(config: Config, spool: str, token: str, policy: Policy | None = Non
     return Setup(
         parts=frozenset(parts_of(config.shaping())),
         cells=are_wanted(config),
+        readers=config.dicom.readers,
         keys=config.metadata.keys if config.metadata else "keyword",
         rows=config.metadata is not None,
         spool=spool,

@@ -144,7 +144,8 @@ class Worker:
             if 0 in task.culprits:
                 return Expanded((), (), task.culprits[0])
             heartbeat.note(0, "find")
-            return expand(task.file, task.spool, advance=lambda: heartbeat.note(0, "find"))
+            note = partial(heartbeat.note, 0, "find")
+            return expand(task.file, task.spool, advance=note, readers=self.setup.readers)
         base = 0
         if isinstance(task, FolderTask):
             folders: list[FolderResult] = []

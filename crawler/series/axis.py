@@ -64,7 +64,7 @@ class Axis:
         raise AttributeError("an axis is frozen: make a new one")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Axis, (self.name, self.values, self.unit, self.keyword, self.directions)
+        return _remade, (type(self), self.name, self.values, self.unit, self.keyword, self.directions)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -121,10 +121,23 @@ class Axis:
         directions = (*self.directions, *other.directions) if self.directions and other.directions else ()
         return Axis(self.name, [*self, *other], self.unit, self.keyword, directions)
 
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.array(self.values, dtype=dtype)
+
+    def __add__(self, other: Any) -> Array:
+        """Values with a number added, as an array."""
+        return np.asarray(self.values + np.asarray(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Array:
+        """Values with a number taken off, as an array."""
+        return np.asarray(self.values - np.asarray(other))
+
     @property
-    def slice(self) -> slice:
-        """All steps."""
-        return slice(0, len(self), 1)
+    def slice(self) -> tuple[Any, Any, Any]:
+        """Value of the first step, what would be that behind the last, and the distance between neighbours."""
+        return self.start, self.stop, self.step
 
     @property
     def n(self) -> int:
@@ -147,6 +160,7 @@ class Axis:
         if len(self) < 2 or self.values.dtype.kind not in "iuf":
             return 1.0
         step = float(self.values[-1] - self.values[0]) / (len(self) - 1)
+        step = float(f"{step:.12g}")  # of values that were counted up: without what they were rounded by
         return int(step) if self.values.dtype.kind in "iu" and step.is_integer() else step
 
     @property
@@ -251,6 +265,13 @@ def column_of(values: Iterable[Any]) -> Array:
     for number, value in enumerate(listed):
         column[number] = value
     return column
+
+
+def _remade(kind: type[Axis], *parts: Any) -> Axis:
+    """An axis that was pickled or copied, of its own kind."""
+    made = kind.__new__(kind)
+    Axis.__init__(made, *parts)
+    return made
 
 
 class Axes(tuple[Axis, ...]):

@@ -37,12 +37,16 @@ class Description:
         `FrameHeader` or None, along the axes that are not of `PLANE_AXES`, in their order.
     meta
         What is common to all frames.
+    in_plane
+        Where row 0 and column 0 lie from the position that a frame's own header gives, and the steps along both: what
+        says where planes lie that share no grid. None where headers do not say it, or not any more.
     """
 
     axes: Axes
     grid: Grid | None = None
     frames: Frames = field(default_factory=lambda: empty_frames(()))
     meta: Meta = field(default_factory=Meta)
+    in_plane: Grid | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,11 +65,10 @@ class Description:
 
     def indexed(self, selection: Selection) -> Description:
         """After an index."""
-        grid, frames = self.grid, self.frames
+        grid, in_plane, frames = self.grid, self.in_plane, self.frames
         for axis, steps in zip(self.axes, selection.steps, strict=True):
-            if grid is None or axis.name not in SPATIAL:
-                continue
-            grid = grid.moved(axis.name, steps) if isinstance(steps, int) else grid.taken(axis.name, steps)
+            grid = _indexed(grid, axis.name, steps)
+            in_plane = in_plane if axis.name == "slice" else _indexed(in_plane, axis.name, steps)
         leading = self.leading
         for place in reversed(range(len(leading))):
             frames = _taken(frames, selection.steps[leading[place]], place)
@@ -82,7 +85,7 @@ class Description:
                 steps = selection.steps[source]
                 assert not isinstance(steps, int)
                 axes.append(self.axes[source].taken(steps))
-        return replace(self, axes=Axes(axes), grid=grid, frames=frames)
+        return replace(self, axes=Axes(axes), grid=grid, frames=frames, in_plane=in_plane)
 
     def transposed(self, order: Sequence[int]) -> Description:
         """With the axes in another order: voxels stay where they are."""
@@ -109,11 +112,13 @@ class Description:
             if keep or number not in gone
         ]
         meta = self.meta.derived(how) if how else self.meta
-        return replace(self, axes=Axes(left), grid=None if spatial else self.grid, frames=frames, meta=meta)
+        grid, in_plane = (None, None) if spatial else (self.grid, self.in_plane)
+        return replace(self, axes=Axes(left), grid=grid, frames=frames, meta=meta, in_plane=in_plane)
 
     def padded(self, widths: Sequence[tuple[int, int]]) -> Description:
         """With steps before and behind those that are there; the grid goes on evenly."""
         grid, axes, frames, leading = self.grid, list(self.axes), self.frames, self.leading
+        in_plane = self.in_plane
         for number, (before, behind) in enumerate(widths):
             axis = axes[number]
             if not before and not behind:
@@ -122,15 +127,17 @@ class Description:
             if axis.name in SPATIAL:
                 axes[number] = spaced(axis.name, len(steps), axis)
                 grid = grid.moved(axis.name, -before) if grid is not None else None
+                if in_plane is not None and axis.name != "slice":
+                    in_plane = in_plane.moved(axis.name, -before)
             else:
                 axes[number] = axis.taken(steps)
             if number in leading:
                 frames = _padded(frames, steps, leading.index(number))
-        return replace(self, axes=Axes(axes), grid=grid, frames=frames)
+        return replace(self, axes=Axes(axes), grid=grid, frames=frames, in_plane=in_plane)
 
     def without_grid(self) -> Description:
         """The same, but that nothing says where the voxels lie."""
-        return replace(self, grid=None)
+        return replace(self, grid=None, in_plane=None)
 
     def require_same_place(self, other: Description) -> None:
         """Raise where both have a place in the patient, and not the same.
@@ -211,7 +218,8 @@ def joined(parts: Sequence[Description], axis: int) -> Description:
     if grid is not None:
         grid = replace(grid, frame_of_reference=joined_reference([own for own in grids if own is not None]))
     axes = Axes(joint if number == axis else one for number, one in enumerate(first.axes))
-    return replace(first, axes=axes, grid=grid, frames=frames, meta=first.meta.derived(""))
+    in_plane = None if name in PLANE_AXES else _shared_in_plane(parts)
+    return replace(first, axes=axes, grid=grid, frames=frames, meta=first.meta.derived(""), in_plane=in_plane)
 
 
 def stacked(parts: Sequence[Description], position: int) -> Description:
@@ -233,7 +241,23 @@ def stacked(parts: Sequence[Description], position: int) -> Description:
         grid = first.grid if same and all(part.grid is not None for part in parts) else None
     axes = [*first.axes]
     axes.insert(position, axis)
-    return replace(first, axes=Axes(axes), grid=grid, frames=frames, meta=first.meta.derived(""))
+    in_plane = _shared_in_plane(parts)
+    return replace(first, axes=Axes(axes), grid=grid, frames=frames, meta=first.meta.derived(""), in_plane=in_plane)
+
+
+def _shared_in_plane(parts: Sequence[Description]) -> Grid | None:
+    """What all parts say of rows and columns; None where they do not say the same."""
+    first = parts[0].in_plane
+    if first is None or any(part.in_plane is None or not first.agrees(part.in_plane, part.sizes) for part in parts):
+        return None
+    return first
+
+
+def _indexed(grid: Grid | None, name: str, steps: Any) -> Grid | None:
+    """A grid after an index along one axis."""
+    if grid is None or name not in SPATIAL:
+        return grid
+    return grid.moved(name, steps) if isinstance(steps, int) else grid.taken(name, steps)
 
 
 def _stacked_grid(parts: Sequence[Description]) -> Grid | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crawler.dicom.dictionary import dictionary_vr, tag_for
-from crawler.series.elements import plain_value
+from crawler.series.element_values import plain_value
 from crawler.series.headers import FrameHeader
 from crawler.series.quantize import ds_text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from crawler.series.axis import SAMPLE
 from crawler.series.elements import Elements
 from crawler.series.errors import FieldNotSet
+from crawler.series.headers import uid_below
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -116,6 +116,16 @@ class DisplayFields(Elements):
         self.setDicomAttribute("SeriesInstanceUID", uid)
 
     @property
+    def studyInstanceUID(self) -> str:
+        """(0020,000D) *Study Instance UID*: that of the header, or the one that files without a header will have."""
+        told = self._element("StudyInstanceUID")
+        return str(told) if told else uid_below(self.seriesInstanceUID, ("study",))
+
+    @studyInstanceUID.setter
+    def studyInstanceUID(self, uid: str) -> None:
+        self.setDicomAttribute("StudyInstanceUID", uid)
+
+    @property
     def SOPClassUID(self) -> str:
         """(0008,0016) *SOP Class UID*."""
         return str(self._element("SOPClassUID") or SECONDARY_CAPTURE)
@@ -170,11 +180,6 @@ def window_of(values: Any) -> tuple[float, float]:
         return 0.5, 1.0
     low, high = float(finite.min()), float(finite.max())
     return (low + high) / 2, high - low
-
-
-def uid_below(uid: str, index: tuple[int, ...]) -> str:
-    """The UID (PS3.5 B.2) that always belongs to an image of a series."""
-    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join([uid, *map(str, index)])).int}"
 
 
 def _first(value: Any) -> float | None:

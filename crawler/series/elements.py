@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from crawler.dicom.dictionary import key_of, tag_for
-from crawler.series.errors import FieldNotSet, UnknownTag
+from crawler.series.element_values import keyword_of, plain_value
+from crawler.series.errors import FieldNotSet
 from crawler.series.headers import FrameHeader, Template
 from crawler.series.state import State
 
@@ -112,7 +112,6 @@ class Elements(State):
     patientID = Element("PatientID")
     patientBirthDate = Element("PatientBirthDate")
     accessionNumber = Element("AccessionNumber")
-    studyInstanceUID = Element("StudyInstanceUID")
     studyID = Element("StudyID", "")
     seriesNumber = Element("SeriesNumber")
     seriesDescription = Element("SeriesDescription", "")
@@ -266,58 +265,28 @@ class Elements(State):
         self,
         uid_table: MutableMapping[str, str] | None = None,
         extra_anonymization_rules: Mapping[str, Any] | None = None,
+        *,
+        dates: str = "remove",
         **rules: Any,
-    ) -> None:
-        """Take the patient's identity out of the headers: see `anonymizing.anonymized`.
+    ) -> Self:
+        """A copy without the patient's identity in its headers: see `anonymizing.anonymized`.
 
         Parameters
         ----------
         uid_table
             UID -> UID that stands for it; completed, so that it can be shared by the series of a study.
+        dates
+            "remove", "shift" or "keep": what becomes of dates and times.
         extra_anonymization_rules, **rules
             Keyword -> value in place of an empty one.
         """
         from crawler.series.anonymizing import anonymized  # loads pydicom where there is a template
 
         both = {**(extra_anonymization_rules or {}), **rules}
-        self._description = anonymized(self._description, uid_table, both)
+        return self._made(self._data, anonymized(self._description, uid_table, both, dates))
 
 
 def _value(header: FrameHeader | None, keyword: str) -> Any:
     if header is None:
         return None
     return header.changes[keyword] if keyword in header.changes else header.record.get(keyword)
-
-
-def plain_value(value: Any) -> Any:
-    """A pydicom value as records have it: plain numbers, texts and lists of them."""
-    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
-        return [plain_value(one) for one in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
-    if type(value).__name__ in ("PersonName", "UID", "DA", "TM", "DT", "DSdecimal"):
-        return str(value)
-    return value
-
-
-def keyword_of(element: Any) -> str:
-    """Keyword of an element that is given by keyword, name of a tag, number, or pair of numbers.
-
-    Raises
-    ------
-    UnknownTag
-        There is none.
-    """
-    if isinstance(element, str):
-        if tag_for(element) is None:
-            raise UnknownTag(f"{element!r} is no keyword of an element")
-        return element
-    number = (int(element[0]) << 16) + int(element[1]) if isinstance(element, tuple) else int(element)
-    keyword = key_of(number)
-    if tag_for(keyword) is None:
-        raise UnknownTag(f"({number >> 16:04X},{number & 0xFFFF:04X}) is no element with a keyword")
-    return keyword

@@ -36,11 +36,11 @@ class PlaceNotFound(UnknownInputError, FileNotFoundError):
     """The place does not exist."""
 
 
-class EmptyImageError(NoDataReadError):
+class EmptyImageError(UnknownInputError):
     """An image without voxels."""
 
 
-class NotImageError(NoDataReadError):
+class NotImageError(UnknownInputError):
     """The files are no images."""
 
 

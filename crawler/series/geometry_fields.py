@@ -13,17 +13,19 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from crawler.geometry import SHARE, is_uniform, lps_to_ras
-from crawler.series.axis import PLANE_AXES, SPATIAL, Axes, Axis, VariableAxis
+from crawler.geometry import SHARE, lps_to_ras
+from crawler.series.axis import SAMPLE, SPATIAL, Axes, Axis
 from crawler.series.description import empty_frames, with_grid
-from crawler.series.errors import DoNotSetSlicesError, FieldNotSet, NoGeometry, NotTimeOrder
+from crawler.series.errors import DoNotSetSlicesError, FieldNotSet, NoGeometry
 from crawler.series.grid import Floats, Grid, zyx
-from crawler.series.state import State
-from crawler.series.steps import own_time
+from crawler.series.headers import FrameHeader
+from crawler.series.step_fields import StepFields
 
 
-class GeometryFields(State):
-    """Access to axes, grid and tags."""
+class GeometryFields(StepFields):
+    """Access to axes and grid."""
+
+    _told_places: tuple[Grid | None, dict[int, Floats]] | None = None
 
     @property
     def axes(self) -> Axes:
@@ -33,6 +35,8 @@ class GeometryFields(State):
     @axes.setter
     def axes(self, axes: Iterable[Any]) -> None:
         given = [as_axis(axis) for axis in axes]
+        if given and given[-1].name in _COLOURS:
+            given[-1] = given[-1].renamed(SAMPLE)
         if tuple(map(len, given)) != self.shape:
             raise ValueError(f"axes of {tuple(map(len, given))} steps for an array of shape {self.shape}")
         names = [axis.name for axis in given]
@@ -67,6 +71,7 @@ class GeometryFields(State):
         if matrix is not None and grid is None:
             raise ValueError("an affine is a 4 x 4 matrix that can be inverted")
         self._set_grid(grid)
+        self._forget_locations()
 
     @property
     def ras_affine(self) -> Floats | None:
@@ -129,39 +134,57 @@ class GeometryFields(State):
 
     @imagePositions.setter
     def imagePositions(self, positions: Mapping[int, npt.ArrayLike]) -> None:
-        grid = self._grid
-        own = np.array([grid.position(slice=number) for number in range(self.slices)])
+        """Give slices their places; one alone moves all, and several, also one call after the other, set the step."""
+        held = self._told_places
+        told = dict(held[1]) if held is not None and held[0] is self._description.grid else {}
         for number, place in positions.items():
             if not 0 <= int(number) < self.slices:
                 raise IndexError(f"slice {number} of {self.slices}")
-            own[int(number)] = np.asarray(place, dtype=float).ravel()[::-1]
-        if len(own) > 1:
-            step = (own[-1] - own[0]) / (len(own) - 1)
-            if len(positions) == 1:  # one place moves all
-                (number,) = positions
-                step = grid.vectors["slice"]
-                own[0] = own[int(number)] - int(number) * step
-            elif not is_uniform(own, step / np.linalg.norm(step), SHARE):
-                raise ValueError("the positions are no even line: an array of uneven slices has no geometry")
-            grid = grid.with_vector("slice", step)
-        self._set_grid(replace(grid, origin=own[0]))
+            told[int(number)] = np.asarray(place, dtype=float).ravel()[::-1].copy()
+        grid, numbers = self._grid, sorted(told)
+        if not numbers:
+            return
+        first, last = numbers[0], numbers[-1]
+        step = grid.vectors["slice"] if first == last else (told[last] - told[first]) / (last - first)
+        line = np.array([told[first] + (number - first) * step for number in numbers])
+        apart = np.abs(line - np.array([told[number] for number in numbers])).max()
+        if first != last and (not step.any() or apart > SHARE * float(np.linalg.norm(step))):
+            raise ValueError("the positions are no even line: an array of uneven slices has no geometry")
+        grid = grid if first == last else grid.with_vector("slice", step)
+        self._set_grid(replace(grid, origin=told[first] - first * step))
+        self._told_places = (self._description.grid, told)
 
     @property
     def sliceLocations(self) -> Floats:
-        """Distance of each slice from the patient's origin along the slice normal, mm."""
+        """Distance of each slice from the patient's origin along the slice normal, mm; or what they were set to."""
+        told = [None if one is None else one.changes.get("SliceLocation") for one in self._first_headers()]
+        if None not in told:
+            return np.array(told, dtype=float)
         grid = self._grid
         return np.array([float(grid.position(slice=number) @ grid.normal) for number in range(self.slices)]) + 0.0
 
     @sliceLocations.setter
     def sliceLocations(self, locations: Iterable[float]) -> None:
-        wanted, grid = np.asarray(list(locations), dtype=float), self._grid
+        """Set (0020,1041) *Slice Location* of each slice, and move the slices there along their normal.
+
+        Slices that are not evenly spaced have no place on a grid then.
+        """
+        wanted = np.asarray(list(locations), dtype=float)
         if len(wanted) != self.slices:
             raise ValueError(f"{len(wanted)} locations for {self.slices} slices")
-        gaps = np.diff(wanted)
-        if len(gaps) and np.abs(gaps - gaps.mean()).max() > SHARE * abs(float(gaps.mean())):
-            raise ValueError("the locations are not evenly spaced: such an array has no geometry")
-        moved = replace(grid, origin=grid.origin + (wanted[0] - float(grid.origin @ grid.normal)) * grid.normal)
-        self._set_grid(moved.with_vector("slice", float(gaps.mean()) * grid.normal) if len(gaps) else moved)
+        gaps, grid = np.diff(wanted), self._description.grid
+        uneven = len(gaps) > 0 and np.abs(gaps - gaps.mean()).max() > SHARE * abs(float(gaps.mean()))
+        if grid is not None and not uneven and (len(gaps) == 0 or gaps.mean() != 0):
+            moved = replace(grid, origin=grid.origin + (wanted[0] - float(grid.origin @ grid.normal)) * grid.normal)
+            self._set_grid(moved.with_vector("slice", float(gaps.mean()) * grid.normal) if len(gaps) else moved)
+        elif grid is not None and grid.placed:
+            self._description = self._description.without_grid()
+        frames: Any = self._description.frames.copy()
+        place = self._slice_frames()
+        for index in np.ndindex(frames.shape):
+            number = 0 if place is None else index[place]
+            frames[index] = (frames[index] or FrameHeader()).changed("SliceLocation", float(wanted[number]))
+        self._description = replace(self._description, frames=frames)
 
     @property
     def frameOfReferenceUID(self) -> Any:
@@ -194,70 +217,6 @@ class GeometryFields(State):
         """Number of columns."""
         return self._description.sizes.get("column", 1)
 
-    @property
-    def input_order(self) -> str:
-        """Names of the axes before the slices, with commas; "none" without."""
-        names = [axis.name for axis in tag_axes(self._description.axes)]
-        return ",".join(names) or "none"
-
-    @input_order.setter
-    def input_order(self, order: str) -> None:
-        names = [name.strip() for name in order.split(",") if name.strip() not in ("none", "auto", "")]
-        own = [axis.name for axis in tag_axes(self._description.axes)]
-        if not names:
-            return
-        if len(names) != len(own):
-            raise ValueError(f"{len(names)} names for {len(own)} axes before the slices")
-        new = dict(zip(own, names, strict=True))
-        axes = Axes(axis.renamed(new.get(axis.name, axis.name)) for axis in self._description.axes)
-        self._description = replace(self._description, axes=axes)
-
-    @property
-    def tags(self) -> dict[int, npt.NDArray[Any]]:
-        """Slice -> values of the axes before the slices, a tuple a step, as the images of that slice have them."""
-        return {number: self._tags_of(number) for number in range(self.slices)}
-
-    @tags.setter
-    def tags(self, tags: Mapping[int, Any]) -> None:
-        """Give the axes before the slices the values that the first slice has."""
-        axes = tag_axes(self._description.axes)
-        first = tags[min(tags)]
-        steps = tuple(len(axis) for axis in axes)
-        if len(first) != steps[0] if steps else len(first) != 1:
-            raise ValueError(f"{len(first)} tags for steps {steps}")
-        named: dict[str, Axis] = {}
-        for place, axis in enumerate(axes):
-            values = []
-            for step in range(len(axis)):
-                at = tuple(step if other == place else 0 for other in range(len(axes)))
-                held = np.asarray(first, dtype=object)[at] if isinstance(first, np.ndarray) else first[step]
-                values.append(held[place] if isinstance(held, tuple) else held)
-            named[axis.name] = VariableAxis(axis.name, values, axis.unit, axis.keyword)
-        self._description = replace(
-            self._description, axes=Axes(named.get(axis.name, axis) for axis in self._description.axes)
-        )
-
-    @property
-    def timeline(self) -> Floats:
-        """Seconds from the first step of the axis of time."""
-        number = self._description.axes.find("time")
-        if number is None:
-            raise NotTimeOrder(f"there is no axis of time: the order is {self.input_order}")
-        values = self._description.axes[number].values
-        if values.dtype.kind not in "iuf":
-            raise NotTimeOrder("the times of some steps are not known")
-        line: Any = np.asarray(values, dtype=np.float64)
-        from_first: Floats = line - line[0]
-        return from_first
-
-    @property
-    def bvalues(self) -> npt.NDArray[Any]:
-        """Values of the axis of b, s/mm2."""
-        number = self._description.axes.find("b")
-        if number is None:
-            raise FieldNotSet("there is no axis of b-values")
-        return np.array(self._description.axes[number].values)
-
     def getPositionForVoxel(self, r: npt.ArrayLike, transformation: Any = None) -> Floats:
         """(z, y, x) in mm of voxels by (slice, row, column), shape (3,), (3, 1) or (n, 3); the result likewise."""
         matrix = self.transformationMatrix if transformation is None else np.asarray(transformation, dtype=float)
@@ -281,10 +240,6 @@ class GeometryFields(State):
         """The axis of slices; None without."""
         return next((axis for axis in self._description.axes if axis.name == "slice"), None)
 
-    def get_tag_axis(self) -> Axis | None:
-        """The outermost axis before the slices; None without."""
-        return next(iter(tag_axes(self._description.axes)), None)
-
     def position(self, index: Iterable[float]) -> Floats:
         """LPS in mm of the voxel (slice, row, column).
 
@@ -302,6 +257,29 @@ class GeometryFields(State):
         """The same voxels, without a place."""
         return self._made(self._data, self._description.without_grid())
 
+    def _forget_locations(self) -> None:
+        """Slice locations that were set before the place was."""
+        frames: Any = self._description.frames.copy()
+        for index in np.ndindex(frames.shape):
+            if frames[index] is not None:
+                frames[index] = frames[index].without("SliceLocation")
+        self._description = replace(self._description, frames=frames)
+
+    def _slice_frames(self) -> int | None:
+        """Which axis of the frames counts slices."""
+        names = [self._description.axes[number].name for number in self._description.leading]
+        return names.index("slice") if "slice" in names else None
+
+    def _first_headers(self) -> list[Any]:
+        """Header of each slice, at the first step of the other axes."""
+        frames: Any = self._description.frames
+        place = self._slice_frames()
+        if not frames.size:
+            return [None]
+        if place is None:
+            return [frames.flat[0]]
+        return list(np.moveaxis(frames, place, 0).reshape(frames.shape[place], -1)[:, 0])
+
     @property
     def _grid(self) -> Grid:
         grid = self._description.grid
@@ -312,29 +290,10 @@ class GeometryFields(State):
     def _set_grid(self, grid: Grid | None) -> None:
         placed = None if grid is None else replace(grid, placed=True)
         axes = with_grid(self._description.axes, placed)
-        self._description = replace(self._description, grid=placed, axes=axes)
-
-    def _tags_of(self, slice_number: int) -> npt.NDArray[Any]:
-        axes = tag_axes(self._description.axes)
-        if not axes:
-            single = np.empty(1, dtype=object)
-            single[0] = (0,)
-            return single
-        frames: Any = self._description.frames
-        first = frames
-        names = [self._description.axes[number].name for number in self._description.leading]
-        if "slice" in names:
-            frames, first = (frames.take(number, axis=names.index("slice")) for number in (slice_number, 0))
-        tags = np.empty([len(axis) for axis in axes], dtype=object)
-        for index in np.ndindex(tags.shape):
-            steps = zip(axes, index, strict=True)
-            tags[index] = tuple(own_time(axis, step, frames[index], first[index]) for axis, step in steps)
-        return tags
+        self._description = replace(self._description, grid=placed, axes=axes, in_plane=None)
 
 
-def tag_axes(axes: Axes) -> tuple[Axis, ...]:
-    """The axes before the slices."""
-    return tuple(axis for axis in axes if axis.name not in (*PLANE_AXES, "slice"))
+_COLOURS = ("rgb", "rgba", "color", "colour")  # names that programs give to the axis of channels
 
 
 def as_axis(axis: Any) -> Axis:

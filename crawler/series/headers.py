@@ -7,6 +7,7 @@ of other frames come as records. Nothing here is written, and no pixel is read.
 from __future__ import annotations
 
 import io
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.dicom.elements import quiet_pydicom
 from crawler.dicom.unique import new_uid
-from crawler.model import Plane, Verdict
+from crawler.model import File, Plane, Verdict
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -52,16 +53,25 @@ class FrameHeader:
         The frames that its values were made of.
     changes
         Elements that were set, by keyword.
+    origin
+        The file whose only frame it is; None of computed values, and of a frame among several.
     """
 
     record: Mapping[str, Any] = field(default_factory=dict)
     plane: Plane = field(default_factory=Plane)
     sources: tuple[SourceFrame, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
+    origin: File | None = None
 
     def changed(self, keyword: str, value: Any) -> FrameHeader:
         """With an element set."""
         return replace(self, changes={**self.changes, keyword: value})
+
+    def without(self, keyword: str) -> FrameHeader:
+        """Without an element that was set."""
+        if keyword not in self.changes:
+            return self
+        return replace(self, changes={name: value for name, value in self.changes.items() if name != keyword})
 
 
 def merged(headers: Sequence[FrameHeader | None]) -> FrameHeader | None:
@@ -70,7 +80,13 @@ def merged(headers: Sequence[FrameHeader | None]) -> FrameHeader | None:
     if not known:
         return None
     sources = dict.fromkeys(source for header in known for source in header.sources)
-    return replace(known[0], sources=tuple(sources))
+    origin = known[0].origin if len(sources) == 1 else None
+    return replace(known[0], sources=tuple(sources), origin=origin)
+
+
+def uid_below(uid: str, index: tuple[int | str, ...]) -> str:
+    """The UID (PS3.5 B.2) that always belongs to an image of a series."""
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join([uid, *map(str, index)])).int}"
 
 
 @dataclass(frozen=True, eq=False)

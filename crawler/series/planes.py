@@ -32,12 +32,15 @@ class PlaneStack:
         With vectors for slice, row and column of these planes; None where there is none.
     frames
         Header of each plane, shape (\*steps, slices); None where nothing is known.
+    in_plane
+        As of `Description`.
     """
 
     values: npt.NDArray[Any]
     steps: tuple[Axis, ...]
     grid: Grid | None
     frames: npt.NDArray[Any]
+    in_plane: Grid | None = None
 
     @property
     def colour(self) -> bool:
@@ -64,7 +67,7 @@ def plane_stack(values: npt.NDArray[Any], description: Description) -> PlaneStac
     frames = description.frames
     if "slice" not in names:
         values, frames = np.expand_dims(values, len(others)), np.expand_dims(frames, len(others))
-    return PlaneStack(values, description.axes[: len(others)], description.grid, frames)
+    return PlaneStack(values, description.axes[: len(others)], description.grid, frames, description.in_plane)
 
 
 def require_writable(grid: Grid) -> None:
@@ -107,7 +110,7 @@ def _cut(description: Description) -> Description:
     elif headers:
         for index in np.ndindex(*leading):
             frames[index] = headers[0]
-    return replace(description, axes=axes, grid=grid, frames=frames)
+    return replace(description, axes=axes, grid=grid, frames=frames, in_plane=None)
 
 
 def step_indices(shape: Sequence[int], sort: str) -> list[tuple[int, ...]]:

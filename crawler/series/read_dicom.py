@@ -55,6 +55,8 @@ class ReadOptions:
         The only format to look for; empty for any.
     tolerance
         `volume.tolerance`.
+    psopt
+        Of PostScript: "dpi=150,driver=png16m,rotate=90".
     """
 
     order: Any = "auto"
@@ -69,6 +71,7 @@ class ReadOptions:
     accept_duplicates: bool = False
     input_format: str = ""
     tolerance: float = geometry.SHARE
+    psopt: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -167,6 +170,8 @@ def _layouts(scan: Scan, options: ReadOptions) -> list[Layout]:
     planes = planes_of(scan.instances, options.tolerance / geometry.SHARE)
     keys = () if order == "none" else keys_of(order, options.named)
     if len(planes.kind) == 0 or planes.without_geometry:
+        if keys:
+            raise CannotSort(f"{_label(scan)} has images without a position, which only their own order can sort")
         return layouts(scan, irregular=options.uneven, tolerance=options.tolerance)
     kinds = np.unique(planes.kind)
     if len(kinds) > 1:
@@ -245,7 +250,7 @@ def _part(scan: Scan, layout: Layout, keep: Any, notes: Sequence[str]) -> Part:
         refs[place.index] = FrameRef(numbers[place.instance], place.frame)
         single = instance.pixels is None or instance.pixels.frames == 1
         source = SourceFrame(instance.sop_class, instance.sop_uid, None if single else place.frame, instance.file.key)
-        headers[place.index] = FrameHeader(instance.record, plane, (source,))
+        headers[place.index] = FrameHeader(instance.record, plane, (source,), origin=instance.file if single else None)
     pixels = image(instances[0])
     assert pixels is not None
     frame_shape = (pixels.rows, pixels.columns, *reader.samples)
@@ -257,8 +262,23 @@ def _part(scan: Scan, layout: Layout, keep: Any, notes: Sequence[str]) -> Part:
         grid = Grid.of_indices()  # nothing was lost: such images have no place
     axes = with_grid([*_leading(layout, headers), *_in_plane(frame_shape)], grid)
     meta = Meta(Template(header_bytes(instances[0])), input_format="dicom", verdict=layout.verdict, notes=tuple(notes))
-    description = Description(axes, grid, headers, meta)
+    description = Description(axes, grid, headers, meta, _steps_in_plane(planes, reference))
     return Part(data, description, _label(scan, layout))
+
+
+def _steps_in_plane(planes: Sequence[Any], reference: str) -> Grid | None:
+    """Steps along rows and columns where each plane has a position of its own, and all run the same way."""
+    first = planes[0]
+    if first.orientation is None or first.spacing is None or any(plane.position is None for plane in planes):
+        return None
+    if any(plane.orientation != first.orientation or plane.spacing != first.spacing for plane in planes):
+        return None
+    along, down = (np.array(cosines, dtype=float) for cosines in (first.orientation[:3], first.orientation[3:]))
+    normal = np.cross(along, down)
+    if not normal.any():
+        return None
+    vectors = {"slice": normal, "row": down * first.spacing[0], "column": along * first.spacing[1]}
+    return Grid(np.zeros(3), vectors, reference)
 
 
 def _leading(layout: Layout, headers: Any) -> list[Axis]:

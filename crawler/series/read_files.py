@@ -9,39 +9,75 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from crawler.archives.quota import QUOTA
 from crawler.dicom.files import open_file
-from crawler.errors import SourceError
+from crawler.errors import FileError, SourceError
 from crawler.model import File
 from crawler.paths import readable
 from crawler.series.axis import SAMPLE, Axes, Axis, default_names
-from crawler.series.description import Description, empty_frames, with_grid
-from crawler.series.errors import NotImageError, UnknownInputError
+from crawler.series.description import Description, with_grid
+from crawler.series.errors import NotImageError
 from crawler.series.grid import Grid
 from crawler.series.headers import Meta
+from crawler.series.indexing import select
+from crawler.series.places import TemporaryFolder
 from crawler.series.read_dicom import Part
+from crawler.series.read_pictures import PICTURES, described, load_picture, load_postscript, no_headers
+from crawler.sources.readers import Reader, call_reader, reader_of
+from crawler.sources.volume import Volume
 
+ROWS_REVERSED, ROWS_KEPT = b"dme: rows reversed", b"dme: rows as in DICOM"
+"""What (the header field) ``descrip`` of a NIfTI file of ours says of the second axis."""
 Loader = Callable[[str, str], tuple[Any, Description]]
 """Path and order -> array and description."""
-
-GHOSTSCRIPT_SECONDS = 120
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".jp2")
 
 
 def load_volume_file(path: str, order: str) -> tuple[Any, Description]:
     """A file of a volume format of the sinks."""
     from crawler.sinks.reading import read_volume  # loads the format's library when it is called
 
-    volume = read_volume(path)
-    array = volume.array.astype(volume.array.dtype.newbyteorder("="), copy=False)
     fmt = next(name for ending, name in _FORMATS.items() if path.lower().endswith(ending))
+    array, description = of_volume(read_volume(path), order, fmt)
+    if fmt == "nifti":
+        array, description = _rows_downwards(path, array, _with_bvals(path, description))
+    return array, description
+
+
+def _rows_downwards(path: str, array: Any, description: Description) -> tuple[Any, Description]:
+    """A NIfTI file's rows from the first to the last as DICOM has them, where the file has them the other way round.
+
+    What `write_files.write_nifti` wrote says so. Of others, voxel axes of a left-handed file are those of programs that
+    reverse the rows of DICOM images (dcm2niix, seeds/002): images of a right-handed stack of slices.
+    """
+    import nibabel  # loaded already
+
+    grid = description.grid
+    if grid is None or not grid.placed:
+        return array, description
+    told = bytes(nibabel.load(path).header["descrip"].tobytes()).partition(b"\0")[0]
+    if told not in (ROWS_REVERSED, ROWS_KEPT):
+        told = ROWS_REVERSED if np.linalg.det(grid.matrix[:3, [2, 1, 0]]) < 0 else ROWS_KEPT
+    if told == ROWS_KEPT:
+        return array, description
+    number = description.axes.names.index("row")
+    selection = select((*[slice(None)] * number, slice(None, None, -1)), description.shape)
+    assert selection is not None
+    turned = description.indexed(selection)
+    axes = [description.axes[number] if at == number else axis for at, axis in enumerate(turned.axes)]
+    return array[selection.key], replace(turned, axes=Axes(axes))
+
+
+def of_volume(volume: Volume, order: str, fmt: str) -> tuple[Any, Description]:
+    """A volume, with what is known of its axes and its place."""
+    array = volume.array.astype(volume.array.dtype.newbyteorder("="), copy=False)
     names = list(volume.axes)
     if fmt == "npz" and names[-3:] == ["Z", "Y", "X"]:
         names[-3:] = ["slice", "row", "column"]
@@ -56,19 +92,21 @@ def load_volume_file(path: str, order: str) -> tuple[Any, Description]:
         names = list(default_names(array.ndim, leading, colour))
     grid = None if volume.affine is None else Grid.of(volume.affine)
     axes = [_axis(name, length, volume.metadata) for name, length in zip(names, array.shape, strict=True)]
-    description = Description(with_grid(axes, grid), grid, _no_headers(axes), Meta(input_format=_READ_AS.get(fmt, fmt)))
+    description = Description(with_grid(axes, grid), grid, no_headers(axes), Meta(input_format=_READ_AS.get(fmt, fmt)))
     while array.ndim > 3 and array.shape[0] == 1 and description.axes[0].name.startswith(("axis", "none")):
         array, description = array[0], description.reduced([0])
-    if fmt == "nifti":
-        description = _with_bvals(path, description)
     return array, description
 
 
 def load_mat(path: str, order: str) -> tuple[Any, Description]:
     """A MATLAB file of ours, or of others: its variable A, or the only array of numbers in it."""
     from scipy.io import loadmat  # slow to load
+    from scipy.io.matlab import MatReadError
 
-    content: Mapping[str, Any] = loadmat(path)
+    try:
+        content: Mapping[str, Any] = loadmat(path)
+    except (MatReadError, NotImplementedError, OSError, ValueError, TypeError, LookupError, zlib.error) as error:
+        raise NotImageError(f"{readable(path)} is no MATLAB file that can be read ({type(error).__name__})") from None
     if "axes" in content and "A" in content:
         return load_volume_file(path, order)
     arrays = {
@@ -79,58 +117,11 @@ def load_mat(path: str, order: str) -> tuple[Any, Description]:
     if "A" not in arrays and len(arrays) != 1:
         raise NotImageError(f"{readable(path)}: {len(arrays)} variables are arrays of numbers, and none is called A")
     array = arrays["A"] if "A" in arrays else next(iter(arrays.values()))
-    return described(np.ascontiguousarray(array), order, "mat")
+    # MATLAB's images are (row, column, slice, ...), where an array of ours is (..., slice, row, column).
+    return described(np.ascontiguousarray(array.transpose(*range(2, array.ndim)[::-1], 0, 1)), order, "mat")
 
 
-def load_picture(path: str, order: str) -> tuple[Any, Description]:
-    """A picture that Pillow reads; the frames of one that has several."""
-    from PIL import Image, ImageSequence, UnidentifiedImageError  # slow to load
-
-    try:
-        with Image.open(path) as picture:
-            if picture.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
-                planes = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(picture)]
-            else:
-                planes = [np.asarray(frame) for frame in ImageSequence.Iterator(picture)]
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise NotImageError(f"{readable(path)} is no picture that can be read ({type(error).__name__})") from None
-    array = planes[0] if len(planes) == 1 else np.stack(planes)
-    if array.dtype == bool:
-        array = array.astype(np.uint8)
-    colour = planes[0].ndim == 3
-    return described(array, order, "image", colour)
-
-
-def load_postscript(path: str, order: str) -> tuple[Any, Description]:
-    """The pages of a PostScript or PDF file, as Ghostscript draws them."""
-    program = shutil.which("gs")
-    if program is None:
-        raise UnknownInputError(f"{readable(path)}: PostScript needs Ghostscript: install the program gs")
-    with tempfile.TemporaryDirectory(prefix="dme-ps-") as folder:
-        command = [program, "-q", "-dSAFER", "-dBATCH", "-dNOPAUSE", "-sDEVICE=png16m", "-r100"]
-        done = subprocess.run(
-            [*command, f"-sOutputFile={folder}/%05d.png", "-f", path],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=GHOSTSCRIPT_SECONDS,
-            check=False,
-        )
-        names = sorted(os.listdir(folder))
-        if done.returncode or not names:
-            raise NotImageError(f"{readable(path)}: Ghostscript cannot draw it")
-        pages = [load_picture(os.path.join(folder, name), order)[0] for name in names]
-    return described(pages[0] if len(pages) == 1 else np.stack(pages), order, "ps", colour=True)
-
-
-def described(array: Any, order: str, input_format: str, colour: bool = False) -> tuple[Any, Description]:
-    """An array of which no place is known."""
-    leading = [part.strip() for part in order.split(",") if part.strip() not in ("", "auto", "none")]
-    names = default_names(array.ndim, leading, colour)
-    axes = Axes(Axis(name, np.arange(length)) for name, length in zip(names, array.shape, strict=True))
-    return array, Description(axes, Grid.of_indices(), _no_headers(axes), Meta(input_format=input_format))
-
-
-def read_others(files: Sequence[File], order: Any, input_format: str) -> list[Part]:
+def read_others(files: Sequence[File], order: Any, input_format: str, psopt: str = "") -> list[Part]:
     """Arrays of files that are no DICOM, one a file; pictures of one folder that agree in size are one stack."""
     text = order if isinstance(order, str) else ",".join(map(str, order)) if isinstance(order, (list, tuple)) else ""
     parts: list[Part] = []
@@ -140,9 +131,14 @@ def read_others(files: Sequence[File], order: Any, input_format: str) -> list[Pa
         if loader is None:
             continue
         with _on_disk(file) as path:
-            array, description = loader(path, text)
+            if loader is load_postscript:
+                array, description = load_postscript(path, text, psopt)
+            else:
+                array, description = loader(path, text)
         part = Part(array, description, f"{file.name}: {' x '.join(map(str, array.shape))}")
         (pictures if loader is load_picture else parts).append(part)
+    if order not in ("auto", "", None):
+        parts = _stacked_files(parts, text)
     return parts + _stacked_pictures(pictures)
 
 
@@ -159,17 +155,42 @@ def loader_of(name: str, input_format: str = "") -> Loader | None:
         if lower.endswith(ending):
             kind = _FORMATS.get(ending) or ("ps" if loader is load_postscript else "image")
             return loader if input_format in ("", kind, *_OTHER_NAMES.get(kind, ())) else None
-    return _from_entry_points(lower)
+    found = reader_of(name)
+    if found is None or input_format not in ("", found[0]):
+        return None
+    kind, reader = found
+    return lambda path, order: _foreign(kind, reader, path, order)
 
 
-def _from_entry_points(lower: str) -> Loader | None:
-    from importlib.metadata import entry_points  # 10 ms, and only for names that nothing else takes
+def _foreign(kind: str, reader: Reader, path: str, order: str) -> tuple[Any, Description]:
+    """A file of another package's format."""
+    try:
+        volume = call_reader(reader, path)
+    except FileError as error:
+        raise NotImageError(f"{readable(path)}: {error}") from error
+    if not isinstance(volume, Volume):
+        return _of_images(kind, path)
+    return of_volume(volume, order, kind)
 
-    for entry in entry_points(group="dme.readers"):
-        if lower.endswith(entry.name.lower()):
-            function, kind = entry.load(), entry.name.strip(".")
-            return lambda path, order: described(np.asarray(function(path)), order, kind)
-    return None
+
+def _of_images(kind: str, path: str) -> tuple[Any, Description]:
+    """A file whose reader gives DICOM images: they are read as such."""
+    from crawler.series.read_dicom import ReadOptions, choose, parts_of, read_headers, scans_of
+    from crawler.sources.reader_source import expand_file
+
+    info = os.stat(path)
+    spool = TemporaryFolder()
+    file = File(os.path.dirname(os.path.abspath(path)), os.path.basename(path), info.st_size, info.st_mtime_ns)
+    expanded = expand_file(file, spool.name, (f".{kind}",), QUOTA)
+    notes: list[str] = []
+    instances, _ = read_headers(expanded.members, notes)
+    options = ReadOptions()
+    part = choose(
+        [part for scan in scans_of(instances, options) for part in parts_of(scan, options, spool, notes)],
+        options,
+        readable(path),
+    )
+    return part.data.read(), part.description
 
 
 class _on_disk:
@@ -191,6 +212,29 @@ class _on_disk:
     def __exit__(self, *_: object) -> None:
         if self._folder is not None:
             self._folder.cleanup()
+
+
+def _stacked_files(parts: Sequence[Part], order: str) -> list[Part]:
+    """Files of one shape and place as the steps of an axis that a user names, in the order of their names."""
+    from crawler.series.description import stacked
+
+    first = parts[0] if parts else None
+    if first is None or len(parts) < 2 or len({(part.data.shape, part.data.dtype) for part in parts}) > 1:
+        return list(parts)
+    if "slice" in first.description.axes.names:
+        for part in parts[1:]:
+            first.description.require_same_place(part.description)
+    names = [name.strip() for name in order.split(",") if name.strip() not in ("", "auto", "none")]
+    taken = set(first.description.axes.names)
+    name = next((one for one in names if one not in taken), "none" if "none" not in taken else f"axis{len(taken)}")
+    description = stacked([part.description for part in parts], 0)
+    name = "slice" if description.is_placed and description.axes[0].name == "slice" else name
+    axes = Axes([description.axes[0].renamed(name), *description.axes[1:]])
+    if first.description.is_placed and description.grid is None:
+        return list(parts)  # single planes that lie elsewhere
+    meta = replace(first.description.meta, series_uid="", history=())
+    data = np.stack([part.data for part in parts])
+    return [Part(data, replace(description, axes=axes, meta=meta), f"{len(parts)} files: {order}")]
 
 
 def _stacked_pictures(parts: Sequence[Part]) -> list[Part]:
@@ -255,10 +299,6 @@ def _directions(base: str, description: Description, count: int) -> list[Any]:
     rows[0] *= -1.0 if np.linalg.det(rotation) > 0 else 1.0
     directions = (ras @ rotation @ rows).T
     return [None if not one.any() else tuple((one + 0.0).tolist()) for one in directions]
-
-
-def _no_headers(axes: Sequence[Axis]) -> Any:
-    return empty_frames([len(axis) for axis in axes if axis.name not in ("row", "column", SAMPLE)])
 
 
 _FORMATS = {

@@ -44,7 +44,7 @@ def read_parts(places: Sequence[str], options: ReadOptions) -> list[Part]:
         if options.strict and notes:
             raise SourceError(f"{name}: {len(notes)} files could not be used; the first: {notes[0]}")
         if not parts:
-            parts = read_others(others, options.order, options.input_format)
+            parts = read_others(others, options.order, options.input_format, options.psopt)
     except FileError as error:
         raise SourceError(f"{name}: {error}") from error
     if not parts:
@@ -63,7 +63,7 @@ def _nothing(name: str, found: Found, others: Sequence[Any], options: ReadOption
     if any(note for note in found.notes):
         return NoDataReadError(f"{name}: no image can be read; the first fault: {found.notes[0]}")
     if options.series_uid or options.echo or options.acquisition:
-        return NoDataReadError(f"{name} holds no image of the series, echo or acquisition that is asked for")
+        return UnknownInputError(f"{name} holds no image of the series, echo or acquisition that is asked for")
     if len(others) < len(found.files):
         return EmptyImageError(f"{name} holds DICOM objects, and none of them is an image")
     if any(loader_of(file.name) is not None for file in others):

@@ -24,6 +24,8 @@ class WriteOptions:
         "slice": files are numbered slice by slice within a step; "tag": step by step within a slice.
     folders
         "single": all files in one folder; "multi": a folder for each step of the first axis.
+    names
+        Pattern of the names of files, as ``Image_{:05d}.dcm``; empty for the writer's own.
     window
         (centre, width) of files; None for that of the array.
     kind
@@ -48,6 +50,7 @@ class WriteOptions:
     frame_of_reference: str | None = None
     sort: str = "slice"
     folders: str = "single"
+    names: str = ""
     window: tuple[float, float] | None = None
     kind: str = "image"
     replace: bool = False

@@ -81,6 +81,9 @@ def resample(
         axes.append(Axis(SAMPLE, np.arange(result.shape[-1])))
     grid = replace(grid, frame_of_reference=grid.frame_of_reference or stack.grid.frame_of_reference, placed=True)
     frames = _frames(stack.frames, stack.grid, grid, shape[0])
+    for index in np.ndindex(frames.shape):
+        if frames[index] is not None:
+            frames[index] = frames[index].without("SliceLocation")
     meta = description.meta.derived(f"resampled ({how})")
     return result, Description(with_grid(axes, grid), grid, frames, meta)
 

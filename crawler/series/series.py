@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -102,7 +102,7 @@ class Series(Operations, Showing, GeometryFields, Elements, SeriesArray):
         dtype: npt.DTypeLike | None = None,
         **options: Any,
     ) -> None:
-        further = _mapping(opts)
+        further = option_mapping(opts)
         order = options.pop("input_order", None) or (further.get("input_order") if order == "auto" else None) or order
         template = further.get("template") if template is None else template
         geometry = further.get("geometry") if geometry is None else geometry
@@ -116,12 +116,15 @@ class Series(Operations, Showing, GeometryFields, Elements, SeriesArray):
         self._data = self.values
 
     def _finish(self, template: Any, geometry: Any, axes: Any, dtype: Any) -> None:
+        axes = None if axes is None else Axes(axes)
+        if axes is not None and (template is not None or geometry is not None):
+            self.axes = axes  # their names say what is compared with the others
         if template is not None:
             self._data, self._description = with_template(self._data, self._description, self._described_by(template))
         if geometry is not None:
             self._description = with_geometry(self._description, self._described_by(geometry))
         if axes is not None:
-            self.axes = Axes(axes)
+            self.axes = axes
         if dtype is not None and np.dtype(dtype) != self.dtype:
             self._data = self.values.astype(dtype)
 
@@ -134,7 +137,7 @@ class Series(Operations, Showing, GeometryFields, Elements, SeriesArray):
         An index over whole frames reads nothing; ``a[3]`` of 5,000 files opens one when its values are used. A file
         that changed in the meantime is refused.
         """
-        further = _mapping(opts)
+        further = option_mapping(opts)
         order = options.pop("input_order", None) or (further.get("input_order") if order == "auto" else None) or order
         finish = [options.pop(name, None) for name in ("template", "geometry", "axes", "dtype")]
         part = read_one(require_places(data), read_options(order, input_format, options, further))
@@ -156,6 +159,11 @@ class Series(Operations, Showing, GeometryFields, Elements, SeriesArray):
     def load(self) -> Self:
         """Read the voxels now, if they are still on disk."""
         self._data = self.values
+        return self
+
+    @property
+    def header(self) -> Self:
+        """The series itself: what seeds/002 keeps in a header are its own fields."""
         return self
 
     @property
@@ -229,7 +237,7 @@ def read_options(
     return ReadOptions(order=order or "auto", named=named, input_format=str(fmt), **given)
 
 
-def _mapping(opts: Any) -> dict[str, Any]:
+def option_mapping(opts: Any) -> dict[str, Any]:
     """Options as a dictionary of their own: those of the caller are not changed."""
     if opts is None:
         return {}
@@ -249,11 +257,14 @@ def _from_array(data: Any, order: Any) -> tuple[Any, Description]:
     """An array that is made of numbers, or a copy of a series."""
     if isinstance(data, SeriesArray):
         copied = data.copy()
-        return copied._data, copied._description
+        described: Description = copied._description
+        if described.meta.template is None and described.meta.series_uid:
+            described = replace(described, meta=replace(described.meta, series_uid=new_uid()))
+        return copied._data, described
     if isinstance(data, (list, tuple)) and data and all(isinstance(one, SeriesArray) for one in data):
         stacked: Any = np.stack(list(data))
         return stacked._data, stacked._description
-    array = np.array(data)
+    array = np.atleast_1d(np.array(data))
     if array.dtype.names:  # a field a channel
         array = np.stack([array[name] for name in array.dtype.names], axis=-1)
         names = default_names(array.ndim, _names(order), colour=True)

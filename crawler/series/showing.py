@@ -21,18 +21,32 @@ class Showing(DisplayFields):
         *others
             Series; or a type of numpy, which gives a plain array of the same bytes, as ``ndarray.view`` does.
         **options
-            ``window`` (centre, width), ``link``, ``colormap``, ``block`` (whether to wait until it is closed).
+            ``window`` (centre, width), ``link``, ``colormap``, ``block`` (whether to wait until it is closed), ``how``:
+            "widget" (in a notebook, by ipyniivue), "window" (matplotlib), or "auto": a widget in a notebook where
+            ipyniivue is installed, else a window.
 
         Returns
         -------
-        matplotlib.figure.Figure
-            Drawn, also where there is no display.
+        matplotlib.figure.Figure or ipyniivue.NiiVue
+            A figure is drawn also where there is no display.
+
+        Raises
+        ------
+        StopError
+            A widget is asked for, and ipyniivue is not installed.
         """
         if others and isinstance(others[0], (str, type, np.dtype)):
             return self.values.view(*others, **options)
+        listed = [one for other in others for one in (other if isinstance(other, (list, tuple)) else [other])]
+        how = options.pop("how", "auto")
+        if how not in ("auto", "window", "widget"):
+            raise ValueError('how is "auto", "window" or "widget"')
+        from crawler.series.widget import in_notebook, is_installed, widget
+
+        if how == "widget" or (how == "auto" and in_notebook() and is_installed()):
+            return widget([self, *listed], options.get("window"), options.get("colormap"))
         from crawler.series.viewer import show
 
-        listed = [one for other in others for one in (other if isinstance(other, (list, tuple)) else [other])]
         return show([self, *listed], **options)
 
     def show(self, *others: Any, **options: Any) -> Any:
@@ -54,7 +68,7 @@ class Showing(DisplayFields):
         from crawler.series.roi import mask_polygons
 
         if roi is None:
-            polygons = self.view(**options).viewer.shown[0].vertices
+            polygons = self.view(**{**options, "how": "window"}).viewer.shown[0].vertices
         else:
             polygons = roi if isinstance(roi, dict) else mask_polygons(roi)
         mask = self.get_roi_mask(polygons)

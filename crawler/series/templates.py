@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,8 @@ from crawler.series.errors import GeometryMismatch
 from crawler.series.grid import Grid
 from crawler.series.headers import FrameHeader, merged
 from crawler.series.turning import ALIGNED, turned
+
+log = logging.getLogger("dme")
 
 
 def with_template(data: Any, own: Description, template: Description) -> tuple[Any, Description]:
@@ -43,41 +47,54 @@ def with_template(data: Any, own: Description, template: Description) -> tuple[A
             grid = replace(grid, frame_of_reference=template.grid.frame_of_reference)
         if _same_sizes(own, template) and grid.agrees(template.grid, own.sizes):
             grid = replace(template.grid)  # formats keep float32: the template's own numbers
-    return data, replace(own, axes=with_grid(own.axes, grid), grid=grid, frames=_frames(own, template, grid))
+    frames = _frames(own, template, grid)
+    return data, replace(own, axes=with_grid(own.axes, grid), grid=grid, frames=frames, in_plane=None)
 
 
 def with_geometry(own: Description, source: Description) -> Description:
-    """An array that lies where another does.
+    """An array that lies where another does, both from slice 0 on.
+
+    An array of more or fewer slices gets a note: whether its first slice is that of the other, nothing here can tell.
 
     Raises
     ------
     GeometryMismatch
-        They have different numbers of slices, rows or columns, or the other has no place.
+        They have different numbers of rows or columns, or the other has no place.
     """
     if source.grid is None:
         raise GeometryMismatch("the array that geometry is taken from has none itself")
-    if not _same_sizes(own, source):
+    if not _same_sizes(own, source, SPATIAL[1:]):
         raise GeometryMismatch(f"the geometry is that of {_sizes_text(source)}, the array has {_sizes_text(own)}")
-    return replace(own, axes=with_grid(_named_like(own, source), source.grid), grid=source.grid)
+    count, others = own.sizes.get("slice", 1), source.sizes.get("slice", 1)
+    if count != others:
+        note = f"the geometry is that of {others} slices, and taken for {count} from slice 0 on"
+        log.warning("%s", note)
+        own = replace(own, meta=replace(own.meta, notes=(*own.meta.notes, note)))
+    return replace(own, axes=with_grid(_named_like(own, source), source.grid), grid=source.grid, in_plane=None)
 
 
 def _sizes_text(of: Description) -> str:
     return " x ".join(f"{of.sizes.get(name, 1)} {name}s" for name in SPATIAL)
 
 
-def _same_sizes(own: Description, other: Description) -> bool:
-    return all(own.sizes.get(name, 1) == other.sizes.get(name, 1) for name in SPATIAL)
+def _same_sizes(own: Description, other: Description, names: Sequence[str] = SPATIAL) -> bool:
+    return all(own.sizes.get(name, 1) == other.sizes.get(name, 1) for name in names)
 
 
 def _named_like(own: Description, template: Description) -> Axes:
-    """Axes before the slices with the names and values of the template's, where they are as long."""
+    """Axes before the slices with the names and values of the template's.
+
+    Of one that is shorter the first values, of a longer one also those that follow evenly.
+    """
     mine = [number for number in own.leading if own.axes[number].name != "slice"]
     theirs = [template.axes[number] for number in template.leading if template.axes[number].name != "slice"]
     axes = list(own.axes)
     for number, axis in zip(mine, theirs, strict=False):
         unnamed = axes[number].name.startswith(("axis", "none")) or axes[number].name == axis.name
-        if len(mine) == len(theirs) and len(axes[number]) == len(axis) and unnamed:
-            axes[number] = axis
+        if len(mine) == len(theirs) and unnamed:
+            if len(axes[number]) != len(axis):
+                log.warning("axis %s of %d steps has values of one of %d", axis.name, len(axes[number]), len(axis))
+            axes[number] = axis if len(axes[number]) == len(axis) else axis.copy(n=len(axes[number]))
     return Axes(axes)
 
 
@@ -116,7 +133,7 @@ def _with_records(own: Any, theirs: Any) -> Any:
         mine: Any = own[index]
         if mine is not None:
             other: Any = None if theirs is None else theirs[index]
-            frames[index] = replace(mine, record={} if other is None else other.record)
+            frames[index] = replace(mine, record={} if other is None else other.record, origin=None)
     return frames
 
 

@@ -52,7 +52,9 @@ def turned(data: Any, own: Description, like: Grid, least: float = 0.0) -> tuple
         for name, vector in description.grid.vectors.items()
     }
     axes = [axis.renamed(matched.get(axis.name, axis.name)) for axis in description.axes]
-    description = replace(description, axes=Axes(axes), grid=replace(description.grid, vectors=vectors))
+    in_plane = description.in_plane if all(name == other for name, other in matched.items()) else None
+    grid = replace(description.grid, vectors=vectors)
+    description = replace(description, axes=Axes(axes), grid=grid, in_plane=in_plane)
     return _in_order(data, description, all(name == other for name, other in matched.items()))
 
 

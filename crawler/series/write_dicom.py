@@ -21,6 +21,7 @@ from crawler.instance.header import read_instance
 from crawler.model import File
 from crawler.pacs.pdu import IMPLEMENTATION_UID
 from crawler.pixels.frames import frames
+from crawler.series.copying import lies_at, original, set_changed, set_missing, set_pixels, stored_in
 from crawler.series.description import Description
 from crawler.series.dicom_elements import (
     CT,
@@ -34,15 +35,17 @@ from crawler.series.dicom_elements import (
     set_element,
     source_items,
 )
-from crawler.series.display_fields import uid_below, window_of
-from crawler.series.elements import keyword_of, plain_value
-from crawler.series.errors import NoGeometry, WriteNotImplemented
+from crawler.series.display_fields import window_of
+from crawler.series.element_values import keyword_of, plain_value
+from crawler.series.errors import WriteNotImplemented
+from crawler.series.file_names import numbered
 from crawler.series.grid import Grid
-from crawler.series.headers import FrameHeader
-from crawler.series.planes import PlaneStack, plane_stack, require_writable, step_indices
+from crawler.series.headers import FrameHeader, uid_below
+from crawler.series.planes import PlaneStack, plane_stack, step_indices
 from crawler.series.quantize import Stored, converted, stored_values
 from crawler.series.report import WriteOptions, WriteReport
 from crawler.series.steps import step_elements
+from crawler.series.written_places import UNEVEN, WrittenPlaces
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
@@ -51,6 +54,8 @@ VERSION_NAME = "DME_SERIES"
 NOT_PLACED = "Positions are array indices: the array had no place in a patient."
 _PLACE_TOLERANCE = 1e-3
 """mm: what a DS of 16 characters keeps of any position inside a scanner, many times over."""
+_DIRECTION_TOLERANCE = 1e-6
+"""Of direction cosines: what a DS of 16 characters keeps of them."""
 
 
 class DicomWriter:
@@ -66,15 +71,9 @@ class DicomWriter:
         self.options, self.description = options, description
         self.meta = description.meta
         values = converted(values, options.dtype)
-        if description.grid is None:
-            raise NoGeometry(
-                "the array has no geometry: DICOM images need positions. Give it one (a.affine = ..., or "
-                "Series(a, geometry=b)), or take slices one by one"
-            )
         self.stack: PlaneStack = plane_stack(values, description)
-        assert self.stack.grid is not None
-        self.grid: Grid = self.stack.grid
-        require_writable(self.grid)
+        self.places = WrittenPlaces.of(self.stack)
+        self.grid: Grid = self.places.grid
         self.template = self.meta.template.dataset if self.meta.template is not None else None
         told = options.sop_class or self.meta.changes.get("SOPClassUID")
         told = told or (None if self.template is None else self.template.get("SOPClassUID"))
@@ -85,7 +84,8 @@ class DicomWriter:
         self.stored = Stored(self.stack.values) if self.colour else self._stored()
         kept = options.keep_uid
         self.series_uid = self._own_uid() if kept else new_uid()
-        self.study_uid = str(self.element("StudyInstanceUID") or new_uid())
+        told_study = self.element("StudyInstanceUID")
+        self.study_uid = str(told_study or uid_below(self.meta.series_uid or new_uid(), ("study",)))
         self.reference = options.frame_of_reference or self.grid.frame_of_reference or new_uid()
         with quiet_pydicom():
             self.base = Base(self.template, options.keep_private, self.sop_class)
@@ -102,20 +102,22 @@ class DicomWriter:
         shape = self.stack.frames.shape
         names: list[str] = []
         for number, index in enumerate(step_indices(shape, self.options.sort)):
-            name = self._name(index, number)
+            name = self._name(index, number, self.stack.frames.size)
             path = os.path.join(folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             try:
                 with quiet_pydicom():  # a template may hold values that the standard does not allow: they stay
-                    self.dataset(index, number + 1).save_as(path, enforce_file_format=True)
+                    made = self.dataset(index, number + 1)
+                    made.save_as(path, enforce_file_format=True)
             except OSError as error:
                 raise OutputError(f"an image cannot be written: {error.strerror}") from error
             except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
                 # pydicom cannot encode a value of the template; its message may quote it.
                 raise OutputError(f"an element of the template cannot be written ({type(error).__name__})") from error
-            self._check(path, index)
+            self._check(path, index, made)
             names.append(name)
-        notes = [] if self.grid.placed else [NOT_PLACED]
+        notes = [] if self.places.placed else [NOT_PLACED]
+        notes += [UNEVEN] if self.places.own is not None else []
         return WriteReport(folder, tuple(names), self.stored.rounding, self.stored.replaced, tuple(notes))
 
     def _stored(self) -> Stored:
@@ -156,17 +158,20 @@ class DicomWriter:
         center, width = window_of(self.stack.values)
         return center, max(width, 1.0)
 
-    def _name(self, index: tuple[int, ...], number: int) -> str:
+    def _name(self, index: tuple[int, ...], number: int, count: int) -> str:
+        pattern = self.options.names or "Image_{:05d}.dcm"
         if self.options.folders != "multi" or not self.stack.steps:
-            return f"Image_{number:05d}.dcm"
+            return numbered(pattern, number, count, _extension_in(pattern))
         within = int(np.ravel_multi_index(index[1:], self.stack.frames.shape[1:]))
-        return os.path.join(f"{self.stack.steps[0].name}{index[0]:02d}", f"Image_{within:05d}.dcm")
+        own = numbered(pattern, within, int(np.prod(self.stack.frames.shape[1:])), _extension_in(pattern))
+        return os.path.join(f"{self.stack.steps[0].name}{index[0]:02d}", own)
 
     def dataset(self, index: tuple[int, ...], number: int) -> FileDataset:
         """The data set of the plane at an index, as file number `number`."""
-        from pydicom.dataset import FileDataset, FileMetaDataset
-
         header: FrameHeader | None = self.stack.frames[index]
+        copied = self._copy(index, header)
+        if copied is not None:
+            return self._file(copied)
         plain = self.base.image(header)
         self._identity(plain, index, number, header)
         self._place(plain, index)
@@ -187,6 +192,12 @@ class DicomWriter:
                 del plain[keyword]
         self._asked(plain)
         complete(plain, self.sop_class)
+        return self._file(plain)
+
+    def _file(self, plain: Dataset) -> FileDataset:
+        """A data set with its file meta information."""
+        from pydicom.dataset import FileDataset, FileMetaDataset
+
         meta: Any = FileMetaDataset()
         for keyword in ("SOPClassUID", "SOPInstanceUID"):
             set_element(meta, f"MediaStorage{keyword}", str(plain[keyword].value))
@@ -194,6 +205,32 @@ class DicomWriter:
         meta.ImplementationClassUID = IMPLEMENTATION_UID
         meta.ImplementationVersionName = VERSION_NAME
         return FileDataset("", plain, file_meta=meta, preamble=bytes(128))
+
+    def _copy(self, index: tuple[int, ...], header: FrameHeader | None) -> Dataset | None:
+        """The data set that a frame was read from, with the values of the array, where it keeps its UID."""
+        if not self.options.keep_uid or self.meta.is_derived or header is None or header.origin is None:
+            return None
+        plain = original(header.origin)
+        told = self.options.sop_class or self.meta.changes.get("SOPClassUID")
+        if (
+            plain is None
+            or (told and told != plain.get("SOPClassUID"))
+            or not set_pixels(plain, self.stack.values[index])
+        ):
+            return None
+        if not lies_at(plain, self.places.position(index), self.grid):
+            self._place(plain, index)
+        for place, axis in enumerate(self.stack.steps):
+            first = self.stack.frames[(*index[:-1], 0)]
+            set_missing(plain, step_elements(axis, index[place], header, first))
+        set_changed(plain, {**changes_of(self.meta.changes, header), "SeriesInstanceUID": self.series_uid})
+        shown = self.meta.display
+        if self.options.window is not None or "window_center" in shown or "window_width" in shown:
+            self._set_window(plain)
+        if self.options.frame_of_reference:
+            plain.FrameOfReferenceUID = self.options.frame_of_reference
+        self._asked(plain)
+        return plain
 
     def _identity(self, plain: Dataset, index: tuple[int, ...], number: int, header: FrameHeader | None) -> None:
         own = None if header is None else header.record.get("SOPInstanceUID")
@@ -224,20 +261,20 @@ class DicomWriter:
             plain.DerivationDescription = f"dme series: {steps}"[:1024]
 
     def _place(self, plain: Dataset, index: tuple[int, ...]) -> None:
-        grid, place = self.grid, self.grid.position(slice=index[-1])
+        grid, place = self.grid, self.places.position(index)
         spacing = grid.spacing
         set_element(plain, "ImagePositionPatient", (place + 0.0).tolist())
         set_element(plain, "ImageOrientationPatient", (grid.orientation + 0.0).tolist())
         set_element(plain, "PixelSpacing", spacing[1:].tolist())
-        step = abs(float(grid.vectors["slice"] @ grid.normal))
+        step = self.places.step
         count = self.stack.frames.shape[-1]
         if not plain.get("SliceThickness"):
-            set_element(plain, "SliceThickness", step or 1.0)
-        if count > 1 and self.sop_class != PET:
+            set_element(plain, "SliceThickness", step or (None if step is None else 1.0))
+        if count > 1 and self.sop_class != PET and step is not None:
             set_element(plain, "SpacingBetweenSlices", step)
         set_element(plain, "SliceLocation", float(place @ grid.normal))
         plain.FrameOfReferenceUID = self.reference
-        if not grid.placed:
+        if not self.places.placed:
             plain.ImageComments = NOT_PLACED
 
     def _pixels(self, plain: Dataset, values: Any) -> None:
@@ -257,12 +294,15 @@ class DicomWriter:
             set_element(plain, "RescaleIntercept", self.stored.intercept)
             if self.sop_class == CT or scaled:
                 plain.RescaleType = self._rescale_type()
-        if self.window is not None:
-            set_element(plain, "WindowCenter", self.window[0])
-            set_element(plain, "WindowWidth", self.window[1])
+        self._set_window(plain)
         data = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()
         plain.PixelData = data + b"\0" * (len(data) % 2)
         plain["PixelData"].VR = "OB" if bits == 8 else "OW"
+
+    def _set_window(self, plain: Dataset) -> None:
+        if self.window is not None:
+            set_element(plain, "WindowCenter", self.window[0])
+            set_element(plain, "WindowWidth", self.window[1])
 
     def _rescale_type(self) -> str:
         told = self.element("RescaleType")
@@ -283,7 +323,7 @@ class DicomWriter:
             if keyword[:1].isupper():
                 set_element(plain, keyword_of(keyword), value)
 
-    def _check(self, path: str, index: tuple[int, ...]) -> None:
+    def _check(self, path: str, index: tuple[int, ...], made: Dataset) -> None:
         """Read a file back with the pipeline's own reader, and compare voxels and place."""
         info = os.stat(path)
         file = File(os.path.dirname(path), os.path.basename(path), info.st_size, info.st_mtime_ns)
@@ -293,27 +333,30 @@ class DicomWriter:
         except FileError as error:
             raise OutputError(f"a written image cannot be read back: {error}") from error
         plane = instance.plane(0)
-        place, orientation = self.grid.position(slice=index[-1]), self.grid.orientation
-        same = np.array_equal(frame.values, self.stored.values[index])
-        placed = plane.position is not None and np.abs(np.subtract(plane.position, place)).max() < _PLACE_TOLERANCE
-        turned = plane.orientation is not None and np.abs(np.subtract(plane.orientation, orientation)).max() < 1e-6
-        spaced = plane.spacing is not None and np.allclose(plane.spacing, self.grid.spacing[1:], rtol=1e-6)
-        scaled = self.colour or (plane.slope, plane.intercept) == (self.stored.slope, self.stored.intercept)
-        if not (same and placed and turned and spaced and scaled):
-            wrong = [
-                name
-                for name, right in zip(
-                    ("values", "position", "orientation", "spacing", "rescale"),
-                    (same, placed, turned, spaced, scaled),
-                    strict=True,
-                )
-                if not right
-            ]
+        slope, intercept = (
+            float(made.get(name, other)) for name, other in (("RescaleSlope", 1), ("RescaleIntercept", 0))
+        )
+        place, orientation, spacing = plane.position, plane.orientation, plane.spacing
+        right = {
+            "values": np.array_equal(frame.values, stored_in(made)),
+            "position": place is not None
+            and np.abs(np.subtract(place, self.places.position(index))).max() < _PLACE_TOLERANCE,
+            "orientation": orientation is not None
+            and np.abs(np.subtract(orientation, self.grid.orientation)).max() < _DIRECTION_TOLERANCE,
+            "spacing": spacing is not None and np.allclose(spacing, self.grid.spacing[1:], rtol=1e-6),
+            "rescale": self.colour or (plane.slope, plane.intercept) == (slope, intercept),
+        }
+        wrong = [name for name, same in right.items() if not same]
+        if wrong:
             raise OutputError(f"a written image reads back with another {', '.join(wrong)}: nothing was put in place")
 
 
 def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list) and value else value
+
+
+def _extension_in(pattern: str) -> str:
+    return ".ima" if pattern.lower().endswith(".ima") else ".dcm"
 
 
 def is_ours(path: str) -> bool:

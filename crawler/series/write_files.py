@@ -20,7 +20,9 @@ from crawler.series.description import Description
 from crawler.series.display_fields import window_of
 from crawler.series.errors import WriteNotImplemented
 from crawler.series.planes import PlaneStack, plane_stack
+from crawler.series.read_files import ROWS_KEPT, ROWS_REVERSED
 from crawler.series.report import WriteOptions
+from crawler.sources.volume import Volume
 
 Array = npt.NDArray[Any]
 Writer = Callable[[str, Array, Description, WriteOptions], None]
@@ -46,8 +48,18 @@ def write_nifti(path: str, values: Array, description: Description, options: Wri
     grid = stack.grid
     if grid is not None:
         matrix = lps_to_ras(grid.matrix[:, [2, 1, 0, 3]])
-    image = nibabel.Nifti1Image(array.T, matrix)
     placed = grid is not None and grid.placed
+    # As dcm2niix writes a stack of slices. Without a place programs take the second axis upwards (nifti1.h, method 1).
+    reversed_rows = not placed or float(np.linalg.det(matrix[:3, :3])) > 0
+    if reversed_rows:
+        array = np.flip(array, axis=-2)
+        matrix[:3, 3] += (array.shape[-2] - 1) * matrix[:3, 1]
+        matrix[:3, 1] *= -1
+    image = nibabel.Nifti1Image(array.T, matrix)
+    image.header["descrip"] = ROWS_REVERSED if reversed_rows else ROWS_KEPT
+    phase = next((one.record.get("InPlanePhaseEncodingDirection") for one in description.frames.flat if one), None)
+    if phase in ("ROW", "COL"):  # (0018,1312): phase is encoded along a row, or along a column
+        image.header.set_dim_info(*((1, 0, 2) if phase == "ROW" else (0, 1, 2)))
     image.header.set_sform(matrix, code=1 if placed else 0)
     image.header.set_qform(matrix if placed else None, code=1 if placed else 0, strip_shears=True)
     zooms = list(image.header.get_zooms())
@@ -56,7 +68,7 @@ def write_nifti(path: str, values: Array, description: Description, options: Wri
         image.header.set_zooms(zooms)
     image.header.set_xyzt_units("mm", "sec")
     nibabel.save(image, path)
-    _write_gradients(path, stack)
+    _write_gradients(path, stack, matrix)
 
 
 def write_metaimage(path: str, values: Array, description: Description, options: WriteOptions) -> None:
@@ -188,6 +200,18 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def volume_of(values: Array, description: Description) -> Volume:
+    """An array as functions of other packages get it: planes in canonical order, place, axes, headers."""
+    stack = plane_stack(values, description)
+    names = [axis.name for axis in stack.steps] + list(SPATIAL) + (["sample"] if stack.colour else [])
+    headers = [header for header in description.frames.ravel() if header is not None]
+    first: dict[str, Any] = dict(headers[0].record) if headers else {}
+    common = {name: value for name, value in first.items() if all(one.record.get(name) == value for one in headers)}
+    metadata = {**common, **description.meta.changes, **_axis_fields(description)}
+    placed = stack.grid is not None and stack.grid.placed
+    return Volume(stack.values, tuple(names), stack.grid.matrix if placed and stack.grid else None, metadata)
+
+
 def _axis_fields(description: Description) -> dict[str, Array]:
     """Values of the axes that are not of space, as the sinks name them (`sinks.provenance.axis_fields`)."""
     fields: dict[str, Array] = {}
@@ -205,8 +229,8 @@ def _axis_fields(description: Description) -> dict[str, Array]:
     return fields
 
 
-def _write_gradients(path: str, stack: PlaneStack) -> None:
-    """FSL's files beside a NIfTI file: b-values, and directions along its voxel axes."""
+def _write_gradients(path: str, stack: PlaneStack, matrix: Array) -> None:
+    """FSL's files beside a NIfTI file: b-values, and directions along its voxel axes, whose matrix to RAS is given."""
     (axis,) = stack.steps if len(stack.steps) == 1 else (None,)
     if axis is None or axis.name != "b" or axis.values.dtype.kind not in "iuf":
         return
@@ -216,7 +240,7 @@ def _write_gradients(path: str, stack: PlaneStack) -> None:
     if not axis.directions or stack.grid is None or not stack.grid.placed:
         return
     with open(f"{base}.bvec", "x", encoding="ascii") as file:
-        for row in gradient_rows(axis, stack.grid.matrix[:3, [2, 1, 0]]):
+        for row in gradient_rows(axis, np.diag([-1.0, -1.0, 1.0]) @ matrix[:3, :3]):
             file.write(" ".join(f"{value:.6f}" for value in row) + "\n")
 
 

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from crawler.errors import OutputError
+from crawler.errors import OutputError, SinkError
 from crawler.pacs.address import is_address
 from crawler.series.description import Description
 from crawler.series.errors import WriteNotImplemented
+from crawler.series.file_names import numbered, split_name
 from crawler.series.quantize import converted
 from crawler.series.read_files import loader_of
 from crawler.series.report import WriteOptions, WriteReport
 from crawler.series.targets import Target
-from crawler.series.write_files import FORMATS, OTHER_NAMES
+from crawler.series.write_files import FORMATS, OTHER_NAMES, volume_of
 
 log = logging.getLogger("dme")
 
@@ -42,23 +43,12 @@ ANY = "%p"
 def write_array(
     values: Any, description: Description, url: str, formats: Sequence[str], options: WriteOptions
 ) -> WriteReport:
-    """Write an array into a folder, an archive or a file, or send it.
+    """Write an array, or send it: what `operations.Operations.write` says, of whose errors these are.
 
     Parameters
     ----------
-    url
-        A folder, ``file.zip`` (``file.zip?dir``), a file with the extension of a format, or ``dicom://host:port/AET``.
     formats
         Names; empty for DICOM, or what the extension of `url` says.
-
-    Raises
-    ------
-    FileAlreadyExistsError
-        Something that is not replaced is there.
-    WriteNotImplemented, NoGeometry, LossRefused
-        The format cannot hold the array, or not without a loss that nobody agreed to.
-    OutputError
-        A file cannot be written, or does not read back as it should.
     """
     url = os.fspath(url)
     if is_address(url.strip()):
@@ -66,18 +56,19 @@ def write_array(
 
         return send_array(values, description, url.strip(), options)
     extension = next((end for end, _ in FORMATS.values() if url.lower().endswith(end)), "")
+    extension = next((end for end in (".nii", ".mp4") if url.lower().endswith(end)), extension)
     asked = dict(zip((OTHER_NAMES.get(name, name) for name in formats), formats, strict=True))
     names = list(asked)
     if not names:
-        names = [name for name, (end, _) in FORMATS.items() if end == extension] or ["dicom"]
+        named = [name for name, (end, _) in FORMATS.items() if extension and end.startswith(extension)]
+        names = named or (["mp4"] if extension == ".mp4" else ["dicom"])
     report = WriteReport(url)
     for name in names:
-        target = url.replace(ANY, asked.get(name, name))
-        if extension and name in FORMATS:
-            folder, base = os.path.split(os.path.abspath(target))
-            report = report.joined(_write_format(values, description, folder, name, options, base[: -len(extension)]))
-        else:
-            report = report.joined(_write_format(values, description, target, name, options, "Image"))
+        target, told = url.replace(ANY, asked.get(name, name)), options
+        if not os.path.isdir(target):
+            target, pattern = split_name(target, _endings_of(name))
+            told = replace(options, names=pattern or options.names)
+        report = report.joined(_write_format(values, description, target, name, told))
         if len(names) > 1 and ANY not in url and Target(target).is_archive:
             raise WriteNotImplemented(f"an archive holds one format: name it with {ANY} for several")
     for note in report.notes:
@@ -115,21 +106,23 @@ def write_options(opts: Any, options: Mapping[str, Any]) -> tuple[WriteOptions, 
     return replace(made, further=tuple(further)), [formats] if isinstance(formats, str) else list(formats)
 
 
-def _write_format(
-    values: Any, description: Description, url: str, name: str, options: WriteOptions, base: str
-) -> WriteReport:
+def _endings_of(name: str) -> tuple[str, ...]:
+    """What the names of a format's files end in."""
+    if name in ("dicom", "nifti"):
+        return {"dicom": (".dcm", ".ima"), "nifti": (".nii", ".nii.gz")}[name]
+    return (_writer_of(name)[0],)
+
+
+def _write_format(values: Any, description: Description, url: str, name: str, options: WriteOptions) -> WriteReport:
     if name == "dicom":
         return _write_dicom(values, description, url, options)
-    if name == "mp4":
-        from crawler.series.movies import write_mp4  # needs ffmpeg
-
-        writer: tuple[str, Any] = (".mp4", write_mp4)
-    else:
-        writer = FORMATS.get(name) or _from_entry_points(name)
-    extension, function = writer
+    extension, function = _writer_of(name)
+    if options.names.lower().endswith(".nii"):
+        extension = ".nii"
     with Target(url, options.replace) as target:
-        path = os.path.join(target.folder, base + extension)
+        path = os.path.join(target.folder, numbered(options.names or "Image", 0, 1, extension))
         try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             function(path, converted(values, options.dtype), description, options)
         except OSError as error:
             raise OutputError(f"{name} cannot be written: {error.strerror or type(error).__name__}") from error
@@ -211,16 +204,27 @@ def _check(path: str, values: Any, description: Description) -> None:
         raise OutputError(f"a written file reads back with other {what}: nothing was put in place")
 
 
-def _from_entry_points(name: str) -> tuple[str, Any]:
-    from importlib.metadata import entry_points
+def _writer_of(name: str) -> tuple[str, Any]:
+    """Extension and function of a format."""
+    if name in FORMATS:
+        return FORMATS[name]
+    if name == "mp4":
+        from crawler.series.movies import write_mp4  # needs ffmpeg
 
-    for entry in entry_points(group="dme.writers"):
-        if entry.name == name:
-            function = entry.load()
-            return getattr(function, "extension", f".{name}"), partial(_call, function)
-    raise WriteNotImplemented(f"unknown format {name!r}: dicom, {', '.join(FORMATS)}, mp4")
+        return ".mp4", write_mp4
+    from crawler.sinks.writers import writer_of
+
+    found = writer_of(name)
+    if found is None:
+        raise WriteNotImplemented(f"unknown format {name!r}: dicom, {', '.join(FORMATS)}, mp4")
+    return found[0], partial(_call, name, found[1])
 
 
-def _call(function: Any, path: str, values: Any, description: Description, options: WriteOptions) -> None:
-    """Call a writer of another package: it gets path, values and description."""
-    function(path, values, description)
+def _call(name: str, function: Any, path: str, values: Any, description: Description, options: WriteOptions) -> None:
+    """Call a writer of another package."""
+    from crawler.sinks.writers import call_writer
+
+    try:
+        call_writer(name, function, path, volume_of(values, description))
+    except SinkError as error:
+        raise OutputError(str(error)) from error

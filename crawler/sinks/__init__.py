@@ -66,11 +66,21 @@ LAYOUT_SINKS = Table(_LAYOUTS)
 
 
 def layout_sink(name: str, compression: str) -> type[Sink]:
-    """The sink of a format of volumes; `compression` is that of HDF5."""
+    """The sink of a format of volumes, perhaps another package's; `compression` is that of HDF5.
+
+    Raises
+    ------
+    StopError
+        No installed package writes the format, or it cannot be loaded.
+    """
     if name == "hdf5" and compression != "gzip":
         from crawler.sinks.hdf5_filters import BY_NAME
 
         return BY_NAME[compression]
+    if name not in LAYOUT_SINKS:
+        from crawler.sinks.writers import writer_sink  # loads another package
+
+        return writer_sink(name)
     return LAYOUT_SINKS[name]
 
 

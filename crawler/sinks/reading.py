@@ -9,44 +9,21 @@ import json
 import os
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from crawler.errors import SourceError
-from crawler.geometry import Floats
+from crawler.errors import FileError, SourceError
 from crawler.paths import readable
 from crawler.sinks.metaimage import TYPES
+from crawler.sources.readers import call_reader, reader_of
+from crawler.sources.volume import Volume
 
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _STRUCTURE = ("DIMENSION_LABELS", "DIMENSION_LIST", "affine", "affine_convention", "axes")
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedVolume:
-    """A volume in memory.
-
-    Attributes
-    ----------
-    array
-        Voxels, shape (..., slices, rows, columns[, samples]); in ``.npz`` the axes Z, Y, X of that format.
-    axes
-        A name an axis of the array; of formats that keep no names, ``axis0`` and so on before the slices.
-    affine
-        Shape (4, 4): index of slice, row, column (Z, Y, X) -> patient LPS, mm; None where the header gives no true one.
-    metadata
-        What the format notes: DICOM keywords and fields of ours.
-    """
-
-    array: npt.NDArray[Any]
-    axes: tuple[str, ...]
-    affine: Floats | None
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
-def read_volume(path: str) -> LoadedVolume:
+def read_volume(path: str) -> Volume:
     """Read a file that a volume sink wrote.
 
     Raises
@@ -55,6 +32,9 @@ def read_volume(path: str) -> LoadedVolume:
         It does not exist, is damaged, or has no extension of ours.
     """
     reader = next((reader for ending, reader in READERS.items() if path.lower().endswith(ending)), None)
+    foreign = None if reader is not None else reader_of(path)
+    if foreign is not None and os.path.isfile(path):
+        return _read_foreign(foreign[1], path)
     if reader is None:
         raise SourceError(f"{readable(path)}: expected a volume ({', '.join(READERS)}) or a folder")
     damage: tuple[type[Exception], ...] = (OSError, ValueError, LookupError, EOFError, StopIteration, zlib.error)
@@ -64,6 +44,16 @@ def read_volume(path: str) -> LoadedVolume:
         raise SourceError(f"{readable(path)} does not exist") from None
     except (*damage, *_library_errors(path)) as error:
         raise SourceError(f"{readable(path)} cannot be read as a volume of ours ({type(error).__name__})") from None
+
+
+def _read_foreign(reader: Callable[[str], Any], path: str) -> Volume:
+    try:
+        volume = call_reader(reader, path)
+    except FileError as error:
+        raise SourceError(f"{readable(path)}: {error}") from error
+    if not isinstance(volume, Volume):
+        raise SourceError(f"{readable(path)} is read as DICOM images, not as one volume: read it with Series")
+    return volume
 
 
 def _library_errors(path: str) -> tuple[type[Exception], ...]:
@@ -84,7 +74,7 @@ def _library_errors(path: str) -> tuple[type[Exception], ...]:
     return ()
 
 
-def _read_hdf5(path: str) -> LoadedVolume:
+def _read_hdf5(path: str) -> Volume:
     import h5py  # slow to load: for this format only
 
     from crawler.sinks.hdf5_filters import load_filters  # as above
@@ -95,10 +85,10 @@ def _read_hdf5(path: str) -> LoadedVolume:
         attributes = {name: _plain(value) for name, value in image.attrs.items() if name not in _STRUCTURE}
         axes = tuple(dimension.label for dimension in image.dims)
         affine = np.array(image.attrs["affine"]) if "affine" in image.attrs else None
-        return LoadedVolume(image[()], axes, affine, attributes)
+        return Volume(image[()], axes, affine, attributes)
 
 
-def _read_nifti(path: str) -> LoadedVolume:
+def _read_nifti(path: str) -> Volume:
     import nibabel  # slow to load: for this format only
 
     image: Any = nibabel.load(path)
@@ -116,18 +106,18 @@ def _read_nifti(path: str) -> LoadedVolume:
     if os.path.isfile(f"{stem}.json"):
         with open(f"{stem}.json", encoding="utf-8") as file:
             metadata = json.load(file)
-    return LoadedVolume(array, _axes(array.ndim, colour), affine, metadata)
+    return Volume(array, _axes(array.ndim, colour), affine, metadata)
 
 
-def _read_npz(path: str) -> LoadedVolume:
+def _read_npz(path: str) -> Volume:
     with np.load(path, allow_pickle=False) as archive:
         fields = {name: archive[name] for name in archive.files}
     array, affine = fields.pop("data"), fields.pop("affine", None)
     axes = tuple(map(str, fields.pop("axes")))
-    return LoadedVolume(array, axes, affine, {name: _plain(value) for name, value in fields.items()})
+    return Volume(array, axes, affine, {name: _plain(value) for name, value in fields.items()})
 
 
-def _read_metaimage(path: str) -> LoadedVolume:
+def _read_metaimage(path: str) -> Volume:
     fields: dict[str, str] = {}
     with open(path, "rb") as file:
         while fields.get("ElementDataFile") is None:
@@ -154,10 +144,10 @@ def _read_metaimage(path: str) -> LoadedVolume:
         affine[:3, :3] = directions * np.array(fields["ElementSpacing"].split(), float)[:3]
         affine[:3, 3] = np.array(fields["Offset"].split(), float)[:3]
         affine = affine[:, [2, 1, 0, 3]]
-    return LoadedVolume(array, _axes(array.ndim, channels > 1), affine, dict(fields))
+    return Volume(array, _axes(array.ndim, channels > 1), affine, dict(fields))
 
 
-def _read_mat(path: str) -> LoadedVolume:
+def _read_mat(path: str) -> Volume:
     from scipy.io import loadmat  # slow to load: for this format only
 
     content = loadmat(path, simplify_cells=True)
@@ -165,7 +155,7 @@ def _read_mat(path: str) -> LoadedVolume:
     array = np.asarray(loadmat(path, variable_names=["A"])["A"])  # simplify_cells drops axes of one
     affine = np.array(content["affine"], float) if "affine" in content else None
     metadata = {name: value for name, value in content.items() if not name.startswith("__") and name != "A"}
-    return LoadedVolume(array, axes, affine, metadata)
+    return Volume(array, axes, affine, metadata)
 
 
 def _axes(count: int, colour: bool) -> tuple[str, ...]:
@@ -179,7 +169,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-READERS: dict[str, Callable[[str], LoadedVolume]] = {
+READERS: dict[str, Callable[[str], Volume]] = {
     ".h5": _read_hdf5,
     ".nii.gz": _read_nifti,
     ".nii": _read_nifti,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from crawler.archives.members import archive_format
 from crawler.archives.quota import DEFLATE_MOST, QUOTA, Quota
@@ -28,8 +28,14 @@ def is_archive(name: str) -> bool:
     return archive_format(name) is not None
 
 
-def expand(file: File, spool: str, quota: Quota = QUOTA, advance: Callable[[], object] | None = None) -> Expanded:
-    """Find the members of an archive.
+def expand(
+    file: File,
+    spool: str,
+    quota: Quota = QUOTA,
+    advance: Callable[[], object] | None = None,
+    readers: Sequence[str] = (),
+) -> Expanded:
+    """Find the members of an archive, or make those of a file that a package beside reads.
 
     Parameters
     ----------
@@ -38,6 +44,8 @@ def expand(file: File, spool: str, quota: Quota = QUOTA, advance: Callable[[], o
         them. No other kind of archive writes anything.
     advance
         Called whenever a part of a tar archive was read, so that a long one is not taken for a hang.
+    readers
+        Endings of files that packages beside read (`dicom.readers`).
 
     Returns
     -------
@@ -50,7 +58,12 @@ def expand(file: File, spool: str, quota: Quota = QUOTA, advance: Callable[[], o
     ValueError
         The file's name is no archive's.
     """
-    found = archive_format(os.path.basename(file.path))
+    name = os.path.basename(file.path)
+    found = archive_format(name)
+    if found is None and name.lower().endswith(tuple(readers)):
+        from crawler.sources.reader_source import expand_file  # loads pydicom and the package
+
+        return expand_file(file, spool, readers, quota)
     if found is None:
         raise ValueError(f"{file.name!r} is not the name of an archive")
     kind, compression = found

@@ -10,10 +10,11 @@ import hashlib
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from crawler.archives.members import archive_format
 from crawler.errors import SourceError
 from crawler.model import File, Outcome
 from crawler.naming import colliding
@@ -27,16 +28,22 @@ class Root(NamedTuple):
     """One input: its absolute real path, and its name in outputs (empty with a single input).
 
     ``public`` makes of a relative path what outputs have in its place: under the section `privacy`.
+    ``readers``: endings of files that packages beside read (`dicom.readers`).
     """
 
     path: str
     prefix: str = ""
     is_file: bool = False
     public: Callable[[str], str] | None = None
+    readers: tuple[str, ...] = ()
 
     def shown(self, path: str) -> str:
         """A relative native path, or a name, as outputs have it."""
         return path if self.public is None else self.public(path)
+
+    def is_container(self, name: str) -> bool:
+        """Whether a file, by its name alone, holds others: an archive, or a format that another package reads."""
+        return archive_format(name) is not None or (bool(self.readers) and name.lower().endswith(self.readers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +173,13 @@ class Visited:
         return True
 
 
-def roots_of(paths: Iterable[str]) -> list[Root]:
+def roots_of(paths: Iterable[str], readers: Sequence[str] = ()) -> list[Root]:
     """Inputs with their names in outputs: none for a single one, else the base name, made unique by a number.
+
+    Parameters
+    ----------
+    readers
+        Endings of files that packages beside read (`dicom.readers`).
 
     Raises
     ------
@@ -180,8 +192,11 @@ def roots_of(paths: Iterable[str]) -> list[Root]:
             raise SourceError(f"dicom.dir: {readable(path)} does not exist; correct the path or mount the disk")
     real = [os.path.realpath(path) for path in paths]
     if len(real) == 1:
-        return [Root(real[0], is_file=os.path.isfile(real[0]))]
-    return [Root(path, name, os.path.isfile(path)) for path, name in zip(real, names_of(real), strict=True)]
+        return [Root(real[0], "", os.path.isfile(real[0]), readers=tuple(readers))]
+    return [
+        Root(path, name, os.path.isfile(path), readers=tuple(readers))
+        for path, name in zip(real, names_of(real), strict=True)
+    ]
 
 
 def names_of(paths: Iterable[str]) -> list[str]:

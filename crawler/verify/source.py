@@ -51,7 +51,7 @@ def compare(config: Config, ledger: Reader, number: int, scan_id: str) -> Iterat
     keys = [f"{path}/{name}" if path else name for path, name in ledger.execute(sql, (number,))]
     sql = "SELECT kind, path FROM products WHERE scan = ? AND kind IN ('volume', 'image') ORDER BY path"
     products = [(kind, os.fsdecode(path)) for kind, path in ledger.execute(sql, (number,))]
-    roots = roots_of(config.roots)
+    roots = roots_of(config.roots, config.dicom.readers)
     with tempfile.TemporaryDirectory(prefix="dme-verify-", ignore_cleanup_errors=True) as folder:
         places = [_laid(root, os.path.join(folder, "in")) for root in roots]
         for key in keys:

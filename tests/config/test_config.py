@@ -427,7 +427,14 @@ def test_shaping_names_every_key_but_those_of_the_run() -> None:
         "volume.name",
         "output.layout",
     }
-    run_only |= {"metadata.columns", "metadata.templates", "metadata.mr_clean", "output.report", "dicom.max_lost"}
+    run_only |= {
+        "metadata.columns",
+        "metadata.templates",
+        "metadata.mr_clean",
+        "output.report",
+        "dicom.max_lost",
+        "dicom.readers",
+    }
     run_only |= {"output.mode", "output.durable", "output.layout", "output.min_free", "volume.name"}
     assert {
         key.path for key in KEYS if not key.path.startswith(("pacs.", "privacy."))

@@ -303,7 +303,7 @@ def test_arrays_without_a_place(tmp_path: Path) -> None:
     assert np.array_equal(Series(tmp_path / "out"), np.arange(60).reshape(3, 4, 5))
     mr_series(tmp_path / "in", times=1, slices=4)
     with pytest.raises(NoGeometry):
-        Series(tmp_path / "in")[[0, 1, 3]].write(tmp_path / "uneven")
+        Series(tmp_path / "in")[[0, 1, 3]].without_geometry().write(tmp_path / "uneven")
     with pytest.raises(WriteNotImplemented):
         (Series(tmp_path / "in") * 1j).write(tmp_path / "complex")
 
@@ -434,7 +434,7 @@ def test_elsewhere_is_refused_by_geometry(tmp_path: Path) -> None:
     mr_series(tmp_path / "in", times=1, slices=3)
     a = Series(tmp_path / "in")
     with pytest.raises(ValueError, match="the array has"):
-        Series(np.zeros((2, 6, 5)), geometry=a)
+        Series(np.zeros((3, 5, 5)), geometry=a)
     b = Series(np.zeros(a.shape), template=a)
     assert b.affine == pytest.approx(a.affine)
     assert b.patientID == a.patientID

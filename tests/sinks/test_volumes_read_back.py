@@ -11,19 +11,20 @@ from support.factories import ct_series, multiframe, quick_dataset, save
 from support.runs import export
 
 import crawler
-from crawler.sinks.reading import LoadedVolume, read_volume
+from crawler.sinks.reading import read_volume
+from crawler.sources.volume import Volume
 
 FORMATS = ["hdf5", "nifti", "npz", "metaimage", "mhd", "mat"]
 
 
-def volumes(out: Path) -> dict[str, LoadedVolume]:
+def volumes(out: Path) -> dict[str, Volume]:
     """By extension; all are of one layout."""
     endings = (".h5", ".nii.gz", ".nii", ".npz", ".mha", ".mhd", ".mat")
     found = [path for path in (out / "volumes").rglob("*") if path.name.endswith(endings)]
     return {path.name.partition(".")[2]: read_volume(str(path)) for path in found}
 
 
-def voxels(volume: LoadedVolume) -> dict[tuple[float, ...], float]:
+def voxels(volume: Volume) -> dict[tuple[float, ...], float]:
     """Value by place in the patient, mm: the same however axes are exchanged and flipped."""
     assert volume.affine is not None
     indices = np.indices(volume.array.shape).reshape(3, -1)
