@@ -63,7 +63,8 @@ def load_volume(path: str | os.PathLike[str]) -> Volume:
     Parameters
     ----------
     path
-        ``.h5``, ``.nii.gz``, ``.nii``, ``.npz``, ``.mha``, ``.mhd``, ``.mat``, what an installed package reads; or a folder, an archive or a file of
+        ``.h5``, ``.nii.gz``, ``.nii``, ``.npz``, ``.mha``, ``.mhd``, ``.mat``, and what an installed
+        package reads; or a folder, an archive or a file of
         DICOM, whose volume is made as a run with a section `volume` makes it.
 
     Returns

@@ -9,6 +9,7 @@ import argparse
 
 from crawler import __version__
 from crawler.cli.common import add_common, program
+from crawler.errors import ConfigError
 
 COMMANDS = {
     "convert": "read a series and write it in other formats, or as a new DICOM series",
@@ -62,7 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Run the command; return its exit code."""
+    """Run the command; return its exit code. Raises ConfigError for what is not offered."""
+    for name, reason in REFUSED.items():
+        if getattr(options, name, None):
+            raise ConfigError(f"--{name} is not offered: {reason}")
     from crawler.cli import image_commands  # loads NumPy, which --help does not need
 
     return image_commands.execute(options)
@@ -115,12 +119,10 @@ def add_series_options(parser: argparse.ArgumentParser) -> None:
     reading.add_argument(
         "--psopt", metavar="NAME=VALUE,...", help="PostScript: dpi=150, driver=png16m or pnggray, rotate=90"
     )
-    for name, what in NOTHING_TO_DO.items():
-        choices = {"choices": ("slice", "tag")} if name == "input_sort" else {"action": "store_true"}
-        reading.add_argument(f"--{name}", help=what, **choices)
+    reading.add_argument("--headers_only", action="store_true", help=NOTHING_TO_DO["headers_only"])
+    reading.add_argument("--input_sort", choices=("slice", "tag"), help=NOTHING_TO_DO["input_sort"])
     for name in REFUSED:
-        given = {"nargs": "?", "const": True} if name == "correct_acq" else {}
-        reading.add_argument(f"--{name}", help=argparse.SUPPRESS, **given)
+        reading.add_argument(f"--{name}", nargs="?", const="yes", help=argparse.SUPPRESS)
     reading.add_argument("--layout", metavar="N", help="of a place with several arrays, the one of this number")
     reading.add_argument("--strict", action="store_true", help="refuse what is no regular volume")
     reading.add_argument("--dtype", choices=TYPES, help="type of the values")

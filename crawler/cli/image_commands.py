@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from crawler.cli.common import logging_to
-from crawler.cli.image import REFUSED
 from crawler.errors import ConfigError
 from crawler.ledger.summary import EXIT_OK
 from crawler.pacs.address import is_address
@@ -152,9 +151,6 @@ def _read(options: argparse.Namespace, places: list[str], lazy: bool = False) ->
 
 
 def _reading(options: argparse.Namespace) -> dict[str, Any]:
-    for name, reason in REFUSED.items():
-        if getattr(options, name):
-            raise ConfigError(f"--{name} is not offered: {reason}")
     names = ("template", "geometry", "input_serinsuid", "input_acquisition", "input_echo", "layout", "strict", "psopt")
     given = {name: getattr(options, name) for name in names if getattr(options, name)}
     for pair in options.input_options:

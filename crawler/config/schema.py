@@ -13,15 +13,13 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from crawler.config.formats import FORMATS, read_endings, read_formats
 from crawler.config.loader import Config
 from crawler.config.pacs import read_rate, read_window
 from crawler.config.patterns import read_pattern
 from crawler.config.sections import (
-    FORMATS,
     ORDERS,
-    read_endings,
     read_extension,
-    read_formats,
     read_image_extension,
     read_order,
     read_size,

@@ -11,8 +11,9 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
+from crawler.config.formats import SOME_FORMATS, read_endings, read_formats
 from crawler.config.patterns import read_pattern
 from crawler.dicom.dictionary import tag_for
 from crawler.dicom.dictionary_tables import keywords
@@ -24,8 +25,6 @@ PRIVATE = re.compile(r"\(([0-9A-Fa-f]{3}[13579BDFbdf]),xx([0-9A-Fa-f]{2})\) (\S.
 """A private element as a key of rows names it: (0019,xx0C) SIEMENS MR HEADER (PS3.5 7.8.1: its group is odd)."""
 ORDERS = ("auto", "none", "time", "trigger_time", "phase", "b", "te", "echo", "ti", "fa")
 A_NAME = "further names of the files, in the folder named/: {PatientID}/{SeriesNumber:03d}_{SeriesDescription}"
-FORMATS = ("hdf5", "nifti", "nii", "npz", "metaimage", "mhd", "mat")
-SOME_FORMATS = "hdf5, nifti, nii, npz, metaimage, mhd or mat"
 A_SIZE = "a size of at least one byte, such as 4GB, 512 MB or 1GiB"
 
 
@@ -105,34 +104,6 @@ def read_order(written: object) -> object:
     near = difflib.get_close_matches(written, [*ORDERS, *keywords()], n=1)
     known = f"{', '.join(ORDERS)}, a DICOM keyword or (gggg,xxee) CREATOR"
     raise ValueError(f"{known}{f'; nearest: {near[0]}' if near else ''}")
-
-
-def read_formats(written: object) -> object:
-    """Names of formats; ValueError for one that neither this package writes nor an installed one (``dme.writers``)."""
-    unknown = [name for name in written if isinstance(name, str) and name not in FORMATS] if _is_list(written) else []
-    if not unknown:
-        return written
-    from importlib.metadata import entry_points  # 10 ms, and for other packages' formats only
-
-    installed = sorted(entry.name for entry in entry_points(group="dme.writers"))
-    wrong = next((name for name in unknown if name not in installed), None)
-    if wrong is None:
-        return written
-    import difflib  # for an error's text only
-
-    near = difflib.get_close_matches(wrong, [*FORMATS, *installed], n=1)
-    more = f", or of installed packages {', '.join(installed)}" if installed else ""
-    raise ValueError(f"{SOME_FORMATS}{more}{f'; nearest: {near[0]}' if near else ''}")
-
-
-def read_endings(written: object) -> object:
-    """Endings of files in lower case with their dots, of one or a list; anything but text unchanged."""
-    listed = written if isinstance(written, list) else [written] if isinstance(written, str) else None
-    return written if listed is None else [read_extension(item) for item in listed]
-
-
-def _is_list(written: object) -> TypeGuard[list[object]]:
-    return isinstance(written, list)
 
 
 _SIZE_RULES: dict[str, Any] = {"read": read_size, "expects": A_SIZE, "minimum": 1, "shapes": False}

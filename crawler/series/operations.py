@@ -33,8 +33,8 @@ class Operations(State):
         Parameters
         ----------
         url
-            A folder, ``file.zip`` (``file.zip?dir``), or ``dicom://host:port/AET``. Files are named by an extension or a
-            place for a number: ``dir/map.nii.gz``, ``dir/Scan_{:03d}.dcm``. ``%p`` stands for the name of the format.
+            A folder, ``file.zip`` (``file.zip?dir``), or ``dicom://host:port/AET``. Files are named by an extension, or
+            a place for a number: ``dir/map.nii.gz``, ``dir/Scan_{:03d}.dcm``. ``%p`` stands for the name of the format.
         opts
             Options as a mapping or a namespace.
         formats

@@ -40,7 +40,7 @@ class StepFields(State):
     @property
     def tags(self) -> dict[int, npt.NDArray[Any]]:
         """Slice -> values of the axes before the slices, a tuple a step, as the images of that slice have them."""
-        return {number: self._tags_of(number) for number in range(self.slices)}
+        return {number: self._tags_of(number) for number in range(self._description.sizes.get("slice", 1))}
 
     @tags.setter
     def tags(self, tags: Mapping[int, Any]) -> None:

@@ -76,11 +76,11 @@ def _own_places(stack: PlaneStack) -> Floats | None:
     places = np.zeros((*stack.frames.shape, 3))
     first: Any = None
     for index in np.ndindex(stack.frames.shape):
-        header = stack.frames[index]
+        header: Any = stack.frames[index]
         if header is None or header.plane.position is None or header.plane.orientation is None:
             return None
         first = header.plane.orientation if first is None else first
         if np.abs(np.subtract(first, header.plane.orientation)).max() > ORIENTATION_TOLERANCE:
             return None
-        places[index] = np.asarray(header.plane.position, dtype=float) + offset
+        places[index] = np.asarray(header.plane.position, dtype=np.float64) + offset
     return places

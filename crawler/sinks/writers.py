@@ -1,8 +1,8 @@
 """Formats that other packages write: entry points of the group ``dme.writers``, one function each.
 
-An entry point is called as the format is in ``volume.formats``; its function gets the path of a new file and a `Volume`,
-and writes the file. Files end in the function's attribute `extension`, by default in the format's name. Memory holds
-the volume as the function asks for it: the array is mapped from disk.
+An entry point is called as the format is in ``volume.formats``; its function gets the path of a new file and a
+`Volume`, and writes the file. Files end in the function's attribute `extension`, by default in the format's name.
+The array is mapped from disk: memory holds what the function makes of it.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def test_without_the_key_such_files_are_no_dicom(tmp_path: Path) -> None:
 
 def test_formats_that_are_not_installed_stop_the_run(tmp_path: Path) -> None:
     ct_series(tmp_path / "in", 1)
-    with pytest.raises(StopError, match="no installed package reads .never"):
+    with pytest.raises(StopError, match=r"no installed package reads \.never"):
         export(tmp_path / "in", tmp_path / "out", ["never"])
     with pytest.raises(ConfigError, match="of installed packages absent, grumpy, raw4; nearest: raw4"):
         export(tmp_path / "in", tmp_path / "out", formats=["raw5"])

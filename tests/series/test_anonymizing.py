@@ -67,8 +67,9 @@ def test_files_name_nobody(two: list[Series], tmp_path: Path, dates: str) -> Non
         told = {"remove": "REMOVED", "shift": "MODIFIED", "keep": None}[dates]
         assert dataset.get("LongitudinalTemporalInformationModified") == told
         if dates == "remove":
-            assert b"20200" not in content
-            assert b"0915" not in content
+            assert b"20200101" not in content
+            assert b"20200102" not in content
+            assert b"091500" not in content
             assert dataset.StudyTime == ""
             assert "SeriesDate" not in dataset
             assert dataset.AcquisitionTime < "000006"

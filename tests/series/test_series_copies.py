@@ -1,4 +1,4 @@
-"""Files that keep their UIDs are the files that were read, and planes without a grid lie where their headers put them."""
+"""Files that keep their UIDs are the files that were read; planes without a grid lie where their headers put them."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def uneven(folder: Path, orientation: str = "oblique") -> Any:
 @pytest.mark.parametrize("orientation", ["axial", "oblique"])
 @pytest.mark.parametrize(
     "cut",
-    [(...,), (..., slice(1, None), slice(None)), (..., slice(None, None, -1), slice(1, 4)), (slice(None), slice(None, None, -1)),
-     (0,), (..., slice(None, None, 2), slice(None))],
+    [(...,), (..., slice(1, None), slice(None)), (..., slice(None, None, -1), slice(1, 4)),
+     (slice(None), slice(None, None, -1)), (0,), (..., slice(None, None, 2), slice(None))],
 )  # fmt: skip
 def test_uneven_planes_lie_where_their_headers_put_them(tmp_path: Path, orientation: str, cut: Any) -> None:
     whole = uneven(tmp_path / "in", orientation)
