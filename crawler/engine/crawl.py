@@ -382,10 +382,6 @@ def _name(task: Task, item: int | None) -> str:
 
 def _require_packages(config: Config) -> None:
     """Stop before any work when an output needs a package that is not installed."""
-    if config.dicom.readers:
-        from crawler.sources.readers import require_readers  # few runs read other packages' formats
-
-        require_readers(config.dicom.readers)
     if not (config.volume or config.image or config.video or config.preview):
         return
     from crawler.sinks import layout_sink, media_sinks, require  # a run for headers alone has no sink

@@ -235,7 +235,11 @@ def _retrieve(store: Store, roots: list[Root], progress: Progress, stopped: Call
 
 
 def _try_writers(config: Config) -> None:
-    """Refuse writers' parameters that no writer takes."""
+    """Refuse formats that no installed package reads, and writers' parameters that no writer takes."""
+    if config.dicom.readers:
+        from crawler.sources.readers import require_readers  # few runs read other packages' formats
+
+        require_readers(config.dicom.readers)
     saves = [section.save_method_kwargs for section in (config.image, config.video) if section is not None]
     usual = {".mp4", ".gif", "frames"}
     if any(save not in (ImageSaveSection(), VideoSaveSection()) for save in saves) or (
