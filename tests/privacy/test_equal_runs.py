@@ -1,0 +1,215 @@
+"""What the policy leaves as it was, and what it makes equally in every run, worker and order."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+
+from crawler.config.loader import load_config
+from crawler.engine.run import run
+from crawler.errors import ConfigError, LedgerError
+from crawler.privacy.keys import make_key
+from tests.support.factories import ct_series, make_uid, quick_dataset, save
+from tests.support.runs import config, content, rows
+
+OUTPUTS: dict[str, Any] = {"metadata": {}, "image": {}, "volume": {}, "preview": {}}
+
+
+def private(folder: Path, key: str = "key", **keys: Any) -> dict[str, Any]:
+    """A section with a key of its own name, made when it is not there."""
+    path = folder / key
+    if not path.exists():
+        make_key(str(path))
+    return {"private": str(folder / f"private-{key}"), "key": {"file": str(path)}, **keys}
+
+
+def export(source: Path, out: Path, section: dict[str, Any] | None, workers: int = 0, **flags: Any) -> Any:
+    section = None if section is None else {**section, "private": f"{section['private']}-{out.name}"}
+    extra = {} if section is None else {"privacy": section}
+    return run(config(source, out, workers, **OUTPUTS, **extra), **flags)
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    """Three patients, in folders of their names, the files of one out of order; one has two studies."""
+    source = tmp_path / "in"
+    for number, name in enumerate(("Alder", "Birch", "Cedar")):
+        for study in range(2 if name == "Birch" else 1):
+            ct_series(
+                source / name / f"study{study}",
+                4,
+                shuffle=number == 1,
+                uid=make_uid("series", name, study),
+                StudyInstanceUID=make_uid(name, study),
+                PatientName=f"{name}^Anna",
+                PatientID=f"ID{number}4711",
+                PatientBirthDate="19300101",
+                StudyDate=f"202001{10 + 7 * study:02d}",
+                AcquisitionTime="101112",
+                StudyDescription=f"Control of {name}",
+            )
+    return source
+
+
+def volumes(out: Path) -> list[tuple[bytes, Any]]:
+    """Voxels and geometry of all volumes, in an order of their own."""
+    found = []
+    for path in out.rglob("*.h5"):
+        if path.name == "pixel_data.h5":
+            continue
+        with h5py.File(path) as file:
+            found.append((file["image"][()].tobytes(), file["image"].attrs["affine"].tobytes()))
+    return sorted(found)
+
+
+def test_voxels_and_geometry_are_those_of_the_originals(cohort: Path, tmp_path: Path) -> None:
+    export(cohort, tmp_path / "plain", None)
+    export(cohort, tmp_path / "clean", private(tmp_path))
+    assert volumes(tmp_path / "plain") == volumes(tmp_path / "clean")
+    assert len(volumes(tmp_path / "clean")) == 4
+
+
+def test_workers_and_later_runs_come_to_the_same(cohort: Path, tmp_path: Path) -> None:
+    section = private(tmp_path)
+    export(cohort, tmp_path / "one", section)
+    export(cohort, tmp_path / "two", section, workers=2)
+    aside = tmp_path / "aside"
+    shutil.move(cohort / "Birch", aside)
+    export(cohort, tmp_path / "steps", section)
+    shutil.move(aside, cohort / "Birch")
+    export(cohort, tmp_path / "steps", section)
+    export(cohort, tmp_path / "steps", section)
+    one = rows(tmp_path / "one")
+    assert rows(tmp_path / "two") == one
+    assert rows(tmp_path / "steps") == one
+    assert content(tmp_path / "one").keys() == content(tmp_path / "steps").keys()
+
+
+def test_another_key_has_nothing_in_common(cohort: Path, tmp_path: Path) -> None:
+    def tokens(out: Path) -> set[str]:
+        text = (out / "metadata.jsonl").read_text()
+        return {*re.findall(r"2\.25\.\d+|P-[A-Z2-7]{16}", text), *re.findall(r"[a-z2-7]{16}", text)}
+
+    export(cohort, tmp_path / "one", private(tmp_path, "key"))
+    export(cohort, tmp_path / "two", private(tmp_path, "other"))
+    assert len(tokens(tmp_path / "one")) > 30
+    assert tokens(tmp_path / "one").isdisjoint(tokens(tmp_path / "two"))
+
+
+def test_another_key_or_rule_on_an_output_is_refused(cohort: Path, tmp_path: Path) -> None:
+    section = private(tmp_path)
+    export(cohort, tmp_path / "out", section)
+    make_key(str(tmp_path / "other"))
+    with pytest.raises(LedgerError, match="was made with the key"):
+        export(cohort, tmp_path / "out", section | {"key": {"file": str(tmp_path / "other")}})
+    with pytest.raises(LedgerError, match="the rules differ"):
+        export(cohort, tmp_path / "out", section | {"text": "drop"})
+    with pytest.raises(LedgerError, match="no ledger of ours"):
+        export(cohort, tmp_path / "out", None)
+
+
+def test_intervals_references_and_ages(cohort: Path, tmp_path: Path) -> None:
+    export(cohort, tmp_path / "out", private(tmp_path))
+    found = rows(tmp_path / "out")
+    by_patient: dict[str, set[str]] = {}
+    for row in found.values():
+        by_patient.setdefault(row["PatientID"], set()).add(row["StudyDate"])
+        assert row["PatientAge"] == "090Y"  # 90 in 2020
+        assert row["PatientBirthDate"] is None
+        assert row["AcquisitionTime"] == "101112"
+        assert row["StudyDescription"] == "Control of [removed]"
+        assert row["LongitudinalTemporalInformationModified"] == "MODIFIED"
+    assert len(by_patient) == 3
+    (pair,) = (dates for dates in by_patient.values() if len(dates) == 2)
+    first, second = sorted(pair)
+    assert np.datetime64(f"{second[:4]}-{second[4:6]}-{second[6:]}") - np.datetime64(
+        f"{first[:4]}-{first[4:6]}-{first[6:]}"
+    ) == np.timedelta64(7, "D")
+    assert len({row["SOPInstanceUID"] for row in found.values()}) == len(found)
+    assert not any(re.search(r"20200110|20200117", value) for row in found.values() for value in map(str, row.values()))
+
+
+def test_a_reference_names_the_new_uid(tmp_path: Path) -> None:
+    (first, *_) = ct_series(tmp_path / "in" / "ct", 2)
+    target = dcmread(first).SOPInstanceUID
+    item = Dataset()
+    item.ReferencedSOPInstanceUID, item.ReferencedSOPClassUID = target, "1.2.840.10008.5.1.4.1.1.2"
+    other = quick_dataset(Modality="PR", SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1")
+    other.ReferencedImageSequence = [item]
+    save(other, tmp_path / "in" / "pr" / "a.dcm")
+    export(tmp_path / "in", tmp_path / "out", private(tmp_path))
+    found = rows(tmp_path / "out").values()
+    (named,) = (row["ReferencedImageSequence"][0] for row in found if row["Modality"] == "PR")
+    assert named["ReferencedSOPInstanceUID"] in {row["SOPInstanceUID"] for row in found if row["Modality"] == "CT"}
+    assert named["ReferencedSOPClassUID"] == "1.2.840.10008.5.1.4.1.1.2"
+
+
+def test_a_roster_makes_one_subject_of_two_identifiers(cohort: Path, tmp_path: Path) -> None:
+    (tmp_path / "roster.csv").write_text("subject,PatientID\nA,ID04711\nA,ID14711\n")
+    export(cohort, tmp_path / "out", private(tmp_path, patients=str(tmp_path / "roster.csv")))
+    assert len({row["PatientID"] for row in rows(tmp_path / "out").values()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"privacy": {}}, "privacy.private"),
+        ({"dicom": {"group": "tree"}}, "dicom.group: tree"),
+        ({"image": {"overlays": True}}, "overlays"),
+        ({"output": {"layout": "bids"}, "volume": {"formats": ["nifti"]}}, "layout: bids"),
+        ({"select": {"where": {"PatientID": {"equals": "1"}}}}, "select.where.PatientID"),
+        ({"volume": {"name": "{PatientID}"}}, "volume.name"),
+        ({"volume": {"order": "SeriesDescription"}}, "volume.order"),
+    ],
+)  # fmt: skip
+def test_what_is_not_covered_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    (tmp_path / "in").mkdir()
+    document: dict[str, Any] = {
+        "dicom": {"dir": str(tmp_path / "in")},
+        "output": {"dir": str(tmp_path / "out")},
+        "metadata": {},
+        "privacy": {"private": str(tmp_path / "private")},
+    }
+    for name, value in changes.items():
+        document[name] = {**document.get(name, {}), **value} if value else {}
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        run(load_config(document))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["out/private", "out", "in"])
+def test_the_private_folder_lies_apart(tmp_path: Path, place: str) -> None:
+    (tmp_path / "in").mkdir()
+    section = {"private": str(tmp_path / place)}
+    with pytest.raises(ConfigError, match=r"privacy\.private"):
+        run(config(tmp_path / "in", tmp_path / "out", **OUTPUTS, privacy=section))
+
+
+def test_a_key_that_others_may_read_is_refused(cohort: Path, tmp_path: Path) -> None:
+    section = private(tmp_path)
+    (tmp_path / "key").chmod(0o640)
+    with pytest.raises(ConfigError, match="read by others"):
+        export(cohort, tmp_path / "out", section)
+
+
+def test_what_identifies_is_for_its_user_alone(cohort: Path, tmp_path: Path) -> None:
+    section = private(tmp_path)
+    export(cohort, tmp_path / "out", section)
+    folder = Path(f"{section['private']}-out")
+    assert folder.stat().st_mode & 0o077 == 0
+    assert (folder / "metadata.jsonl.ledger").exists()
+    assert not list((tmp_path / "out").rglob("*.ledger"))
+
+
+def test_names_do_not_tell_the_order_of_patients(cohort: Path, tmp_path: Path) -> None:
+    export(cohort, tmp_path / "out", private(tmp_path))
+    order = [name.split("/")[0] for name in rows(tmp_path / "out")]
+    assert [name for name, _ in itertools.groupby(order)] == sorted(set(order))
