@@ -13,7 +13,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from itertools import compress
+from operator import is_not
+from typing import Any, NamedTuple
 
 from crawler.config.privacy import PrivacySection
 from crawler.dicom.attributes import Attributes
@@ -21,7 +23,7 @@ from crawler.dicom.dictionary import KeyStyle, is_private, is_private_creator, k
 from crawler.dicom.dictionary_tables import public, registered_uids, repeating
 from crawler.dicom.record import Record
 from crawler.model import Instance, Outcome, Plane
-from crawler.privacy.dates import age_at
+from crawler.privacy.dates import age_at, capped_age
 from crawler.privacy.hold import decide
 from crawler.privacy.keys import Key
 from crawler.privacy.rules import Act, Rule, own_rules, rule_of
@@ -62,6 +64,16 @@ _TAGS_IN_TEXT = re.compile(r"\([0-9A-Fa-f]{4},[0-9A-Fa-fx]{4}\)")
 REMOVED_SAYS = {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "dme"}
 
 
+class _Last(NamedTuple):
+    """The last record, and what became of it."""
+
+    patient: Patient
+    keys: list[str]
+    values: list[Any]
+    record: Record
+    cleaned: Record
+
+
 @dataclass
 class Policy:
     """What is the same for all files of a run.
@@ -83,13 +95,15 @@ class Policy:
     keys: KeyStyle = "keyword"
     roster: Mapping[str, str] = field(default_factory=dict)
     _rules: dict[str, Rule] = field(default_factory=dict, repr=False)
-    _known: dict[tuple[tuple[str, ...], str, str], Patient] = field(default_factory=dict, repr=False)
+    _words: dict[str, str] = field(default_factory=dict, repr=False)
+    _last: _Last | None = field(default=None, repr=False)
+    _known: dict[tuple[str, Any, tuple[str, str, str]], Patient] = field(default_factory=dict, repr=False)
 
     def __call__(self, instance: Instance) -> Instance:
         """The instance without what identifies; its file keeps its true place, and gets a public name."""
         record = instance.record
         patient = self._patient(instance)
-        found = self._record(record, patient)
+        found = self._like_the_last(record, patient)
         self._say(found, record)
         uid = self._uid
         held, mask, searched = decide(instance, Attributes(record, self.keys), self.section)
@@ -120,6 +134,23 @@ class Policy:
         return found
 
     # -- records ---------------------------------------------------------------------------------------------------
+
+    def _like_the_last(self, record: Record, patient: Patient) -> Record:
+        """As `_record`. The files of a series differ in few elements: what is as in the last one is not done again."""
+        keys, values = list(record), list(record.values())
+        last = self._last
+        if last is not None and last.patient is patient and last.keys == keys:
+            found = last.cleaned.copy()
+            others = compress(keys, map(is_not, values, last.values))
+            some = {key: record[key] for key in others if record[key] != last.record[key]}
+            new = self._record(some, patient)
+            if new.keys() == some.keys() & found.keys():
+                found.update(new)
+                self._last = _Last(patient, keys, values, record, found)
+                return found.copy()
+        found = self._record(record, patient)
+        self._last = _Last(patient, keys, values, record, found)
+        return found.copy()
 
     def _record(self, record: Record, patient: Patient) -> Record:
         found: Record = {}
@@ -197,9 +228,8 @@ class Policy:
         age = key_for("PatientAge", self.keys)
         if self.rule(age).act is Act.AGE and not found.get(age):
             told = age_at(*(self._text_of(record, keyword) for keyword in ("PatientBirthDate", "StudyDate")))
-            patient = Patient(self.key, "", 0, Known(), self.section.age)
-            capped = cleaned(told, self.rule(age), patient) if told else DROPPED
-            if capped is not DROPPED:
+            capped = capped_age(told, self.section.age) if told else None
+            if capped:
                 found[age] = capped
 
     # -- who -------------------------------------------------------------------------------------------------------
@@ -216,13 +246,19 @@ class Policy:
 
     def _patient(self, instance: Instance) -> Patient:
         record = instance.record
-        values = repr(list(map(record.get, _identifying_keys(self.keys))))
-        folder = os.path.dirname(instance.file.true)
-        identity = self.identity(instance)
-        place = identity, values, folder
-        found = self._known.get(place)
+        values: Any = tuple(map(record.get, _identifying_keys(self.keys)))
+        file = instance.file
+        folder = file.prefix, file.path[: file.path.rfind(os.sep) + 1], (file.member or "").rpartition("/")[0]
+        study = instance.study_uid or instance.series_uid or instance.sop_uid or file.key
+        place = study, values, folder
+        try:
+            found = self._known.get(place)
+        except TypeError:  # of several values, which are a list
+            place = study, repr(values), folder
+            found = self._known.get(place)
         if found is None:
-            texts = [*self._identifying(record), *_of_path(folder)]
+            identity = self.identity(instance)
+            texts = [*self._identifying(record), *_of_path(os.sep.join(folder))]
             section = self.section
             found = self._known[place] = Patient(
                 self.key,
@@ -258,7 +294,10 @@ class Policy:
         return tuple(self._plane(plane) for plane in planes)
 
     def _plane(self, plane: Plane) -> Plane:
-        changed = tuple(self._trait(value) for value in plane.traits)
+        changed = plane.traits
+        for place, value in enumerate(plane.traits):
+            if value is not None and type(value) not in _PLAIN and (new := self._trait(value)) != value:
+                changed = (*changed[:place], new, *changed[place + 1 :])
         stack = (
             plane.stack if not plane.stack or _SHORT.fullmatch(plane.stack) else self.key.token("trait", plane.stack)
         )
@@ -269,10 +308,16 @@ class Policy:
 
     def _trait(self, value: Any) -> Any:
         if isinstance(value, str):
-            return value if is_vocabulary(value) else self.key.token("trait", value)
+            return self._word(value)
         if isinstance(value, tuple | list):
             return type(value)(self._trait(one) for one in value)
         return value
+
+    def _word(self, text: str) -> str:
+        found = self._words.get(text)
+        if found is None:
+            found = self._words[text] = text if is_vocabulary(text) else self.key.token("trait", text)
+        return found
 
 
 def public_outcome(outcome: Outcome) -> Outcome:
@@ -286,6 +331,7 @@ def public_note(note: str) -> str:
     return f"{tags or 'header'}: not as the standard has it"
 
 
+_PLAIN = frozenset({int, float})
 _CODE_VALUE = Rule(Act.KEEP, "SH", "vr")
 _FAST = frozenset({"DS", "IS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV", "US or SS"})
 _GE_SYNTAX = "1.2.840.113619.5.2"

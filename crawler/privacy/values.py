@@ -22,6 +22,7 @@ from crawler.privacy.text import Known, is_free_of_numbers, is_vocabulary
 DROPPED = object()
 """Stands for an element that is not in the cleaned record."""
 REPLACED = "REMOVED"
+_REMEMBERED = 10_000  # texts of one patient
 
 _CODE_STRING = re.compile(r"[A-Z0-9 _]{1,16}")
 _CHARACTER_SET = re.compile(r"ISO[_ ](2022[_ ])?IR[_ ]\d{1,3}|GB18030|GBK")
@@ -91,9 +92,13 @@ def _single(value: Any, rule: Rule, patient: Patient) -> Any:
     if value is None:
         return None
     if isinstance(value, str):
+        if rule.act is Act.UID:  # nearly each is another
+            return _text(value, rule, patient)
         place = rule, value
         found = patient.memo.get(place)
         if found is None:
+            if len(patient.memo) > _REMEMBERED:
+                patient.memo.clear()
             found = patient.memo[place] = _text(value, rule, patient)
         return found
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
