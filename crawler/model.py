@@ -48,7 +48,7 @@ class File(NamedTuple):
     spooled
         Native path of a temporary copy of the member (compressed tar); empty otherwise.
     public
-        Native relative path that outputs have in place of the true one; empty without the section `privacy`.
+        Under the section `privacy`: the native relative path that outputs have in place of the true one.
     """
 
     root: str
@@ -154,13 +154,11 @@ class Mosaic(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """Rectangles of every frame that are blacked out: `blank`, and with any `keep` all outside of these.
+    """Rectangles (top, bottom, left, right; ends behind) that are blacked out; `search`: to be looked for."""
 
-    Each is (top, bottom, left, right); the ends are the first row and column behind it.
-    """
-
-    keep: tuple[tuple[int, int, int, int], ...] = ()
+    keep: tuple[tuple[int, int, int, int], ...] = ()  # with any, all outside of them is black
     blank: tuple[tuple[int, int, int, int], ...] = ()
+    search: bool = False
 
 
 class Pixels(NamedTuple):

@@ -183,7 +183,7 @@ class ScanExport:
             return
         for number, instance in enumerate(self.scan.instances):
             if instance.held:
-                self.states[number].exclude(Outcome("skipped", "", hold.REASON, instance.held))
+                self.states[number].exclude(Outcome("skipped", instance.held, hold.REASON))
                 self.media_pending.discard(number)
                 self.quality.pending.discard(number)
 

@@ -89,6 +89,11 @@ class Setup(NamedTuple):
         return self.volume is not None and bool(self.volume.formats)
 
     @property
+    def pictures(self) -> bool:
+        """Whether any output needs pixels."""
+        return any((self.image, self.video, self.volume, self.preview, self.quality))
+
+    @property
     def records(self) -> bool:
         """Whether anything asks for an instance's record after it was read."""
         return self.rows or any(section is not None for section in (self.volume, self.select, self.quality))

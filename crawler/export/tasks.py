@@ -32,6 +32,7 @@ from crawler.layout.scan import SeriesKey, scan_members, series_key
 from crawler.ledger.series_index import Spooled
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
+from crawler.privacy.pixels import searched
 from crawler.privacy.policy import public_outcome
 from crawler.sources.archive import Expanded, expand
 
@@ -204,6 +205,7 @@ class Worker:
         heartbeat: Heartbeat,
         earlier: Earlier | None = None,
     ) -> ScanResult:
+        headers = self._searched(headers, items, culprits, heartbeat)
         marked = {number: culprits[item] for number, item in enumerate(items) if item in culprits}
         make = partial(ScanExport, self.setup, heartbeat, scan_id, job.mirror, headers, stems, items, marked, job.found)
         export = make() if earlier is None or marked else make(earlier)
@@ -218,6 +220,22 @@ class Worker:
             raise
         except Exception as error:
             return export.give_up(outcome_of(error, "layout"))  # nobody foresaw it: it costs this scan, and no other
+
+    def _searched(
+        self, headers: list[Header], items: Sequence[int], culprits: Culprits, heartbeat: Heartbeat
+    ) -> list[Header]:
+        """Headers whose pictures were looked at for writing, where `privacy` wants it and pixels are wanted."""
+        policy = self.setup.policy
+        if policy is None or not self.setup.pictures:
+            return headers
+        found: list[Header] = []
+        for header, item in zip(headers, items, strict=True):
+            if header.instance.mask is not None and header.instance.mask.search and item not in culprits:
+                heartbeat.note(item, "pixels")
+                looked = searched(header.instance, policy.section, self.setup.pixels)
+                header = header._replace(instance=looked)
+            found.append(header)
+        return found
 
     def _read(
         self, file: File, item: int, culprits: Culprits, headers: list[Header], heartbeat: Heartbeat

@@ -100,6 +100,8 @@ def frames(
         with open_dataset(instance.file, instance.transfer_syntax == uids.DeflatedExplicitVRLittleEndian) as stream:
             size = size_of(stream)
             pixels = check(instance, limit, _available(instance.pixels, size))
+            if instance.mask is not None and instance.mask.search:
+                raise PixelError("held by privacy", "its pixels were not looked at yet")
             decoded = _frame_decoder(stream, instance.transfer_syntax, pixels, size, rgb)
             damaged = DamagedFrames(pixels.frames)
             for number in range(pixels.frames) if numbers is None else numbers:

@@ -14,6 +14,7 @@ from crawler.model import Instance, Mask
 from crawler.pixels.video import is_video
 
 REASON = "held by privacy"
+WRITING = "may have writing in its pixels"
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _DOCUMENTS, _WAVEFORMS = f"{_STORAGE}104.", f"{_STORAGE}9."
@@ -51,7 +52,7 @@ _LOCATION = ("RegionLocationMinY0", "RegionLocationMaxY1", "RegionLocationMinX0"
 _MOST = 0.98  # share of the picture: regions that cover more leave no banner to be masked
 
 
-def decide(instance: Instance, fields: Attributes, section: PrivacySection) -> tuple[str, Mask | None, bool]:
+def decide(instance: Instance, fields: Attributes, section: PrivacySection) -> tuple[str, Mask | None]:
     """What is to be done with a file's pixels.
 
     Parameters
@@ -64,26 +65,24 @@ def decide(instance: Instance, fields: Attributes, section: PrivacySection) -> t
     held
         Why the file is held back; empty when it is not.
     mask
-        What the header itself says is to be masked.
-    searched
-        Whether its pixels may have writing and are to be looked at.
+        What the header itself says is to be masked, or that writing is to be looked for.
     """
     if instance.sop_class.startswith(_DOCUMENTS):
-        return "encapsulated document", None, False
+        return "encapsulated document", None
     if instance.sop_class.startswith(_WAVEFORMS):
-        return "waveform", None, False  # its labels and annotations are free text, its sound is speech
+        return "waveform", None  # its labels and annotations are free text, its sound is speech
     if instance.pixels is None:
-        return "", None, False
+        return "", None
     if is_video(instance):
-        return "encoded video", None, False
+        return "encoded video", None
     if shows_face(instance, fields) and section.faces == "hold":
-        return "may show a face", None, False
+        return "may show a face", None
     mask = _regions(instance, fields) if section.pixels.regions else None
     if mask is not None or not at_risk(instance, fields):
-        return "", mask, False
+        return "", mask
     if section.pixels.action == "hold" or section.pixels.detect == "none":
-        return "may have writing in its pixels", None, False
-    return "", None, True
+        return WRITING, None
+    return "", Mask(search=True)
 
 
 def at_risk(instance: Instance, fields: Attributes) -> bool:

@@ -24,7 +24,7 @@ from crawler.dicom.dictionary_tables import public, registered_uids, repeating
 from crawler.dicom.record import Record
 from crawler.model import Instance, Outcome, Plane
 from crawler.privacy.dates import age_at, capped_age
-from crawler.privacy.hold import decide
+from crawler.privacy.hold import decide, shows_face
 from crawler.privacy.keys import Key
 from crawler.privacy.rules import Act, Rule, own_rules, rule_of
 from crawler.privacy.text import Known, is_vocabulary
@@ -106,9 +106,8 @@ class Policy:
         found = self._like_the_last(record, patient)
         self._say(found, record)
         uid = self._uid
-        held, mask, searched = decide(instance, Attributes(record, self.keys), self.section)
-        if searched:
-            held = "may have writing in its pixels"
+        fields = Attributes(record, self.keys)
+        held, mask = decide(instance, fields, self.section)
         return instance._replace(
             held=held,
             mask=mask,
@@ -123,7 +122,7 @@ class Policy:
             window_function=instance.window_function if instance.window_function in _FUNCTIONS else "LINEAR",
             planes=self._planes(instance.planes, patient),
             header_fault=public_outcome(instance.header_fault) if instance.header_fault else None,
-            header_notes=tuple(dict.fromkeys(map(public_note, instance.header_notes))),
+            header_notes=tuple(dict.fromkeys([*map(public_note, instance.header_notes), *_faces(instance, fields)])),
         )
 
     def rule(self, key: str) -> Rule:
@@ -336,6 +335,11 @@ _CODE_VALUE = Rule(Act.KEEP, "SH", "vr")
 _FAST = frozenset({"DS", "IS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV", "US or SS"})
 _GE_SYNTAX = "1.2.840.113619.5.2"
 _IDENTIFYING_KNOWN = tuple(word for word in IDENTIFYING if tag_for(word) is not None)
+
+
+def _faces(instance: Instance, fields: Attributes) -> Iterator[str]:
+    if instance.pixels is not None and shows_face(instance, fields):
+        yield "privacy: may show a face"
 
 
 @cache
