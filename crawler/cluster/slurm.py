@@ -35,12 +35,14 @@ cd {directory} || exit 1
 
 # SIGUSR1 comes {seconds} s before the time limit: the run finishes what it is on, and SLURM queues the rest again.
 # SIGTERM (scancel) ends the run in the same way, for good.
-near_limit=
-trap 'near_limit=yes; kill -USR1 "$run" 2>/dev/null' USR1
-trap 'kill -TERM "$run" 2>/dev/null' TERM
+near_limit= signal= run=
+hand_on() {{ [ -n "$signal" ] && [ -n "$run" ] && kill "-$signal" "$run" 2>/dev/null && signal=; }}
+trap 'near_limit=yes; signal=USR1; hand_on' USR1
+trap 'signal=TERM; hand_on' TERM
 
 {command} {config} --shard "$SLURM_ARRAY_TASK_ID/{shards}" &
 run=$!
+hand_on # a signal may have come before the run had a number
 while [ -n "$(jobs -r)" ]; do wait "$run"; done # a signal ends one wait before the run ends
 wait "$run"
 code=$?

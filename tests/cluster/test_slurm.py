@@ -100,22 +100,22 @@ def test_script_hands_signals_on_and_queues_again_near_the_time_limit(settings, 
     """The run itself is a stand-in here: it says which signal it got, and ends as an interrupted run does."""
     loaded = replace(config(tmp_path, tmp_path / "out"), directory=str(tmp_path))
     stand_in = tmp_path / "run"
+    # It says that it is ready through a pipe, and waits for a signal, not for a time.
     stand_in.write_text(
-        "#!/bin/bash\ntrap 'echo got $1; sleep 0.3; exit 130' USR1 TERM\ntouch ready\nwhile :; do sleep 0.05; done\n"
+        "#!/bin/bash\ntrap 'kill $idle; exit 130' USR1 TERM\nsleep 600 & idle=$!\necho > ready\nwhile :; do wait; done\n"
     )
     stand_in.chmod(0o755)
     requeue = tmp_path / "bin" / "scontrol"
     requeue.write_text(f'#!/bin/sh\necho "$@" > "{tmp_path}/requeued"\n')
     requeue.chmod(0o755)
     scripts = write_scripts(loaded, 3, [str(stand_in)], str(settings), Wishes(1))
+    os.mkfifo(tmp_path / "ready")
     environ = {**os.environ, **fake_sbatch, "SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_JOB_ID": "77"}
     for number, queued in ((signal.SIGTERM, False), (signal.SIGUSR1, True)):
-        (tmp_path / "ready").unlink(missing_ok=True)
         process = subprocess.Popen(["bash", scripts.array], env=environ)
-        while not (tmp_path / "ready").exists():
-            assert process.poll() is None
+        assert (tmp_path / "ready").read_text() == "\n"
         process.send_signal(number)
-        assert process.wait(30) == 130
+        assert process.wait() == 130
         assert (tmp_path / "requeued").exists() == queued
     assert (tmp_path / "requeued").read_text().split() == ["requeue", "77_2"]
 
