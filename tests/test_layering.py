@@ -34,6 +34,7 @@ FOLDERS = (
     "sources",
     "dicom",
     "archives",
+    "stores",
     "",  # the ground floor: modules that lie directly in `crawler/`
 )
 # The sample tree is written beside the pipeline: only `cli` imports it, and it knows the ground floor alone.

@@ -12,6 +12,8 @@ import zlib
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
+from crawler.stores.stream import RemoteStream
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
@@ -194,6 +196,17 @@ class ZlibSource:
 def buffered(raw: io.RawIOBase) -> BinaryIO:
     """Return the stream with a buffer of one block; closing it closes the raw one."""
     return cast(BinaryIO, io.BufferedReader(raw, BLOCK))
+
+
+def read_block(stream: BinaryIO, least: int, most: int) -> bytes:
+    """Read up to `most` bytes at once, where that costs no more than `least`; all of `least` unless the stream ends.
+
+    A block of a local file costs what a byte of it does. A remote stream gives what it has, and fetches no more than it
+    must.
+    """
+    if isinstance(stream, RemoteStream):
+        return stream.read_block(least)
+    return stream.read(most)
 
 
 def _moved(position: int, size: int, offset: int, whence: int) -> int:

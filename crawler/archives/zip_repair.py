@@ -11,6 +11,8 @@ import struct
 import zipfile
 from typing import TYPE_CHECKING, BinaryIO
 
+from crawler.stores.access import open_path
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
@@ -31,7 +33,7 @@ def oddities(path: str) -> dict[int, bytes]:
     OSError
         The archive cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_path(path) as file:
         size = file.seek(0, io.SEEK_END)
         first = max(0, size - _END.size - 0xFFFF)
         file.seek(first)
@@ -86,13 +88,13 @@ class _Patched(io.RawIOBase):
     """A file with some bytes read as others."""
 
     def __init__(self, path: str, patches: dict[int, bytes]) -> None:
-        self._file = io.FileIO(path)
+        self._file = open_path(path, 0)
         self._patches = sorted(patches.items())
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         start = self._file.tell()
         view = memoryview(buffer).cast("B")
-        count = self._file.readinto(view) or 0
+        count = self._file.readinto(view) or 0  # type: ignore[attr-defined] # of a raw file
         for place, data in self._patches:
             for number, byte in enumerate(data, place - start):
                 if 0 <= number < count:

@@ -17,6 +17,8 @@ from crawler.archives.quota import QUOTA, Quota
 from crawler.archives.streams import InflatingStream
 from crawler.archives.zip_repair import oddities, patched
 from crawler.errors import FileError, HeaderError
+from crawler.stores.access import open_path
+from crawler.stores.address import is_remote
 
 ENCRYPTED = 0x41  # general purpose bits 0 and 6, APPNOTE.TXT 4.4.4
 _PATCHED = 0x20
@@ -53,7 +55,7 @@ class Directory:
     def __init__(self, path: str) -> None:
         self._file: BinaryIO | None = None
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._zip = zipfile.ZipFile(open_path(path) if is_remote(path) else path)
         except DAMAGE:
             patches = oddities(path)
             if not patches:
@@ -108,9 +110,11 @@ class DirectoryCache:
         OSError, one of DAMAGE
             As `Directory`.
         """
-        info = os.stat(path)
         # A forked process shares the parent's file position, so it opens the archive anew.
-        stamp = (os.getpid(), path, info.st_ino, info.st_size, info.st_mtime_ns)
+        stamp: _Stamp = (os.getpid(), path, 0, 0, 0)
+        if not is_remote(path):  # there each look costs as much as a read, and `expand` begins anew
+            info = os.stat(path)
+            stamp = (os.getpid(), path, info.st_ino, info.st_size, info.st_mtime_ns)
         if self._directory is None or stamp != self._stamp:
             self.clear()
             self._directory = Directory(path)

@@ -27,7 +27,7 @@ from crawler.cluster.shards import (
     shard_config,
 )
 from crawler.config.loader import Config
-from crawler.disk import created_as, is_absent
+from crawler.disk import created_as
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.plan import archive_digest, archives_of, without_archives
 from crawler.engine.root_names import keep_names
@@ -39,6 +39,7 @@ from crawler.ledger.store import Store, open_store
 from crawler.ledger.summary import Summary, summarise
 from crawler.paths import native, portable
 from crawler.sources.directory import Visited, listing, roots_of, walk
+from crawler.stores.access import is_absent
 from crawler.tables import registry
 
 log = logging.getLogger("dme")

@@ -22,13 +22,14 @@ import orjson
 
 from crawler.cluster.shards import HashShare, Shard, begun_shards, number_of, shards_dir
 from crawler.config.loader import Config
-from crawler.disk import is_folder, make_folders
+from crawler.disk import make_folders
 from crawler.engine.plan import archive_digest, archives_of, without_archives
 from crawler.engine.share import Share
 from crawler.errors import OutputError, StopError
 from crawler.ledger.store import disk_error
 from crawler.paths import native, portable
 from crawler.sources.directory import Folder, Outputs, Root, Visited, listing, roots_of
+from crawler.stores.access import is_absent
 
 VERSION = 2
 UNFINISHED = ".building"
@@ -302,7 +303,7 @@ class PlannedShare(Share):
     def folders(self, number: int, root: Root, recursive: bool, outputs: Outputs, visited: Visited) -> Iterator[Folder]:
         """As `Share.folders`; a folder that is gone is passed over, and `merge` says that its files are."""
         for path in self._paths.get(number, ()):
-            if root.is_file or is_folder(os.path.join(root.path, path)) is not False:
+            if root.is_file or not is_absent(os.path.join(root.path, path)):
                 yield listing(root, path, outputs)
 
     def has(self, key: str) -> bool:

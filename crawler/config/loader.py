@@ -45,6 +45,7 @@ from crawler.dicom.dictionary import unknown_keyword
 from crawler.disk import is_folder
 from crawler.errors import ConfigError
 from crawler.paths import portable, readable
+from crawler.stores import address
 
 SHIPPED_TEMPLATES = "dicom_tags"
 BIDS = "bids"  # the folder of the BIDS dataset, likewise
@@ -110,7 +111,9 @@ class Config:
     def roots(self) -> tuple[str, ...]:
         """Absolute native paths of the input, in the order given."""
         written = (self.dicom.dir,) if isinstance(self.dicom.dir, str) else self.dicom.dir
-        return tuple(_absolute(root, self.directory) for root in written)
+        return tuple(
+            address.normal(root) if address.is_remote(root) else _absolute(root, self.directory) for root in written
+        )
 
     @property
     def pacs_dir(self) -> str | None:
@@ -269,6 +272,11 @@ def _with_pacs(config: Config) -> tuple[Config, list[Problem]]:
 def _contradictions(config: Config, retrieves: bool) -> Iterator[Problem]:
     if config.pacs:
         yield from pacs.problems_of(config.pacs, retrieves)
+    written = (config.dicom.dir,) if isinstance(config.dicom.dir, str) else config.dicom.dir
+    for number, root in enumerate(written):
+        if wrong := address.wrong_address(root):
+            where = ("dicom", "dir") if isinstance(config.dicom.dir, str) else ("dicom", "dir", number)
+            yield Problem(where, wrong, pacs.NOT_SHOWN)
     window = config.image.window if config.image else "auto"
     if isinstance(window, tuple) and window[1] <= 0:  # PS3.3 C.11.2.1.2, C.11.2.1.3.2: the width is positive
         yield Problem(("image", "window"), "expected a width above 0", list(window))
@@ -376,6 +384,8 @@ def _absolute(path: str, start: str) -> str:
 
 def _identity(path: str) -> str:
     """A text that two names of one place share."""
+    if address.is_remote(path):
+        return path
     return os.path.normcase(os.path.realpath(path))
 
 

@@ -21,6 +21,9 @@ from crawler.dicom.sniff import PREFIX, dataset_start
 from crawler.dicom.walk import walk
 from crawler.errors import HeaderError
 from crawler.model import File
+from crawler.stores.access import open_path, open_remote
+from crawler.stores.address import is_remote
+from crawler.stores.stream import RemoteStream
 
 _CHUNK = 1 << 20  # bytes inflated at a time
 _IN_MEMORY = 64 << 20  # an inflated data set above this size goes to disk
@@ -58,18 +61,39 @@ def open_file(file: File) -> BinaryIO:
 
 
 def _open(file: File) -> BinaryIO:
-    if file.member is None or file.spooled:
-        return open(file.spooled or file.native, "rb", buffering=BLOCK)
+    if file.spooled:
+        return open(file.spooled, "rb", buffering=BLOCK)
+    if is_remote(file.root):
+        return _open_far(file)
+    if file.member is None:
+        return open(file.native, "rb", buffering=BLOCK)
     if file.start >= 0:
         return buffered(FileSlice(file.native, file.start, file.size))
     if archive_format(file.native) == ("gz", "gz"):
         import gzip  # as below: only where there are archives
 
         return buffered(InflatingStream(gzip.open(file.native), file.size))
+    return _open_zipped(file)
+
+
+def _open_far(file: File) -> BinaryIO:
+    """Open a file of a remote folder, or a member of an archive there."""
+    if file.member is None:
+        return open_remote(file.native, file.size)
+    if file.start >= 0:
+        return open_remote(file.native, 0, file.start, file.size)
+    if archive_format(file.native) == ("gz", "gz"):
+        import gzip
+
+        return buffered(InflatingStream(gzip.GzipFile(fileobj=open_path(file.native)), file.size))
+    return _open_zipped(file)
+
+
+def _open_zipped(file: File) -> BinaryIO:
     from crawler.archives.zips import DAMAGE, open_directory  # loads zipfile, which few runs need
 
     try:
-        return buffered(open_directory.get(file.native).open(file.member))
+        return buffered(open_directory.get(file.native).open(file.member or ""))
     except DAMAGE as error:
         raise HeaderError("damaged archive", "it changed since its members were listed") from error
 
@@ -86,6 +110,22 @@ def _attachment_size(stream: BinaryIO) -> int | None:
     HeaderError
         "suspicious compression".
     """
+    if isinstance(stream, RemoteStream):
+        return _far_attachment_size(stream)
+    return _attached(stream)
+
+
+def _far_attachment_size(stream: RemoteStream) -> int | None:
+    """As `_attachment_size`, asked once for each file: the answer of a store costs time."""
+    if stream.is_plain:
+        return None
+    size = _attached(cast(BinaryIO, stream))
+    if size is None:
+        stream.note_plain()
+    return size
+
+
+def _attached(stream: BinaryIO) -> int | None:
     # Without a position moved: a block that is buffered here is the one that the header is read from.
     head = cast(io.BufferedReader, stream).peek(BLOCK)
     size, packed = int.from_bytes(head[:_SIZE], "little"), head[_SIZE:]

@@ -20,6 +20,7 @@ from crawler.engine.progress import Silent
 from crawler.engine.run import run
 from crawler.model import File
 from crawler.sinks.base import discard
+from crawler.stores.address import is_remote
 
 FILES = 128
 BYTES = 32 * 10**6  # together these take some seconds, and no temporary folder is too small for what comes out
@@ -96,7 +97,7 @@ def _gather(files: Sequence[File], source: str, workers: ContainedReader) -> lis
         folder = folders.setdefault(above, os.path.join(source, str(len(folders))))
         os.makedirs(folder, exist_ok=True)
         target = os.path.join(folder, name)
-        if file.member is None:
+        if file.member is None and not is_remote(file.root):
             try:
                 os.symlink(file.native, target)
                 laid.append(file)

@@ -12,6 +12,7 @@ from crawler.errors import SourceError
 from crawler.ledger.database import Ledger
 from crawler.paths import portable, readable
 from crawler.sources.directory import Root, names_of
+from crawler.stores.access import is_there
 
 KEY = "prefixes"
 """Where the ledger keeps them: path of an input -> its name."""
@@ -49,7 +50,7 @@ def keep_names(ledger: Ledger, roots: Sequence[Root]) -> list[Root]:
 
 def _is_used(ledger: Ledger, roots: Sequence[Root], nameless: Sequence[str], name: str) -> bool:
     """Whether the input without a name holds, or held, something of this name."""
-    here = any(os.path.lexists(os.path.join(root.path, name)) for root in roots if portable(root.path) in nameless)
+    here = any(is_there(os.path.join(root.path, name)) for root in roots if portable(root.path) in nameless)
     return here or ledger.count_below(portable(name)) > 0
 
 
@@ -57,7 +58,7 @@ def _refuse_met(roots: Sequence[Root]) -> None:
     names = {root.prefix for root in roots if root.prefix}
     for root in roots:
         for name in sorted(names) if not root.prefix and not root.is_file else ():
-            if os.path.lexists(os.path.join(root.path, name)):
+            if is_there(os.path.join(root.path, name)):
                 raise SourceError(
                     f"dicom.dir: {readable(os.path.join(root.path, name))} has the name that outputs of another input"
                     " have; rename the folder, or make all outputs anew with --rebuild"

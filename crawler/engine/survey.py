@@ -20,6 +20,7 @@ from crawler.ledger.store import Store
 from crawler.model import Outcome
 from crawler.paths import portable
 from crawler.sources.directory import Folder, Outputs, Root, Visited
+from crawler.stores.access import is_empty, is_folder
 
 log = logging.getLogger("dme")
 
@@ -174,7 +175,7 @@ def require_files(roots: Sequence[Root], max_lost: float) -> None:
         Nothing was changed.
     """
     for root in roots:
-        if not root.is_file and max_lost < 1 and os.path.isdir(root.path) and not os.listdir(root.path):
+        if not root.is_file and max_lost < 1 and is_folder(root.path) and is_empty(root.path):
             raise SourceError(
                 f"dicom.dir: {portable(root.path)} is empty, and --rebuild would delete what was made of it; nothing"
                 " was removed. Mount the disk, or set dicom.max_lost: 1"

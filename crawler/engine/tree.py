@@ -6,7 +6,6 @@ After a change, the files of changed folders are read anew, and of the others on
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -83,12 +82,13 @@ class TreeGrouping:
             paths = [os.path.join(folder, native(name)) for name in names]
             there = self._planner.share.narrow(listing(root, folder))
             stems = media_stems([*map(os.path.basename, paths), *there.others], self._reserved.of(there))
+            entries = {entry[0]: entry[1:] for entry in there.entries}
             files: list[File] = []
             for path, name in zip(paths, names, strict=True):
                 if name in wanted:
-                    with contextlib.suppress(OSError):  # gone since the walk: its folder has changed by the next run
-                        info = os.stat(os.path.join(_base(root), path))
-                        files.append(File(_base(root), path, info.st_size, info.st_mtime_ns, root.prefix))
+                    found = entries.get(os.path.basename(path))
+                    if found is not None:  # else gone since the walk: its folder has changed by the next run
+                        files.append(File(_base(root), path, *found, root.prefix))
             plan = FolderPlan(Folder(root, folder, ()), tuple(files))
             for at in range(0, len(files), INDEX_FILES):
                 part = tuple(files[at : at + INDEX_FILES])

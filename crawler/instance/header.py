@@ -40,6 +40,7 @@ from crawler.errors import HeaderError
 from crawler.instance.custom import with_custom
 from crawler.instance.describe import Source, describe
 from crawler.model import File, Instance, Outcome
+from crawler.stores.stream import RemoteStream
 
 _TRANSFER_SYNTAX = 0x00020010
 # A damaged header has a row when one of these is there: what the object is, or that it is an image.
@@ -90,6 +91,9 @@ def read_instance(file: File, keys: KeyStyle = "keyword", custom: Name = "") -> 
     """
     with _os_errors_named(), open_file(file) as stream:
         instance = fast_instance(file, stream, keys) or full_instance(file, stream, keys)
+        if isinstance(stream, RemoteStream):
+            pixels = instance.pixels
+            stream.header_ended(pixels.offset if pixels is not None and pixels.keyword else file.size)
     if not custom:
         return instance
     return instance._replace(planes=with_custom(instance.planes, Attributes(instance.record, keys), custom))

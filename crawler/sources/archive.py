@@ -16,6 +16,8 @@ from crawler.archives.quota import DEFLATE_MOST, QUOTA, Quota
 from crawler.errors import FileError
 from crawler.model import File
 from crawler.sources.expanded import ArchiveContents, Expanded, failed
+from crawler.stores.access import open_path
+from crawler.stores.address import is_remote
 
 __all__ = ["Expanded", "expand", "is_archive"]
 
@@ -69,6 +71,10 @@ def expand(
     kind, compression = found
     try:
         if kind == "zip":
+            from crawler.archives.zips import open_directory
+
+            if is_remote(file.root):
+                open_directory.clear()  # it is listed because it is new or changed
             from crawler.sources.zip_source import expand_zip
 
             return expand_zip(file, quota)
@@ -89,7 +95,7 @@ def _expand_gzip(file: File, quota: Quota) -> Expanded:
     The size is modulo 2**32 (RFC 1952 2.3.1), and of the last part of a file made of several. A member that turns out
     to hold more is damaged, where it is read: no DICOM file is stored so.
     """
-    with open(file.native, "rb") as stream:
+    with open_path(file.native) as stream:
         head = stream.read(len(_GZIP))
         packed = stream.seek(0, os.SEEK_END)
         if not packed:

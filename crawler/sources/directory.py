@@ -19,6 +19,9 @@ from crawler.errors import SourceError
 from crawler.model import File, Outcome
 from crawler.naming import colliding
 from crawler.paths import portable, readable
+from crawler.sources.remote import list_remote
+from crawler.stores.access import look
+from crawler.stores.address import is_remote
 
 Entry = tuple[str, int, int]
 """Name, bytes, mtime in ns."""
@@ -125,10 +128,10 @@ class Outputs:
     """What lies inside the input but is ours: never crawled."""
 
     def __init__(self, folders: Iterable[str] = (), files: Iterable[str] = ()) -> None:
-        self.folders = frozenset(os.path.realpath(folder) for folder in folders)
+        self.folders = frozenset(_real(folder) for folder in folders)
         self.files: dict[str, set[str]] = {}
         for file in files:
-            folder, name = os.path.split(os.path.realpath(file))
+            folder, name = os.path.split(_real(file))
             self.files.setdefault(folder, set()).add(name)
 
     def hides(self, real: str) -> bool:
@@ -187,16 +190,23 @@ def roots_of(paths: Iterable[str], readers: Sequence[str] = ()) -> list[Root]:
         A path that does not exist.
     """
     paths = list(paths)
+    files: list[bool] = []
     for path in paths:
-        if not os.path.exists(path):
-            raise SourceError(f"dicom.dir: {readable(path)} does not exist; correct the path or mount the disk")
-    real = [os.path.realpath(path) for path in paths]
-    if len(real) == 1:
-        return [Root(real[0], "", os.path.isfile(real[0]), readers=tuple(readers))]
-    return [
-        Root(path, name, os.path.isfile(path), readers=tuple(readers))
-        for path, name in zip(real, names_of(real), strict=True)
-    ]
+        try:
+            files.append(not look(path).is_folder)
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+            why = "does not exist" if missing else f"cannot be reached: {error.strerror or type(error).__name__}"
+            hint = "the address" if is_remote(path) else "the path or mount the disk"
+            raise SourceError(f"dicom.dir: {readable(path)} {why}; correct {hint}") from None
+    real = [_real(path) for path in paths]
+    names = names_of(real) if len(real) > 1 else [""]
+    return [Root(*one, readers=tuple(readers)) for one in zip(real, names, files, strict=True)]
+
+
+def _real(path: str) -> str:
+    """The absolute real path; an address as it is written."""
+    return path if is_remote(path) else os.path.realpath(path)
 
 
 def names_of(paths: Iterable[str]) -> list[str]:
@@ -226,8 +236,8 @@ def walk(
     """
     outputs, visited = outputs or Outputs(), visited or Visited([root])
     if root.is_file:
-        info = os.stat(root.path)
-        yield Folder(root, "", ((os.path.basename(root.path), info.st_size, info.st_mtime_ns),))
+        found = look(root.path)
+        yield Folder(root, "", ((os.path.basename(root.path), found.size, found.mark),))
         return
     stack = [("", root.path, False)]  # name below the root, real path, whether a link leads there
     links: deque[tuple[str, str, bool]] = deque()
@@ -239,21 +249,23 @@ def walk(
         yield folder
         if not recursive:
             continue
-        found = [(os.path.join(path, name), os.path.join(real, name), is_link) for name, is_link in children]
-        stack += [(child, below, linked) for child, below, is_link in reversed(found) if not is_link]
-        links += [(child, os.path.realpath(below), True) for child, below, is_link in found if is_link]
+        below = [(os.path.join(path, name), os.path.join(real, name), is_link) for name, is_link in children]
+        stack += [(child, there, linked) for child, there, is_link in reversed(below) if not is_link]
+        links += [(child, os.path.realpath(there), True) for child, there, is_link in below if is_link]
 
 
 def listing(root: Root, path: str, outputs: Outputs | None = None) -> Folder:
     """One folder as it is now."""
     if root.is_file:
         return next(walk(root))
-    real = os.path.realpath(os.path.join(root.path, path)) if path else root.path
+    real = _real(os.path.join(root.path, path)) if path else root.path
     return _scan(root, path, real, outputs or Outputs())[0]
 
 
 def _scan(root: Root, path: str, real: str, outputs: Outputs) -> tuple[Folder, list[tuple[str, bool]]]:
     """List one folder: its files, and its subfolders as (name, is a link)."""
+    if is_remote(real):
+        return _scan_remote(root, path, real, outputs)
     entries: list[Entry] = []
     faults: list[tuple[str, Outcome]] = []
     children: list[tuple[str, bool]] = []
@@ -283,6 +295,16 @@ def _scan(root: Root, path: str, real: str, outputs: Outputs) -> tuple[Folder, l
     faults.sort(key=lambda fault: fault[0])
     children.sort(key=lambda child: root.shown(child[0]))  # the order of rows must not tell that of true names
     return Folder(root, path, tuple(entries), tuple(faults), tuple(name for name, _ in children)), children
+
+
+def _scan_remote(root: Root, path: str, real: str, outputs: Outputs) -> tuple[Folder, list[tuple[str, bool]]]:
+    try:
+        entries, faults, folders = list_remote(real)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        return Folder(root, path, (), (("", Outcome("failed", "find", "folder cannot be read", why)),)), []
+    mine = tuple(entry for entry in entries if not outputs.has(real, entry[0]))
+    return Folder(root, path, mine, tuple(faults), tuple(folders)), [(name, False) for name in folders]
 
 
 def _fault(entry: os.DirEntry[str], error: OSError) -> Outcome:

@@ -16,6 +16,7 @@ from crawler.model import File, Outcome
 from crawler.sources.expanded import CONTAINER, ArchiveContents, Expanded, failed, nanoseconds
 from crawler.sources.spool import Spool
 from crawler.sources.tar_stream import DAMAGE, LONGEST_HEADER, TarStream
+from crawler.stores.access import open_path
 
 # What tarfile raises for headers that make no sense: numbers, sparse maps and PAX fields are parsed without a net, and
 # extended headers in a row recurse.
@@ -41,8 +42,10 @@ def expand_tar(
     OSError
         The archive cannot be opened.
     """
-    with open(file.native, "rb") as raw:
-        stream = TarStream(raw, compression, os.fstat(raw.fileno()).st_size, quota, advance)
+    with open_path(file.native) as raw:
+        size = raw.seek(0, os.SEEK_END)
+        raw.seek(0)
+        stream = TarStream(raw, compression, size, quota, advance)
         if not compression:
             return _Reader(file, stream, None).read()
         with Spool(spool, quota) as copies:

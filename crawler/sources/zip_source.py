@@ -16,6 +16,7 @@ from crawler.archives.zips import DAMAGE, ENCRYPTED, open_directory, unreadable
 from crawler.errors import FileError
 from crawler.model import File, Outcome
 from crawler.sources.expanded import ArchiveContents, Expanded, failed, nanoseconds
+from crawler.stores.access import open_path
 
 _LOCAL_HEADER = 30  # bytes without name and extra field, APPNOTE.TXT 4.3.7
 _DOS_DIRECTORY = 0x10
@@ -62,7 +63,7 @@ def expand_zip(file: File, quota: Quota) -> Expanded:
 
 def _what_is_wrong(path: str) -> str:
     """Tell half a download from what never was a zip archive."""
-    with open(path, "rb") as stream:
+    with open_path(path) as stream:
         head = stream.read(4)
     if not head:
         return "the file is empty"

@@ -22,6 +22,9 @@ from crawler.ledger.store import output_root
 from crawler.paths import native, portable
 from crawler.sinks.reading import READERS, read_volume
 from crawler.sources.directory import Root, roots_of
+from crawler.stores.access import is_file
+from crawler.stores.address import is_remote
+from crawler.stores.remote import stores
 
 GONE = "its source is not there any more, or lies in an archive"
 DIFFERS = "it differs from what its source gives"
@@ -83,10 +86,13 @@ def _link(key: str, roots: list[Root], above: str) -> bool:
             continue
         inside = path[len(prefix) :]
         source = root.path if root.is_file else os.path.join(root.path, inside)
-        if os.path.isfile(source):
+        if is_file(source):
             target = os.path.join(above, root.prefix or "root", inside)
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            os.symlink(source, target)
+            if is_remote(source):
+                stores.of(source).download(source, target)
+            else:
+                os.symlink(source, target)
             return True
     return False
 

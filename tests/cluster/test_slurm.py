@@ -102,7 +102,8 @@ def test_script_hands_signals_on_and_queues_again_near_the_time_limit(settings, 
     stand_in = tmp_path / "run"
     # It says that it is ready through a pipe, and waits for a signal, not for a time.
     stand_in.write_text(
-        "#!/bin/bash\ntrap 'kill $idle; exit 130' USR1 TERM\nsleep 600 & idle=$!\necho > ready\nwhile :; do wait; done\n"
+        "#!/bin/bash\ntrap 'kill $idle; exit 130' USR1 TERM\nsleep 600 & idle=$!\n"
+        "echo > ready\nwhile :; do wait; done\n"
     )
     stand_in.chmod(0o755)
     requeue = tmp_path / "bin" / "scontrol"

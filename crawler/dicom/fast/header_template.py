@@ -249,7 +249,7 @@ class HeaderTemplate:
                 raise Mismatch
             if position + size > len(block):
                 offset = walker.base + position
-                block = walker.block_at(offset, size)
+                block = walker.block_at(offset, min(size, len(part.raw) + _HEAD) if open_end else size, size)
                 start, after, position = part.skip, part.skip + length, 0
             if not open_end and after > len(block):
                 raise Mismatch

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import BinaryIO
 
-from crawler.archives.streams import BLOCK
+from crawler.archives.streams import BLOCK, read_block
 from crawler.dicom.dictionary import KeyStyle
 from crawler.dicom.fast.conversions import UnusualHeader
 from crawler.dicom.fast.header import Header
@@ -50,7 +50,7 @@ def read_fast(stream: BinaryIO, size: int, keys: KeyStyle = "keyword") -> Header
         with the records of other files.
     """
     try:
-        block = stream.read(BLOCK)
+        block = read_block(stream, 1, BLOCK)
         series, cache = series_of(block), _template_cache(keys)
         template = cache.take(series)
         if template is not None:

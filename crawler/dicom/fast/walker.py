@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Any, BinaryIO
 
-from crawler.archives.streams import BLOCK
+from crawler.archives.streams import BLOCK, read_block
 from crawler.dicom.csa import MAX_BYTES, is_looked_at
 from crawler.dicom.dictionary import BINARY_VRS, KeyStyle, is_known, is_private, key_for
 from crawler.dicom.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, UNDEFINED, Element
@@ -137,11 +137,14 @@ class Walker:
         if all(0x40 < letter < 0x5B for letter in block[start + 4 : start + 6]):
             raise UnusualHeader
 
-    def block_at(self, offset: int, least: int) -> bytes:
-        """Read a block of at least so many bytes, unless the file ends before, from a position in the file."""
+    def block_at(self, offset: int, least: int, most: int = BLOCK) -> bytes:
+        """Read a block of at least so many bytes, unless the file ends before, from a position in the file.
+
+        `most` is what is read where that costs no more.
+        """
         self.base = offset
         self._stream.seek(offset)
-        block = self._stream.read(max(min(max(BLOCK, least), self.size - offset), 0))
+        block = read_block(self._stream, least, max(min(max(most, least), self.size - offset), 0))
         self.held += len(block)
         return block
 
@@ -171,7 +174,9 @@ class Walker:
                 raise UnusualHeader
             else:
                 more = min(more * _GROWTH, LARGEST)
-            block, position = self.block_at(offset, more), 0
+            # One byte more than was there: a store then gives as much as it likes to.
+            least = max(1, min(self.base + len(block) - offset + 1, more))
+            block, position = self.block_at(offset, least, more), 0
 
     def _elements(self, block: bytes, position: int, end: int, scope: Scope) -> int:
         """Add the elements between two positions to the scope's record.
@@ -364,7 +369,7 @@ class Walker:
 
     def _read_trailing(self, position: int, scope: Scope, last: int) -> None:
         """Read the elements behind the pixel data, which no template learns."""
-        block = self.block_at(position, BLOCK)
+        block = self.block_at(position, SHORTEST)
         if position + len(block) == self.size and not any(block):
             return  # padding
         first = int.from_bytes(block[:2], "little") << 16 | int.from_bytes(block[2:4], "little")
