@@ -89,6 +89,43 @@ class FileSlice(_SizedStream):
         super().close()
 
 
+class LoadedStream(_SizedStream):
+    """A stream of which a part is in memory.
+
+    Parameters
+    ----------
+    stream
+        Closed with this one.
+    size
+        Bytes in it.
+    start, data
+        The part.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int, start: int, data: bytes) -> None:
+        self._stream, self._size, self._start, self._data = stream, size, start, memoryview(data)
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read from the present position: up to the end of the part, within it."""
+        view = memoryview(buffer).cast("B")
+        inside = self._position - self._start
+        if 0 <= inside < len(self._data):
+            part = self._data[inside : inside + len(view)]
+            view[: len(part)] = part
+            self._position += len(part)
+            return len(part)
+        self._stream.seek(self._position)
+        data = self._stream.read(min(len(view), max(0, self._size - self._position)))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+        super().close()
+
+
 class InflatingStream(_SizedStream):
     """A stream that inflates no further than it is read, and keeps what it inflated: in memory, then on disk.
 

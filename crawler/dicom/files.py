@@ -9,26 +9,33 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import BinaryIO, cast
 
 from crawler.archives.members import archive_format
 from crawler.archives.quota import DEFLATE_MOST, QUOTA
-from crawler.archives.streams import BLOCK, FileSlice, InflatingStream, ZlibSource, buffered
+from crawler.archives.streams import BLOCK, FileSlice, InflatingStream, LoadedStream, ZlibSource, buffered
 from crawler.dicom.elements import EXPLICIT_LITTLE
+from crawler.dicom.read_ahead import Prepared, read_ahead
 from crawler.dicom.sniff import PREFIX, dataset_start
+from crawler.dicom.uids import DeflatedExplicitVRLittleEndian
 from crawler.dicom.walk import walk
 from crawler.errors import HeaderError
-from crawler.model import File
+from crawler.model import File, Instance
 from crawler.stores.access import open_path, open_remote
 from crawler.stores.address import is_remote
+from crawler.stores.remote import stores
 from crawler.stores.stream import RemoteStream
 
 _CHUNK = 1 << 20  # bytes inflated at a time
 _IN_MEMORY = 64 << 20  # an inflated data set above this size goes to disk
 _PREAMBLE = 128  # bytes in front of the prefix, PS3.10 7.1
 _SIZE = 8
+_LOADED = 16 << 20  # bytes of pixel data that are read ahead of one file
 
 
 def open_file(file: File) -> BinaryIO:
@@ -48,6 +55,65 @@ def open_file(file: File) -> BinaryIO:
     HeaderError
         A member of an archive cannot be inflated, or is not there any more.
     """
+    prepared = read_ahead.take(file)
+    if prepared is not None:
+        return prepared
+    began = time.perf_counter()
+    stream = _open_whole(file)
+    read_ahead.measured(time.perf_counter() - began)
+    return stream
+
+
+def headers_ahead(files: Sequence[File]) -> AbstractContextManager[None]:
+    """Announce that the headers of these files are read next, in this order."""
+    wanted = [(file, BLOCK) for file in files if _is_simple(file)]
+
+    def prepare(number: int) -> BinaryIO:
+        stream = _open_whole(wanted[number][0])
+        if isinstance(stream, RemoteStream):
+            stream.peek()
+        return stream
+
+    return read_ahead.announce(wanted, prepare, partial(_is_worth_while, wanted))
+
+
+def pixels_ahead(instances: Sequence[Instance]) -> AbstractContextManager[None]:
+    """Announce that the pixel data of these instances are read next, in this order."""
+    places: list[tuple[int, int]] = []
+    wanted: list[Prepared] = []
+    for instance in instances:
+        pixels, file = instance.pixels, instance.file
+        if pixels is None or not _is_simple(file) or instance.transfer_syntax == DeflatedExplicitVRLittleEndian:
+            continue
+        length = file.size - pixels.offset if pixels.length is None else pixels.length
+        length = length if 0 < length <= _LOADED else 0  # of a long one the beginning would not help
+        places.append((pixels.offset, length))
+        wanted.append((file, length))
+
+    def prepare(number: int) -> BinaryIO:
+        stream, (offset, length) = _open_whole(wanted[number][0]), places[number]
+        if not length:
+            return stream
+        size = size_of(stream)  # of a compressed attachment not what was listed
+        stream.seek(offset)
+        return buffered(LoadedStream(stream, size, offset, stream.read(length)))
+
+    return read_ahead.announce(wanted, prepare, partial(_is_worth_while, wanted))
+
+
+def _is_simple(file: File) -> bool:
+    """Whether a file is read as it lies, and may be opened in a thread."""
+    return file.member is None or file.start >= 0
+
+
+def _is_worth_while(wanted: Sequence[Prepared]) -> bool:
+    """Whether opens cost time: known of a store, once the length of its headers is; of a disk measured."""
+    if wanted and is_remote(wanted[0][0].root):
+        return stores.of(wanted[0][0].root).headers.known
+    return read_ahead.slow
+
+
+def _open_whole(file: File) -> BinaryIO:
     stream = _open(file)
     try:
         size = _attachment_size(stream)

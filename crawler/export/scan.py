@@ -7,13 +7,15 @@ leaves no hole: the layouts are planned anew without it, and those that come out
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from crawler.config import select
 from crawler.config.sections import VolumeSection
+from crawler.dicom.files import pixels_ahead
 from crawler.disk import delete_published
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import LayoutError, PixelError
@@ -215,13 +217,19 @@ class ScanExport:
                 for place in layout.placement if layout.refused else ():
                     self.states[members[place.instance]].record(outcome)
         for group in sharing(layout for layout in plan if not layout.refused) if self.outputs.wanted else ():
-            with self.outputs.open(group, members, part) as opened:
+            with self.outputs.open(group, members, part) as opened, self._pixels_ahead(opened.wanted):
                 if not all(self._decode(number, of_file) for number, of_file in opened.wanted.items()):
                     return False
                 opened.close()
-        for number in sorted(self.media_pending | self.quality.pending):
-            self._decode(number, {})
+        rest = sorted(self.media_pending | self.quality.pending)
+        with self._pixels_ahead(rest):
+            for number in rest:
+                self._decode(number, {})
         return True
+
+    def _pixels_ahead(self, numbers: Iterable[int]) -> AbstractContextManager[None]:
+        """Announce which pixels are read next."""
+        return pixels_ahead([self.scan.instances[number] for number in numbers if self.states[number].usable])
 
     def _write_companions(self) -> None:
         """Write documents, waveforms and reports of all files that `select` did not leave out."""

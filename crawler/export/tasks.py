@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from crawler.dicom.files import headers_ahead
 from crawler.dicom.row_size import record_bytes
 from crawler.error_boundary import outcome_of
 from crawler.errors import NotDicom, StopError
@@ -150,9 +151,11 @@ class Worker:
         base = 0
         if isinstance(task, FolderTask):
             folders: list[FolderResult] = []
-            for job in task.jobs:
-                folders.append(self._folder(job, base, task.culprits, heartbeat))
-                base += len(job.files)
+            files = [file for job in task.jobs for file in job.files]
+            with headers_ahead(_unmarked(files, task.culprits)):
+                for job in task.jobs:
+                    folders.append(self._folder(job, base, task.culprits, heartbeat))
+                    base += len(job.files)
             return folders
         scans: list[ScanResult] = []
         for scan in task.jobs:
@@ -266,7 +269,8 @@ class Worker:
     def _index(self, task: IndexTask, heartbeat: Heartbeat) -> IndexResult:
         path = os.path.join(self.setup.spool, f"{uuid.uuid4().hex}.spool")
         entries: list[tuple[SeriesKey, Spooled] | Outcome] = []
-        with using_spool(), open(path, "wb") as spool:
+        ahead = headers_ahead(_unmarked(task.files, task.culprits))
+        with using_spool(), open(path, "wb") as spool, ahead:
             for item, file in enumerate(task.files):
                 headers: list[Header] = []
                 outcome = self._read(file, item, task.culprits, headers, heartbeat)
@@ -299,6 +303,11 @@ def _public_folder(folder: FolderResult) -> FolderResult:
 
 def _public_scan(scan: ScanResult) -> ScanResult:
     return scan._replace(files=tuple((file, public_outcome(outcome)) for file, outcome in scan.files))
+
+
+def _unmarked(files: Sequence[File], culprits: Culprits) -> list[File]:
+    """The files that may be touched."""
+    return [file for item, file in enumerate(files) if item not in culprits]
 
 
 def _load(places: Sequence[Spooled]) -> list[Header]:

@@ -26,6 +26,11 @@ class HeaderSizes:
         """Note how long a header was."""
         self._last.append(length)
 
+    @property
+    def known(self) -> bool:
+        """Whether a header was read."""
+        return bool(self._last)
+
     def first(self) -> int:
         """Bytes to fetch of a file that is not known."""
         last = list(self._last)

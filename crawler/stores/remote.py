@@ -15,7 +15,6 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -214,6 +213,8 @@ class RemoteStore:
         lacking = [info for info in page if info["type"] != "directory" and info.get("size") is None]
         if not lacking:
             return page
+        from concurrent.futures import ThreadPoolExecutor  # plain HTTP alone needs it
+
         with ThreadPoolExecutor(_ASKED) as asking:
             told = {info["name"]: one for info, one in zip(lacking, asking.map(self._told, lacking), strict=True)}
         return [told.get(info["name"], info) for info in page]
