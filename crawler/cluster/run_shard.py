@@ -15,7 +15,7 @@ from crawler.engine.crawl import Part
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.progress import Progress, Silent
 from crawler.engine.run import run_part
-from crawler.errors import LedgerError, StopError
+from crawler.errors import ConfigError, LedgerError, StopError
 from crawler.ledger.products import MERGED
 from crawler.ledger.status import reading
 from crawler.ledger.store import disk_error, ledger_of
@@ -58,6 +58,8 @@ def run_shard(
     """
     if not isinstance(config, Config):
         config = load_config(config, retrieves=False)
+    if config.output_address is not None:
+        raise ConfigError("output.dir: shards need a folder that all of them reach; upload what `merge` makes")
     shard = checked(number, of)
     _require_shards(config, shard)
     folder = shard_dir(config, shard)

@@ -8,6 +8,7 @@ this module adds the rules that join several keys. It creates no folder and does
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -19,6 +20,7 @@ from typing import Any
 import yaml
 
 from crawler.config import checking, pacs
+from crawler.config.conditions import wrong_condition, wrong_quality
 from crawler.config.packaged import packaged
 from crawler.config.pacs import PacsSection
 from crawler.config.privacy import PrivacySection
@@ -41,7 +43,6 @@ from crawler.config.sections import (
     key,
 )
 from crawler.config.yaml_nodes import Problem
-from crawler.dicom.dictionary import unknown_keyword
 from crawler.disk import is_folder
 from crawler.errors import ConfigError
 from crawler.paths import portable, readable
@@ -127,8 +128,17 @@ class Config:
 
     @property
     def output_dir(self) -> str:
-        """Absolute native path of the folder that relative outputs lie in."""
-        return _absolute(self.output.dir or "", self.directory)
+        """Absolute native path of the folder of relative outputs; of a remote output, where it is made."""
+        if self.output_address is None:
+            return _absolute(self.output.dir or "", self.directory)
+        digest = hashlib.blake2b(self.output_address.encode(), digest_size=4).hexdigest()
+        return _absolute(self.output.staging or f"dme-staging-{digest}", self.directory)
+
+    @property
+    def output_address(self) -> str | None:
+        """The address that finished outputs are uploaded to; None when they stay on this machine."""
+        written = self.output.dir
+        return address.normal(written) if written is not None and address.is_remote(written) else None
 
     @property
     def metadata_path(self) -> str | None:
@@ -292,13 +302,25 @@ def _contradictions(config: Config, retrieves: bool) -> Iterator[Problem]:
         yield Problem(("volume", "formats"), "choose nifti or nii: both write the same sidecars", config.volume.formats)
     if config.preview and config.preview.size > LARGEST_PREVIEW:
         yield Problem(("preview", "size"), f"expected at most {LARGEST_PREVIEW}", config.preview.size)
+    yield from _wrong_output(config)
     yield from _wrong_names(config)
     if config.quality:
-        yield from _wrong_quality(config.quality)
+        yield from wrong_quality(config.quality)
     for keyword, condition in config.select.where.items() if config.select else ():
-        wrong = _wrong_condition(keyword, condition)
+        wrong = wrong_condition(keyword, condition)
         if wrong:
             yield Problem(("select", "where", keyword), wrong)
+
+
+def _wrong_output(config: Config) -> Iterator[Problem]:
+    if wrong := address.wrong_address(config.output.dir or ""):
+        yield Problem(("output", "dir"), wrong, pacs.NOT_SHOWN)
+    if config.output.staging is not None and config.output_address is None:
+        yield Problem(("output", "staging"), "belongs to an address in output.dir", config.output.staging)
+    for name, place in config.outputs().items() if config.output_address is not None else ():
+        if not _within(place, config.output_dir):
+            text = "with an address in output.dir, a relative path: all outputs go there"
+            yield Problem(tuple(name.split(".")), text, attrgetter(name)(config))
 
 
 def _wrong_names(config: Config) -> Iterator[Problem]:
@@ -316,33 +338,6 @@ def _wrong_names(config: Config) -> Iterator[Problem]:
     if config.volume and config.volume.name and "mhd" in config.volume.formats:
         text = "not with the format mhd, whose header names its data file; choose metaimage"
         yield Problem(("volume", "name"), text, config.volume.name)
-
-
-def _wrong_quality(section: QualitySection) -> Iterator[Problem]:
-    if section.share > 1:
-        yield Problem(("quality", "share"), "expected at most 1", section.share)
-    for modality in section.thresholds:
-        if not re.fullmatch(r"[A-Z0-9_]{1,16}", modality):  # a code string (PS3.5 6.2), as modalities are written
-            yield Problem(("quality", "thresholds", modality), "expected a modality in capitals, such as CT")
-
-
-def _wrong_condition(keyword: str, condition: ConditionSection) -> str:
-    """What is wrong with a condition on an element; empty when it is good."""
-    if unknown := unknown_keyword(keyword):
-        return unknown
-    if condition == ConditionSection():
-        return "expected any of equals, one_of, range, regex"
-    if condition.range is not None:
-        low, high = condition.range
-        if low is None and high is None:
-            return "range: expected one bound at least"
-        if low is not None and high is not None and (isinstance(low, str) != isinstance(high, str) or low > high):  # type: ignore[operator]
-            return "range: expected two numbers or two texts, the lower one first"
-    try:
-        re.compile(condition.regex or "")
-    except re.error as error:
-        return f"regex: {error}"
-    return ""
 
 
 def _collisions(config: Config) -> Iterator[Problem]:

@@ -120,6 +120,11 @@ class OutputSection:
     """Where outputs lie."""
 
     dir: str | None = key(None, "folder of relative outputs and of the run's own files; else the current", shapes=False)
+    staging: str | None = key(
+        None,
+        "for an address in dir: folder of this machine in which outputs are made before they go there",
+        shapes=False,
+    )
     min_free: int = key(
         0, "bytes that stay free on the disks of outputs: the run ends in order before", **_SIZE_RULES | {"minimum": 0}
     )

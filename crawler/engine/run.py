@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ from crawler.tables import registry
 from crawler.tables.base import replacing
 
 if TYPE_CHECKING:
+    from crawler.engine.remote_output import RemoteOutput
     from crawler.pacs.accounts import Counts
 
 log = logging.getLogger("dme")
@@ -149,7 +151,9 @@ def _run(
     if rebuild is True:
         received = os.path.realpath(config.pacs_dir or "")  # may be empty: it is filled anew
         require_files([root for root in roots if root.path != received], config.dicom.max_lost)
-    with open_store(config, rebuild) as store, interrupts() as stop:
+    with _remote_side(config) as remote, open_store(config, rebuild) as store, interrupts() as stop:
+        if remote is not None:
+            remote.attach(store)
         _require_no_shards(store)
         store.own.claim(own_files(config), set_aside=rebuild is True)
         agree(policy, store.ledger)
@@ -170,8 +174,26 @@ def _run(
             warn_of_scattered(store)
             registry.build(store.config, store.ledger, summary, store.cells, lambda: time.monotonic() - began)
         _end(store, stop.is_set())
+        if remote is not None:
+            remote.finish(store)
         space.require()
         return replace(summary, seconds=round(time.monotonic() - began, 3))
+
+
+@contextlib.contextmanager
+def _remote_side(config: Config) -> Iterator[RemoteOutput | None]:
+    """What uploads the outputs of an address; None for one of this machine."""
+    if config.output_address is None:
+        yield None
+        return
+    from crawler.engine.remote_output import RemoteOutput  # loads what other runs do not need
+
+    remote = RemoteOutput(config)
+    try:
+        remote.begin()
+        yield remote
+    finally:
+        remote.close()
 
 
 def _summary(engine: Engine, early: int, began: float, stopped: bool, retrieved: Counts | None) -> Summary:

@@ -8,6 +8,7 @@ Everything that one commit holds is true together. Paths of products are stored 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -109,6 +110,13 @@ class Ledger(Products, Visits, Parts):
         return LedgerError(
             f"{name} is damaged ({text}); rerun with --rebuild: it is set aside with its JSONL, and all is made anew"
         )
+
+    def snapshot(self, path: str) -> None:
+        """Commit, and write all of it to another file."""
+        self._db.execute("COMMIT")
+        with contextlib.closing(sqlite3.connect(path)) as copy:
+            self._db.backup(copy)  # which waits for ever while a transaction is open
+        self._db.execute("BEGIN EXCLUSIVE")
 
     def commit(self) -> None:
         """Make all changes since the last commit permanent."""

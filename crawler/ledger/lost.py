@@ -15,6 +15,7 @@ from crawler.config.parts import parts_of, section_of, section_of_product
 from crawler.disk import is_absent
 from crawler.ledger.database import Ledger
 from crawler.ledger.store import output_root
+from crawler.ledger.uploads import is_uploaded
 from crawler.paths import portable
 
 log = logging.getLogger("dme")
@@ -27,7 +28,8 @@ def lost_products(config: Config, ledger: Ledger) -> Iterator[tuple[int, str, st
     """(scan, section, native path) of every product that is gone, of the sections that are on."""
     wanted = {section_of(part) for part in parts_of(config.shaping())}
     listings: OrderedDict[str, frozenset[str]] = OrderedDict()
-    for kind, place, scan in ledger.execute("SELECT kind, path, scan FROM products ORDER BY kind, path"):
+    sql = "SELECT kind, path, scan, size, checksum FROM products ORDER BY kind, path"
+    for kind, place, scan, size, checksum in ledger.execute(sql):
         section = section_of_product(kind, place)
         if section not in wanted:
             continue
@@ -38,6 +40,8 @@ def lost_products(config: Config, ledger: Ledger) -> Iterator[tuple[int, str, st
             if len(listings) > LISTED:
                 listings.popitem(last=False)
         if name not in listings[folder] and is_absent(path):  # some file systems tell names apart otherwise
+            if config.output_address and is_uploaded(ledger, os.path.relpath(path, config.output_dir), size, checksum):
+                continue
             yield scan, section, path
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from crawler.config.loader import Config
 from crawler.config.parts import parts_of
@@ -42,6 +42,8 @@ class Store:
         Those of metadata.csv that workers made in this run.
     temp
         Name of this output's folders for unfinished files: ``<output folder>/.dme-tmp/<temp>``.
+    after_commit
+        Called when a commit is done.
     """
 
     def __init__(self, config: Config, ledger: Ledger, rows: Rows | None) -> None:
@@ -53,6 +55,7 @@ class Store:
         durable = config.output.durable
         self._durable = is_local(config.output_dir) if durable == "auto" else durable
         self._unsynced = False
+        self.after_commit: Callable[[], None] = lambda: None
 
     def products_written(self) -> None:
         """Products were put in place: the next commit vouches for them."""
@@ -74,6 +77,7 @@ class Store:
         except OSError as error:
             raise disk_error(error, self.rows.path if self.rows else "") from None
         self.ledger.commit()
+        self.after_commit()
 
     def seal(self) -> None:
         """Note that all is done, and the checksum of the rows, for `verify`."""
