@@ -131,7 +131,7 @@ def test_an_upload_that_fails_ends_the_run_and_the_next_one_goes_on(tmp_path, tr
 
     upload = RemoteStore.upload
     monkeypatch.setattr(RemoteStore, "upload", refuse)
-    with pytest.raises(OutputError, match="the remote store failed.*run again to go on"):
+    with pytest.raises(OutputError, match=r"the remote store failed.*run again to go on"):
         run(settings(tree, tmp_path))
     monkeypatch.setattr(RemoteStore, "upload", upload)
     assert run(settings(tree, tmp_path)).handled == 0
