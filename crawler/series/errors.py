@@ -52,6 +52,10 @@ class CannotSort(SourceError):
     """The images do not form one array in the order that is asked for."""
 
 
+class SeveralArrays(MultipleSeriesError, CannotSort):
+    """The images of one series form several arrays; the message names them."""
+
+
 class NotTimeOrder(SeriesError, ValueError):
     """A time line is asked of an array without an axis of time."""
 

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from crawler.geometry import LINE_TOLERANCE
 from crawler.series.axis import SPATIAL
 
+NOT_PLACED = "Positions are array indices: the array had no place in a patient."
+"""(0020,4000) *Image Comments* of what is written without one; a DICOM image has to have positions."""
 Floats = npt.NDArray[np.float64]
 
 FLIP_ZYX = np.fliplr(np.eye(3))

@@ -21,8 +21,8 @@ from crawler.layout.verdict import ASSUMED_STEP, THICKNESS_STEP
 from crawler.model import Coordinates, File, Instance, Layout, Place, Scan, Verdict
 from crawler.series.axis import SPATIAL, Axes, Axis, VariableAxis
 from crawler.series.description import Description, empty_frames, with_grid
-from crawler.series.errors import CannotSort, MultipleSeriesError
-from crawler.series.grid import Grid
+from crawler.series.errors import CannotSort, MultipleSeriesError, SeveralArrays
+from crawler.series.grid import NOT_PLACED, Grid
 from crawler.series.header_bytes import header_bytes
 from crawler.series.headers import FrameHeader, Meta, SourceFrame, Template
 from crawler.series.lazy import FrameReader, FrameRef, LazyArray
@@ -157,10 +157,17 @@ def choose(parts: Sequence[Part], options: ReadOptions, place: str) -> Part:
         return parts[number - 1]
     if len(parts) > 1:
         lines = "".join(f"\n  {number}: {part.label}" for number, part in enumerate(parts, start=1))
-        raise MultipleSeriesError(
+        kind = SeveralArrays if len({_series_of(part) for part in parts}) == 1 else MultipleSeriesError
+        raise kind(
             f"{place} holds {len(parts)} arrays; take one with layout=NUMBER, or all with Series.read_all:{lines}"
         )
     return parts[0]
+
+
+def _series_of(part: Part) -> Any:
+    """What tells the series of arrays apart: those of other files are each their own."""
+    first = next((header for header in part.description.frames.flat if header is not None), None)
+    return id(part) if first is None else first.record.get("SeriesInstanceUID")
 
 
 def _layouts(scan: Scan, options: ReadOptions) -> list[Layout]:
@@ -258,6 +265,8 @@ def _part(scan: Scan, layout: Layout, keep: Any, notes: Sequence[str]) -> Part:
     assumed = frozenset({"slice"}) if "slice" in layout.axes and steps[-1] == 1 else frozenset()
     reference = instances[0].frame_of_reference
     grid = None if layout.affine is None else Grid.of(layout.affine, reference, assumed)
+    if grid is not None and all(one.record.get("ImageComments") == NOT_PLACED for one in instances):
+        grid = replace(grid, placed=False)  # an array without a place, as it was written
     if grid is None and all(plane.position is None for plane in planes):
         grid = Grid.of_indices()  # nothing was lost: such images have no place
     axes = with_grid([*_leading(layout, headers), *_in_plane(frame_shape)], grid)

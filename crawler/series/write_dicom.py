@@ -39,7 +39,7 @@ from crawler.series.display_fields import window_of
 from crawler.series.element_values import keyword_of, plain_value
 from crawler.series.errors import WriteNotImplemented
 from crawler.series.file_names import numbered
-from crawler.series.grid import Grid
+from crawler.series.grid import NOT_PLACED, Grid
 from crawler.series.headers import FrameHeader, uid_below
 from crawler.series.planes import PlaneStack, plane_stack, step_indices
 from crawler.series.quantize import Stored, converted, stored_values
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
 
 VERSION_NAME = "DME_SERIES"
-NOT_PLACED = "Positions are array indices: the array had no place in a patient."
 _PLACE_TOLERANCE = 1e-3
 """mm: what a DS of 16 characters keeps of any position inside a scanner, many times over."""
 _DIRECTION_TOLERANCE = 1e-6
@@ -150,13 +149,11 @@ class DicomWriter:
         if self.options.window is not None:
             return self.options.window
         shown = self.meta.display
-        if "window_center" in shown and "window_width" in shown:
-            return shown["window_center"], shown["window_width"]
         center, width = (_first(self.element(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
-        if not self.meta.is_derived and isinstance(center, (int, float)) and isinstance(width, (int, float)):
-            return float(center), float(width)
-        center, width = window_of(self.stack.values)
-        return center, max(width, 1.0)
+        if self.meta.is_derived or not isinstance(center, (int, float)) or not isinstance(width, (int, float)):
+            center, width = window_of(self.stack.values)
+            width = max(width, 1.0)
+        return float(shown.get("window_center", center)), float(shown.get("window_width", width))
 
     def _name(self, index: tuple[int, ...], number: int, count: int) -> str:
         pattern = self.options.names or "Image_{:05d}.dcm"

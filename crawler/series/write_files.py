@@ -62,10 +62,11 @@ def write_nifti(path: str, values: Array, description: Description, options: Wri
         image.header.set_dim_info(*((1, 0, 2) if phase == "ROW" else (0, 1, 2)))
     image.header.set_sform(matrix, code=1 if placed else 0)
     image.header.set_qform(matrix if placed else None, code=1 if placed else 0, strip_shears=True)
-    zooms = list(image.header.get_zooms())
+    # Direction cosines have few digits: lengths are rounded to six, as pixel spacings have them. The matrix is exact.
+    zooms = [float(f"{zoom:.6g}") for zoom in image.header.get_zooms()]
     if len(stack.steps) == 1 and stack.steps[0].name == "time":
         zooms[3] = _period(stack.steps[0])
-        image.header.set_zooms(zooms)
+    image.header.set_zooms(zooms)
     image.header.set_xyzt_units("mm", "sec")
     nibabel.save(image, path)
     _write_gradients(path, stack, matrix)
@@ -161,8 +162,9 @@ def display_frames(values: Array, description: Description, options: WriteOption
     if stack.colour:
         return [np.ascontiguousarray(frame.astype(np.uint8)) for frame in flat]
     shown = description.meta.display
-    told = [float(shown[name]) for name in ("window_center", "window_width") if shown.get(name) is not None]
-    center, width = options.window or (told if len(told) == 2 else window_of(stack.values))
+    own = window_of(stack.values)
+    told = tuple(shown.get(name, other) for name, other in zip(("window_center", "window_width"), own, strict=True))
+    center, width = options.window or told
     low = float(center) - float(width) / 2
     scaled = (np.nan_to_num(flat.astype(np.float64)) - low) / max(float(width), 1e-12)
     return list(np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8))

@@ -101,6 +101,9 @@ CASES: dict[str, tuple[Callable[[Path], None], Callable[[Any], Any]]] = {
     "float CT": (ct, lambda a: a * 0.37),
     "float PET": (pet, lambda a: a * 0.37 - 5),
     "N-D": (mr, nd),
+    "uneven": (ct, lambda a: a[[0, 1, 3], ::-1, 2:]),
+    "anonymous": (mr, lambda a: a.anonymize()),
+    "anonymous, dates moved": (mr, lambda a: a.anonymize(dates="shift")),
     "RGB": (mr, lambda a: a[0].to_rgb()),
     "array": (mr, lambda a: Series(np.arange(60, dtype=np.uint16).reshape(3, 4, 5))),
     "mask": (mr, lambda a: a[0] > 100),
@@ -114,6 +117,14 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, name: str) -> None:
     source(tmp_path / "in")
     change(Series(tmp_path / "in")).write(tmp_path / "out")
     assert faults(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("source", [mr, ct, pet])
+def test_copies_that_keep_their_uids_are_as_good_as_their_files(tmp_path: Path, source: Callable[[Path], None]) -> None:
+    source(tmp_path / "in")
+    before = faults(tmp_path / "in")
+    Series(tmp_path / "in").write(tmp_path / "out", keep_uid=True)
+    assert set(faults(tmp_path / "out")) <= set(before)
 
 
 def test_enhanced_objects_become_classic_ones(tmp_path: Path, shared_data: Path) -> None:

@@ -18,6 +18,7 @@ from support.mr import mr_series
 from crawler import Series
 from crawler.series.axis import Axis
 from crawler.series.errors import (
+    CannotSort,
     FileAlreadyExistsError,
     LossRefused,
     NoGeometry,
@@ -438,3 +439,35 @@ def test_elsewhere_is_refused_by_geometry(tmp_path: Path) -> None:
     b = Series(np.zeros(a.shape), template=a)
     assert b.affine == pytest.approx(a.affine)
     assert b.patientID == a.patientID
+
+
+def test_one_side_of_a_window_is_enough(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=2)
+    a = Series(tmp_path / "in")
+    a.windowWidth = 7
+    a.write(tmp_path / "out")
+    b = Series(tmp_path / "out")
+    assert (b.windowCenter, b.windowWidth) == (50, 7)
+
+
+def test_an_array_without_a_place_has_none_after_dicom(tmp_path: Path) -> None:
+    """Else a template of another orientation would turn it."""
+    mr_series(tmp_path / "in", times=1, slices=3, orientation="coronal")
+    a = Series(tmp_path / "in")
+    Series(np.asarray(a)).write(tmp_path / "out")
+    b = Series(tmp_path / "out")
+    assert b.affine is None
+    c = Series(tmp_path / "out", template=a)
+    assert np.array_equal(a, c)
+    assert np.allclose(a.affine, c.affine)
+
+
+def test_arrays_of_one_series_cannot_be_sorted_into_one(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=2)
+    a = Series(tmp_path / "in")
+    b = a + 1
+    b.seriesInstanceUID = a.seriesInstanceUID
+    a.write(tmp_path / "out" / "0", keep_uid=True)
+    b.write(tmp_path / "out" / "1", keep_uid=True)
+    with pytest.raises(CannotSort, match="2 arrays"):
+        Series(tmp_path / "out")
