@@ -302,7 +302,7 @@ def _repetition(slots: Integers, separation: Separation) -> str:
     """How repeated positions were told apart, and whether that is in doubt."""
     told = REPEATED + " and ".join(trait or IN_ORDER for trait in separation.traits)
     counts = np.bincount(slots)
-    return join_reasons(told if separation.groups else "", UNEQUAL if counts.min() != counts.max() else "")
+    return join_reasons(told if separation.groups and separation.traits else "", UNEQUAL if counts.min() != counts.max() else "")
 
 
 def _lacking(own: Integers, slots: Integers, whole: bool) -> int:

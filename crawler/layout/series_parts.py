@@ -20,6 +20,10 @@ VARYING = ("InversionTime", "TemporalPositionIdentifier")
 COUNTED = 4
 """Planes, from which on a value of its own for each is taken for a count of planes."""
 
+OVERLAP = 1.5
+"""Slices are thicker than their distance by this factor, and those of each acquisition are not: two acquisitions that
+happen to lie evenly between each other, as of a table that was moved in between."""
+
 THICKNESS = "SliceThickness"
 """Thin and thick slices of one series are two reconstructions, if each are evenly spaced."""
 ACQUISITIONS = ("AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "AcquisitionTime")
@@ -59,6 +63,8 @@ def part_of_series(
         return separation_of(_needed(contrast))
     thickness = nearly_equal([plane.thickness for plane in of.planes])
     uniform = len(of.slots) < 3 or geometry.is_uniform(positions[np.argsort(of.slots)], direction, share)
+    if uniform and thickness.max() == 0 and (found := _overlapping(of, positions, direction, share)):
+        return found
     if uniform and (thickness.max() == 0 or not _interleaved(thickness, of.slots)):
         return together(len(of.slots))
     columns = {THICKNESS: thickness} if thickness.max() else {}
@@ -70,6 +76,22 @@ def part_of_series(
         if all(_is_even(part, direction, share) for part in parts):
             return separation
     return together(len(of.slots))
+
+
+def _overlapping(of: PlaneSet, positions: Floats, direction: Floats, share: float) -> Separation | None:
+    """Acquisitions, by their numbers, whose slices overlap each other and not those of their own."""
+    codes = trait_columns(of.planes).get("AcquisitionNumber")
+    thickness = of.planes[0].thickness
+    if codes is None or thickness is None:
+        return None
+    separation = separation_of({"AcquisitionNumber": codes})
+    parts = [positions[group[np.argsort(of.slots[group])]] for group in separation.groups]
+    if not all(_is_even(part, direction, share) for part in parts):
+        return None
+    whole = positions[np.argsort(of.slots)]
+    apart = min(float(geometry.mean_step(part) @ direction) for part in parts)
+    together = float(geometry.mean_step(whole) @ direction)
+    return separation if together * OVERLAP < thickness <= apart * (1 + share) else None
 
 
 def _interleaved(codes: Integers, slots: Integers) -> bool:

@@ -103,6 +103,16 @@ def test_acquisitions_that_interleave_unevenly(keyword: str) -> None:
         assert parts(heights, **{keyword: [*values[:5], None]}) == WHOLE, "a single plane is no acquisition"
 
 
+@pytest.mark.parametrize(("thickness", "apart"), [(3.0, True), (3.2, True), (3.4, False), (2.3, True), (2.2, False)])
+def test_acquisitions_that_overlap_each_other_are_two(thickness: float, apart: bool) -> None:
+    """Steps of 3 mm each, 1.5 mm together: thin slices may be one stack in two turns, thick ones overlap anyway."""
+    numbers = [1, 1, 1, 2, 2, 2]
+    found = parts([0.0, 3.0, 6.0, 1.5, 4.5, 7.5], AcquisitionNumber=numbers, thickness=[thickness] * 6)
+    assert found == ((("AcquisitionNumber",), [[0, 1, 2], [3, 4, 5]]) if apart else WHOLE)
+    unknown = parts([0.0, 3.0, 6.0, 1.5, 4.5, 7.5], AcquisitionNumber=numbers, thickness=[None] * 6)
+    assert unknown == WHOLE
+
+
 def test_two_planes_are_always_even() -> None:
     assert parts([0.0, 3.0], AcquisitionNumber=[1, 2]) == ((), [[0, 1]])
     assert parts([0.0, 3.0, 100.0], AcquisitionNumber=[1, 1, 2]) == ((), [[0, 1, 2]])

@@ -272,5 +272,7 @@ def test_a_plane_taken_twice_leaves_its_volume_in_doubt() -> None:
     of, _known = scan_of([*shots, replace(shots[3])], random.Random(9))
     volume, second = sorted(layouts(of), key=lambda layout: -len(layout.placement))
     assert (volume.shape[0], volume.affine is not None, volume.verdict.regular_volume) == (8, True, False)
-    assert "the first of several planes that nothing tells apart" in volume.verdict.reason
+    assert volume.verdict.reason == (
+        "repeated positions in unequal numbers; the first of several planes that nothing tells apart"
+    )
     assert (second.shape[0], second.verdict.regular_volume) == (1, False)
