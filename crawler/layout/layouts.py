@@ -150,7 +150,7 @@ class _Group:
             common = common._replace(reason=join_reasons(common.reason, _repetition(slots, separation)))
         else:
             separation = part_of_series(of, positions, direction, self.tolerance)
-            told = PARTS + " and ".join(separation.traits) if separation.traits else ""
+            told = PARTS + " and ".join(trait or IN_ORDER for trait in separation.traits) if separation.traits else ""
             common = common._replace(reason=join_reasons(common.reason, told))
         if separation.traits == (BY_ORDER,) and (self._is_result() or slots.max() == 0):
             # Segments or quantities, which counting repetitions would mix; or a scan whose positions say nothing.
@@ -302,7 +302,9 @@ def _repetition(slots: Integers, separation: Separation) -> str:
     """How repeated positions were told apart, and whether that is in doubt."""
     told = REPEATED + " and ".join(trait or IN_ORDER for trait in separation.traits)
     counts = np.bincount(slots)
-    return join_reasons(told if separation.groups and separation.traits else "", UNEQUAL if counts.min() != counts.max() else "")
+    return join_reasons(
+        told if separation.groups and separation.traits else "", UNEQUAL if counts.min() != counts.max() else ""
+    )
 
 
 def _lacking(own: Integers, slots: Integers, whole: bool) -> int:

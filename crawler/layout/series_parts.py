@@ -9,7 +9,7 @@ import numpy as np
 
 from crawler import geometry
 from crawler.geometry import Floats, Integers
-from crawler.layout.columns import Columns, joined, nearly_equal, trait_codes, trait_columns
+from crawler.layout.columns import BY_ORDER, Columns, joined, nearly_equal, trait_codes, trait_columns
 from crawler.layout.planes import PlaneSet
 from crawler.layout.repeats import Separation, separation_of, together
 
@@ -79,19 +79,31 @@ def part_of_series(
 
 
 def _overlapping(of: PlaneSet, positions: Floats, direction: Floats, share: float) -> Separation | None:
-    """Acquisitions, by their numbers, whose slices overlap each other and not those of their own."""
-    codes = trait_columns(of.planes).get("AcquisitionNumber")
-    thickness = of.planes[0].thickness
-    if codes is None or thickness is None:
+    """Acquisitions, by their numbers or those of the instances, whose slices overlap each other, not those of their own.
+
+    Instances that are numbered along the stack are one acquisition, whichever slices were acquired first.
+    """
+    thickness, count = of.planes[0].thickness, len(of.slots)
+    if thickness is None or count < 4:
         return None
-    separation = separation_of({"AcquisitionNumber": codes})
-    parts = [positions[group[np.argsort(of.slots[group])]] for group in separation.groups]
-    if not all(_is_even(part, direction, share) for part in parts):
+    step = float(geometry.mean_step(positions[np.argsort(of.slots)]) @ direction)
+    if step * OVERLAP >= thickness:
         return None
-    whole = positions[np.argsort(of.slots)]
-    apart = min(float(geometry.mean_step(part) @ direction) for part in parts)
-    together = float(geometry.mean_step(whole) @ direction)
-    return separation if together * OVERLAP < thickness <= apart * (1 + share) else None
+    columns = {name: codes for name, codes in trait_columns(of.planes).items() if name == "AcquisitionNumber"}
+    turns = round(thickness / step)
+    if (
+        count % turns == 0 and len(np.unique(of.numbers[np.isfinite(of.numbers)])) == count
+    ):  # one acquisition after the other
+        columns[BY_ORDER] = np.empty_like(of.slots)
+        columns[BY_ORDER][np.argsort(of.numbers)] = np.repeat(np.arange(turns), count // turns)
+    for name, codes in columns.items():
+        separation = separation_of({name: codes})
+        parts = [positions[group[np.argsort(of.slots[group])]] for group in separation.groups]
+        if all(_is_even(part, direction, share) for part in parts):
+            apart = min(float(geometry.mean_step(part) @ direction) for part in parts)
+            if thickness <= apart * (1 + share):
+                return separation
+    return None
 
 
 def _interleaved(codes: Integers, slots: Integers) -> bool:

@@ -17,6 +17,7 @@ Z = np.array([0.0, 0.0, 1.0])
 def parts(heights: list[float], **columns: list[Any]) -> tuple[tuple[str, ...], list[list[int]]]:
     """What a stack at these heights is split by, and into which planes; columns are traits, or `thickness`."""
     thickness = columns.pop("thickness", [3.0] * len(heights))
+    numbers = np.array(columns.pop("numbers", range(1, len(heights) + 1)), dtype=np.float64)
     planes = [
         Plane(
             (0.0, 0.0, height),
@@ -27,8 +28,7 @@ def parts(heights: list[float], **columns: list[Any]) -> tuple[tuple[str, ...], 
     ]
     instances = [Instance(File("/in", f"{number}", 1, 1), {}, planes=(one,)) for number, one in enumerate(planes)]
     slots = np.argsort(np.argsort(heights)).astype(np.intp)
-    numbers = np.arange(1, len(heights) + 1)
-    of = PlaneSet(slots, planes, instances, numbers.astype(np.float64), numbers, lambda plane: {})
+    of = PlaneSet(slots, planes, instances, numbers, np.argsort(np.argsort(numbers)), lambda plane: {})
     positions = np.array([one.position for one in planes])
     found = part_of_series(of, positions, Z)
     return found.traits, [group.tolist() for group in found.groups]
@@ -106,11 +106,24 @@ def test_acquisitions_that_interleave_unevenly(keyword: str) -> None:
 @pytest.mark.parametrize(("thickness", "apart"), [(3.0, True), (3.2, True), (3.4, False), (2.3, True), (2.2, False)])
 def test_acquisitions_that_overlap_each_other_are_two(thickness: float, apart: bool) -> None:
     """Steps of 3 mm each, 1.5 mm together: thin slices may be one stack in two turns, thick ones overlap anyway."""
-    numbers = [1, 1, 1, 2, 2, 2]
-    found = parts([0.0, 3.0, 6.0, 1.5, 4.5, 7.5], AcquisitionNumber=numbers, thickness=[thickness] * 6)
+    heights, along = [0.0, 3.0, 6.0, 1.5, 4.5, 7.5], [1, 3, 5, 2, 4, 6]
+    told: dict[str, list[Any]] = {"AcquisitionNumber": [1, 1, 1, 2, 2, 2], "numbers": along}
+    found = parts(heights, **told, thickness=[thickness] * 6)
     assert found == ((("AcquisitionNumber",), [[0, 1, 2], [3, 4, 5]]) if apart else WHOLE)
-    unknown = parts([0.0, 3.0, 6.0, 1.5, 4.5, 7.5], AcquisitionNumber=numbers, thickness=[None] * 6)
-    assert unknown == WHOLE
+    assert parts(heights, **told, thickness=[None] * 6) == WHOLE
+    found = parts(heights, thickness=[thickness] * 6)
+    assert found == ((("",), [[0, 1, 2], [3, 4, 5]]) if apart else WHOLE), "one after the other"
+    assert parts(heights, thickness=[thickness] * 6, numbers=along) == WHOLE, "numbered along the stack"
+    assert parts(heights, thickness=[thickness] * 6, numbers=[1, 4, 2, 5, 3, 6]) == WHOLE
+    for numbers in ([1, 1, 1, 1, 1, 1], [1, 2, 3, 4, 5, float("nan")]):
+        assert parts(heights, thickness=[thickness] * 6, numbers=numbers) == WHOLE
+    assert parts([0.0, 3.0, 1.5], thickness=[thickness] * 3) == ((), [[0, 1, 2]])
+
+
+def test_three_passes_over_a_table_that_moves() -> None:
+    heights = [3.0 * slot + volume for volume in range(3) for slot in range(4)]
+    assert parts(heights) == (("",), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]])
+    assert parts(heights[:-1])[0] == (), "not as many each"
 
 
 def test_two_planes_are_always_even() -> None:
