@@ -260,6 +260,8 @@ def test_a_chain_of_near_positions_is_no_single_one() -> None:
     assert geometry.slots(np.array([0.0, 0.05]), 3.0).tolist() == [0, 0], "the limit itself"
     assert geometry.slots(np.array([0.0, 0.04, 0.08]), 3.0).tolist() == [0, 0, 0]
     assert geometry.slots(np.array([0.0, 0.04, 0.08, 0.12]), 3.0).tolist() == [0, 1, 2, 3]
+    wide = np.array([0.0, 0.02, 0.065, 0.085, 0.13, 0.15])
+    assert geometry.slots(wide, 3.0).tolist() == [0, 0, 1, 1, 2, 2], "half of the limit is enough"
     pairs = np.array([0.0, 0.01, 0.045, 0.055, 0.09, 0.1, 0.135])
     assert geometry.slots(pairs, 3.0).tolist() == [0, 0, 1, 1, 2, 2, 3]
     assert geometry.slots(np.linspace(0.0, 0.11, 12_001), 3.0).max() == 0, "steps of no stack"
@@ -362,6 +364,8 @@ def test_the_step_is_fixed_by_the_ends() -> None:
         ([2.0, 2.0, 2.0, 1.0, 1.0, 1.0], 0.1, [(0, 3), (3, 7)]),  # of two as long, the denser takes the plane between
         ([1.0, 1.0, 1.0, 2.0, 2.0, 2.0], 0.1, [(0, 4), (4, 7)]),
         ([1.0, 1.0, 1.5, 1.0, 1.0], 0.5, [(0, 6)]),
+        ([0.01, 0.01, 0.01, 0.02, 0.02, 0.02], 0.1, [(0, 4), (4, 7)]),
+        ([1.0, 1.0, 1.0, 1.45, 1.45, 1.45], 0.1, [(0, 4), (4, 7)]),  # a turn of more than four tolerances
         ([1.0, 4.0, 1.0], 0.1, [(0, 2), (2, 4)]),
         ([1.0, 4.0, 9.0], 0.1, [(0, 2), (2, 4)]),
         ([5.0], 0.1, [(0, 2)]),
