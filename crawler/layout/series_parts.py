@@ -79,7 +79,7 @@ def part_of_series(
 
 
 def _overlapping(of: PlaneSet, positions: Floats, direction: Floats, share: float) -> Separation | None:
-    """Acquisitions, by their numbers or those of the instances, whose slices overlap each other, not those of their own.
+    """Acquisitions, by their numbers or by those of the instances, whose slices overlap only those of another one.
 
     Instances that are numbered along the stack are one acquisition, whichever slices were acquired first.
     """
