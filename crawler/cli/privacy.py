@@ -1,12 +1,28 @@
-"""`dme privacy key FILE`: a secret key for the section `privacy`."""
+"""`dme privacy key FILE` makes a secret key; `dme privacy audit CONFIG` searches a finished output."""
 
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
+
+import orjson
 
 from crawler.cli.common import program, shown
-from crawler.ledger.summary import EXIT_OK
+from crawler.config.loader import Config, load_config
+from crawler.config.privacy import resolved
+from crawler.engine.own_outputs import own_outputs
+from crawler.engine.privacy import LEDGER_KEY
+from crawler.errors import ConfigError, OutputError
+from crawler.ledger.status import reading
+from crawler.ledger.store import ledger_of, output_roots
+from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK
+from crawler.paths import readable
+from crawler.privacy.audit import MADE_BY, NAME, private_report, public_report, search
+from crawler.privacy.harvest import harvest
 from crawler.privacy.keys import make_key
+from crawler.privacy.search import Needles
+from crawler.sources.directory import roots_of
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,11 +33,67 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="what", required=True, metavar="COMMAND")
     key = commands.add_parser("key", help="write a new secret key, for you alone")
     key.add_argument("file", metavar="FILE", help="where; a file that is there is not written over")
+    audit = commands.add_parser("audit", help="search a finished output for what its originals say of persons")
+    audit.add_argument("config", metavar="CONFIG", help="the YAML file of the run")
     return parser
 
 
 def execute(options: argparse.Namespace) -> int:
     """Do what was asked for."""
+    if options.what == "audit":
+        return _audit(load_config(options.config, retrieves=False))
     make_key(options.file)
     print(f"{shown(options.file)}: keep it apart from the outputs; who has it can tell whose data they are")
     return EXIT_OK
+
+
+def _audit(config: Config) -> int:
+    """Search, write both reports, and print what came of it; 3 when a text was found."""
+    private = config.private_dir
+    if config.privacy is None or private is None:
+        raise ConfigError("privacy: there is no such section, or it has no folder private")
+    with reading(ledger_of(config)) as ledger:
+        if ledger is None:
+            raise OutputError("a run is at work on this output: audit it when that has ended")
+        made = ledger.get(LEDGER_KEY)
+    if made is None:
+        raise ConfigError("this output was not made under privacy")
+    folders = [Path(folder) for folder in output_roots(config) if folder != private]
+    outer = [one for one in folders if not any(one != other and one.is_relative_to(other) for other in folders)]
+    place = Path(config.output_dir) / NAME
+    _require_ours(place)
+    section = resolved(config.privacy)
+    harvested = harvest(roots_of(config.roots), config.dicom.recursive, own_outputs(config))
+    needles = Needles(harvested.texts)
+    found = search([folder for folder in outer if folder.exists()], needles)
+    rows = Path(config.metadata_path) if config.metadata_path else None
+    public = public_report(section, made["key"], harvested, found, rows)
+    _write(place, public)
+    _write(Path(private) / "privacy_audit_private.json", private_report(harvested, found))
+    print(f"{'searched':<12}{found.files:>10,} files, {found.bytes:,} bytes, for {len(needles.texts):,} texts")
+    print(f"{'found':<12}{len(found.hits):>10,} texts")
+    print(f"{'not opened':<12}{len(found.unopened):>10,} files")
+    print(f"Reports: {shown(str(place))}; which text stands where, in privacy.private: privacy_audit_private.json")
+    return EXIT_FAILED_FILES if found.hits or found.unopened else EXIT_OK
+
+
+def _require_ours(path: Path) -> None:
+    """Refuse to write over a file that no audit has written."""
+    if not os.path.lexists(path):
+        return
+    try:
+        ours = orjson.loads(path.read_bytes()).get("made_by") == MADE_BY
+    except (OSError, ValueError, AttributeError):
+        ours = False
+    if not ours:
+        raise OutputError(f"{readable(str(path))} is there, and no audit has written it; move it away")
+
+
+def _write(path: Path, content: object) -> None:
+    try:
+        scratch = path.with_name(f"{path.name}.part")
+        with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        os.replace(scratch, path)
+    except OSError as error:
+        raise OutputError(f"{readable(str(path))} cannot be written: {error.strerror}") from None
