@@ -26,7 +26,7 @@ COMMANDS = {
     "dask": "run a job in shards on a Dask cluster, and merge them",
     "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
     "image": "series of images: convert, list, statistics, calculator, timeline, show, dump, sort, send",
-    "privacy": "a secret key for the section privacy: key",
+    "privacy": "for the section privacy: key (make a secret key), audit (search a finished output)",
     "sample": "write a small synthetic tree of DICOM files",
     "completion": "a script for bash or zsh that completes what you type",
 }
@@ -56,6 +56,7 @@ examples:
   {program} completion bash              print a script that completes what you type; for zsh, too
   {program} image convert --of nifti out scan_folder       a series in other formats, or as a new DICOM series
   {program} privacy key study.key        write a secret key for the section privacy
+  {program} privacy audit config.yml     search a finished output for what its originals say of persons
   {program} sample demo --broken         write a small sample tree with damaged files into demo/
 
 exit codes:

@@ -49,6 +49,8 @@ class Harvest:
         text = text.strip()
         if not text:
             return
+        if text.upper() == "DICOMDIR":  # PS3.10 8.6 has files named so
+            return
         digits = text.isdigit()
         if len(text) < (_LEAST_DIGITS if digits else _LEAST_LETTERS) or (not digits and is_vocabulary(text)):
             self.short.add(text)

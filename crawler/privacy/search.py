@@ -7,6 +7,7 @@ bytes, not the texts: all windows of four bytes are looked up in one table.
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import json
 from collections.abc import Iterable, Iterator
@@ -63,14 +64,17 @@ class Needles:
         found: set[int] = set()
         for place in np.flatnonzero(self._table[_hashed(windows)]).tolist():
             for length, forms in self._by_window.get(int(windows[place]), {}).items():
-                found.update(forms.get(data[place : place + length], ()))
+                numbers = forms.get(data[place : place + length], ())
+                if numbers and not _is_part_of_number(data, place, place + length):
+                    found.update(numbers)
         return found
 
 
 def encoded(text: str) -> Iterator[bytes]:
     """The forms that a text may have in a file."""
     for encoding in ("utf-8", "latin-1", "utf-16-le", "utf-16-be"):
-        yield text.encode(encoding, "replace")
+        with contextlib.suppress(UnicodeEncodeError):
+            yield text.encode(encoding)
     plain = text.encode("utf-8", "replace")
     yield quote(text).encode()
     yield json.dumps(text)[1:-1].encode()
@@ -83,6 +87,13 @@ def encoded(text: str) -> Iterator[bytes]:
             skip = (0, 2, 3)[before]
             end = len(whole) - (0, 3, 2)[(before + len(plain)) % 3] - (1 if (before + len(plain)) % 3 else 0)
             yield whole[skip:end].rstrip(b"=")
+
+
+def _is_part_of_number(data: bytes, start: int, stop: int) -> bool:
+    """Whether digits are a piece of a longer number."""
+    if not data[start:stop].isdigit():
+        return False
+    return data[start - 1 : start].isdigit() or data[stop : stop + 1].isdigit() or data[start - 1 : start] == b"."
 
 
 def _hashed(windows: Windows) -> Windows:

@@ -19,6 +19,7 @@ from crawler.dicom.dictionary_tables import public
 TARGET = Path(__file__).parents[2] / "crawler" / "privacy" / "vocabulary.txt"
 ANATOMY = {4, 4009, 4028, 4030, 4031, 4040, 4042, 6, 10, 12, 13, 18, 19, 20, 21, 3010, 3014, 3015, 4013, 4014, 29, 244}
 TERMS = """
+rtstruct rtplan rtdose rtimage rtrecord dicomdir hfs ffs
  original primary secondary derived axial localizer scout mosaic norm magnitude phase imaginary real
 mixed volume average maximum minimum subtraction resampled reformatted multiplanar projection
 isotropic perfusion diffusion trace dwi adc tracew colfa fractional anisotropy angio angiography
