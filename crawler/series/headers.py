@@ -57,10 +57,10 @@ class FrameHeader:
         The file whose only frame it is; None of computed values, and of a frame among several.
     """
 
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False)  # it names the patient
     plane: Plane = field(default_factory=Plane)
     sources: tuple[SourceFrame, ...] = ()
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict, repr=False)
     origin: File | None = None
 
     def changed(self, keyword: str, value: Any) -> FrameHeader:
@@ -145,8 +145,8 @@ class Meta:
         What a user should know, as sentences.
     """
 
-    template: Template | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    template: Template | None = field(default=None, repr=False)
+    changes: Mapping[str, Any] = field(default_factory=dict, repr=False)
     input_format: str = ""
     verdict: Verdict | None = None
     series_uid: str = ""

@@ -21,16 +21,22 @@ PORTS = (4, 5)
 """Most viewports of a page: rows, columns."""
 MOVE = 1.0 / 256
 """Share of the window's width by which a pixel of mouse movement changes it."""
-HELP = "drag: window and level; wheel, up, down: slices; left, right: steps; page up, page down: pages; h, w, q"
+CLICK = 3
+"""Pixels of mouse movement up to which a press and a release are a click, and no drag."""
+HELP = (
+    "drag: window and level; click: crosshair; wheel, up, down: slices; left, right: steps; "
+    "page up, page down: pages; right button: polygon; h, w, q"
+)
 
 
 @dataclass(eq=False)
 class Shown:
-    """One series in its viewport."""
+    """One series in its viewport; ``cross`` is the row and column of the crosshair."""
 
-    series: Any
-    stack: PlaneStack
+    series: Any = field(repr=False)
+    stack: PlaneStack = field(repr=False)
     slice: int
+    cross: tuple[float, float] | None = None
     step: int = 0
     center: float = 0.0
     width: float = 1.0
@@ -75,6 +81,26 @@ class Shown:
         lines.append(f"C {self.center:.5g} W {self.width:.5g}")
         return "\n".join(lines)
 
+    def shares_place(self, other: Shown) -> bool:
+        """Whether both lie in the patient, and as far as is known in one frame of reference."""
+        grids = [one.stack.grid for one in (self, other)]
+        if any(grid is None or not grid.placed for grid in grids):
+            return False
+        return len({grid.frame_of_reference for grid in grids if grid is not None} - {""}) <= 1
+
+    def point(self, row: float, column: float) -> Any:
+        """LPS of a pixel of the plane that is shown."""
+        assert self.stack.grid is not None
+        return self.stack.grid.position(slice=self.slice, row=row, column=column)
+
+    def go_to(self, point: Any) -> tuple[float, float]:
+        """Show the slice nearest to a place, if one is there; return its row and column."""
+        assert self.stack.grid is not None
+        number, row, column = self.stack.grid.indices_of(point).tolist()
+        if -0.5 <= number <= self.slices - 0.5:
+            self.slice = min(max(round(number), 0), self.slices - 1)
+        return row, column
+
     def place(self, row: float, column: float) -> str:
         """Index, value and LPS of a pixel."""
         image = self.image()
@@ -114,6 +140,7 @@ class Viewer:
         self.figure = plt.figure(figsize=(5 * columns, 5 * rows), facecolor="black")
         self.ports = [self.figure.add_subplot(rows, columns, number + 1) for number in range(self.per_page)]
         self._drag: tuple[float, float, int] | None = None
+        self._pressed: tuple[Any, ...] | None = None
         connect = self.figure.canvas.mpl_connect
         connect("key_press_event", self.on_key)
         connect("scroll_event", self.on_scroll)
@@ -141,6 +168,11 @@ class Viewer:
                 port.text(
                     0.01, 0.99, one.text(), color="white", va="top", ha="left", fontsize=8, transform=port.transAxes
                 )
+            if one.cross is not None and not self.hidden:
+                port.axhline(one.cross[0], color="lime", linewidth=0.6, alpha=0.7)
+                port.axvline(one.cross[1], color="lime", linewidth=0.6, alpha=0.7)
+                port.set_xlim(-0.5, image.shape[1] - 0.5)
+                port.set_ylim(image.shape[0] - 0.5, -0.5)
             polygon = one.vertices.get(one.slice)
             if polygon:
                 closed = [*polygon, polygon[0]] if len(polygon) > 2 else polygon
@@ -193,10 +225,17 @@ class Viewer:
             self.draw()
         elif event.button == 1:
             self._drag = (event.x, event.y, self.shown.index(one))
+            self._pressed = (event.x, event.y, event.xdata, event.ydata)
 
     def on_release(self, event: Any) -> None:
-        """End to drag."""
-        self._drag = None
+        """End to drag; where the mouse did not move, put the crosshair there."""
+        drag, self._drag = self._drag, None
+        if drag is None or event is None or self._pressed is None or self._pressed[2] is None:
+            return
+        x, y, column, row = self._pressed
+        if max(abs(event.x - x), abs(event.y - y)) <= CLICK:
+            self.point_at(self.shown[drag[2]], float(row), float(column))
+            self.draw()
 
     def on_move(self, event: Any) -> None:
         """Drag: to the right widens the window, upwards raises its centre."""
@@ -211,9 +250,26 @@ class Viewer:
         self.draw()
 
     def move_slice(self, by: int, target: Shown | None = None) -> None:
-        """Go to another slice, in all series that are linked: to the nearest place where both have one."""
+        """Go to another slice, in all series that are linked: by place where they share one, else by number."""
+        source = self.shown[self.page * self.per_page] if target is None else target
+        source.slice = min(max(source.slice + by, 0), source.slices - 1)
+        rows, columns = source.image().shape[:2]
         for one in self._moved(target):
-            one.slice = min(max(one.slice + by, 0), one.slices - 1)
+            if one is source:
+                continue
+            if source.shares_place(one):
+                one.go_to(source.point((rows - 1) / 2, (columns - 1) / 2))
+            else:
+                one.slice = min(max(one.slice + by, 0), one.slices - 1)
+
+    def point_at(self, source: Shown, row: float, column: float) -> None:
+        """Put the crosshair on a pixel, and on the same place in all series that are linked and have it."""
+        source.cross = (row, column)
+        for one in self._moved(source):
+            if one is not source and source.shares_place(one):
+                one.cross = one.go_to(source.point(row, column))
+            elif one is not source and one.image().shape[:2] == source.image().shape[:2]:
+                one.cross = (row, column)
 
     def move_step(self, by: int, target: Shown | None = None) -> None:
         """Go to another step of the axes before the slices."""

@@ -59,6 +59,7 @@ def widget(series: Sequence[Any], window: tuple[float, float] | None = None, col
     except ImportError:
         raise StopError(f"the viewer in a notebook needs ipyniivue: install it with `{install('widget')}`") from None
     shown = NiiVue()
+    shown.set_radiological_convention(True)  # the patient's right on the left, as DICOM rows have it
     shown.load_volumes([_volume(one, number, window, colormap) for number, one in enumerate(series)])
     return shown
 

@@ -81,6 +81,9 @@ def test_without_ipyniivue_the_install_line(dynamic: Any, monkeypatch: pytest.Mo
 class Niivue:
     """What ipyniivue has for a widget, without a browser."""
 
+    def set_radiological_convention(self, wanted: bool) -> None:
+        self.radiological = wanted
+
     def load_volumes(self, volumes: list[dict[str, Any]]) -> None:
         self.volumes = volumes
 
@@ -102,6 +105,7 @@ def test_a_notebook_gets_a_widget(dynamic: Any, monkeypatch: pytest.MonkeyPatch)
     mask = dynamic[0] > 500
     shown = dynamic[0].view(mask, window=(100, 50))
     assert isinstance(shown, Niivue)
+    assert shown.radiological
     first, second = shown.volumes
     assert (first["cal_min"], first["cal_max"], first["colormap"], first["opacity"]) == (75, 125, "gray", 1)
     assert (second["colormap"], second["opacity"]) == ("warm", 0.5)

@@ -69,6 +69,37 @@ def test_positions_are_those_of_the_series(viewer: Any) -> None:
     assert viewer.shown[0].place(99, 2) == ""
 
 
+def click(viewer: Any, port: int, row: float, column: float) -> None:
+    event = SimpleNamespace(button=1, x=9, y=9, xdata=column, ydata=row, inaxes=viewer.ports[port])
+    viewer.on_press(event)
+    viewer.on_release(event)
+
+
+def test_a_click_puts_the_crosshair_in_all_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By place: one is cropped and reversed, one has no place, one lies elsewhere."""
+    matplotlib = pytest.importorskip("matplotlib", reason="pip install -r requirements-series.txt")
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "mpl"))
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    mr_series(tmp_path / "in", times=1, slices=4)
+    mr_series(tmp_path / "far", times=1, slices=4, FrameOfReferenceUID="2.25.9")
+    a = Series(tmp_path / "in")
+    viewer = a.view(a[::-1, 1:, 2:], Series(np.asarray(a)), Series(tmp_path / "far")).viewer
+    click(viewer, 0, 3, 4)
+    assert [one.cross for one in viewer.shown] == [(3, 4), (pytest.approx(2), pytest.approx(2)), (3, 4), (3, 4)]
+    assert [one.slice for one in viewer.shown] == [2, 1, 2, 2]
+    assert "patient" not in repr(viewer.shown).lower()
+    assert "QUICK" not in repr(viewer.shown).upper()
+    key(viewer, "up")
+    assert [one.slice for one in viewer.shown] == [3, 0, 3, 3]
+    viewer.link = False
+    click(viewer, 1, 0, 0)
+    assert viewer.shown[0].cross == (3, 4)
+    assert viewer.shown[1].cross == (0, 0)
+    plt.close(viewer.figure)
+
+
 def test_polygons_become_masks(viewer: Any) -> None:
     for row, column in ((0.5, 0.5), (0.5, 3.5), (4.5, 3.5), (4.5, 0.5)):
         viewer.on_press(SimpleNamespace(button=3, x=0, y=0, xdata=column, ydata=row, inaxes=viewer.ports[0]))
