@@ -35,11 +35,20 @@ ROOT = Path(__file__).parents[1]
 SECONDS = 600  # for all tests of a module, on a machine that is busy
 SLOWER = 10  # times the usual, and then a test hangs
 DISPLAY = ("tests/display",)
+LEDGER = (
+    *(f"tests/engine/test_{name}.py" for name in ("changed_config", "disk_errors", "hostile_places", "input_lost")),
+    *(f"tests/engine/test_{name}.py" for name in ("lost_outputs", "meanwhile", "missing", "order")),
+    "tests/ledger",
+)
 RUNS = (
-    *(f"tests/engine/test_{name}.py" for name in ("archive_run", "changed_config", "disk_errors", "hostile_places")),
-    *(f"tests/engine/test_{name}.py" for name in ("input_lost", "losses", "lost_outputs", "meanwhile", "missing")),
-    *(f"tests/engine/test_{name}.py" for name in ("order", "pool_events", "run", "same_bytes", "told", "tree")),
-    *("tests/ledger", "tests/export"),
+    *(f"tests/engine/test_{name}.py" for name in ("archive_run", "disk_errors", "input_lost", "losses", "meanwhile")),
+    *(f"tests/engine/test_{name}.py" for name in ("order", "run", "told", "tree")),
+)
+EXPORT = (
+    "tests/export",
+    "tests/engine/test_run.py",
+    "tests/engine/test_losses.py",
+    "tests/engine/test_changed_config.py",
 )
 LAYOUT = tuple(
     f"tests/layout/test_{name}.py"
@@ -94,17 +103,24 @@ TESTS: dict[str, Sequence[str]] = {
     "crawler/sinks/volume_base.py": ("tests/sinks/test_volume_base.py",),
     "crawler/sinks/nifti.py": ("tests/sinks/test_sink_nifti.py",),
     "crawler/sinks/timing.py": ("tests/sinks/test_timing.py", "tests/sinks/test_bids.py"),
-    **dict.fromkeys(
-        (
-            *(f"crawler/engine/{name}.py" for name in ("crawl", "plan", "pool", "recorder", "run", "survey", "tree")),
-            *(f"crawler/engine/{name}.py" for name in ("known", "own_outputs", "root_names", "worker")),
-            *(f"crawler/ledger/{name}.py" for name in ("changed_config", "database", "lost", "own_files", "products")),
-            *(f"crawler/ledger/{name}.py" for name in ("recovery", "rows", "store", "temporary", "visits")),
-            *(f"crawler/export/{name}.py" for name in ("foreign", "result", "scan", "tasks", "layouts", "media")),
-            *("crawler/disk.py", "crawler/export/companions.py", "crawler/export/earlier.py"),
-        ),
-        RUNS,
-    ),
+    **{
+        f"crawler/engine/{name}.py": RUNS
+        for name in ("crawl", "known", "own_outputs", "plan", "recorder", "root_names", "run", "survey", "tree")
+    },
+    "crawler/engine/pool.py": ("tests/engine/test_pool_events.py", "tests/engine/test_pool.py"),
+    "crawler/engine/worker.py": ("tests/engine/test_pool.py",),
+    **{
+        f"crawler/ledger/{name}.py": LEDGER
+        for name in (
+            *("changed_config", "database", "lost", "own_files", "products", "recovery", "rows", "store", "temporary"),
+            "visits",
+        )
+    },
+    "crawler/disk.py": LEDGER,
+    **{
+        f"crawler/export/{name}.py": EXPORT
+        for name in ("companions", "earlier", "foreign", "layouts", "media", "result", "scan", "tasks")
+    },
     "crawler/geometry.py": ("tests/test_geometry.py", "tests/layout/test_layout.py"),
 }
 # Tests that take most of the time and are not needed to notice a change.

@@ -38,8 +38,8 @@ KINDS = 8  # different folders: the rest are links to these
 SECTIONS = {
     "metadata": {"tables": ["csv", "parquet"], "text": True, "templates": "dicom_tags"},
     "image": {"bits": 8},
-    "video": {"extension": "frames", "series": True},
-    "volume": {"formats": ["hdf5", "nifti", "npz"]},
+    "video": {"extension": "frames"},
+    "volume": {"formats": ["hdf5", "nifti"]},
     "preview": {"size": 64},
     "quality": {},
     "config": {"file": "copy.yml"},

@@ -1,7 +1,7 @@
 """An error or a kill at every call on files, one at a time: nothing is lost, and the next run makes up for it.
 
 In `make test` a few calls of each run. ``DME_FAULTS`` is how many, "places" for one at each line of the project that
-makes calls, or "all". Fewer than there are lines are spread over these.
+makes calls, or "all". Fewer than there are lines are spread over these, other ones in each test.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from support.faults import Ended, Faults, in_child, in_first_worker, kill, name_
 from support.runs import content, export, failures, rows
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, and kills by POSIX signals")
-WANTED = os.environ.get("DME_FAULTS", "4")
+WANTED = os.environ.get("DME_FAULTS", "2")
 ALL_CALLS = WANTED == "all"
 SHARE = int(WANTED) if WANTED.isdigit() else {"places": 0, "all": 10**6}[WANTED]  # calls that are struck
 RECOVERIES = min(60, 1 + SHARE // 4) if SHARE else 12
@@ -98,7 +99,7 @@ RUNS: dict[str, tuple[str, dict[str, bool]]] = {
 }
 
 
-def struck(calls: list[str], share: int = SHARE) -> list[int]:
+def struck(calls: list[str], test: str, share: int = SHARE) -> list[int]:
     """The calls to strike: the first of each place, or a share of these, or all of these and more."""
     if 0 < len(calls) <= share:
         return list(range(len(calls)))
@@ -106,13 +107,14 @@ def struck(calls: list[str], share: int = SHARE) -> list[int]:
     if not share or share == len(first):
         return first
     if share < len(first):
-        return spread(first, share)
-    return sorted(first + spread(sorted(set(range(len(calls))) - set(first)), share - len(first)))
+        return spread(first, share, test)
+    return sorted(first + spread(sorted(set(range(len(calls))) - set(first)), share - len(first), test))
 
 
-def spread(numbers: list[int], share: int) -> list[int]:
-    """Some of them, at equal distances."""
-    return sorted({numbers[int((number + 0.5) * len(numbers) / share)] for number in range(share)})
+def spread(numbers: list[int], share: int, test: str) -> list[int]:
+    """Some of them, at equal distances; a test has its own."""
+    begin = zlib.crc32(test.encode()) / 2**32
+    return sorted({numbers[int((number + begin) * len(numbers) / share)] for number in range(share)})
 
 
 def calls_of(scene: Scene, deed: Callable[[], int], state: Path, reads: bool = False) -> list[str]:
@@ -124,12 +126,12 @@ def calls_of(scene: Scene, deed: Callable[[], int], state: Path, reads: bool = F
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_killed_at_every_call_that_changes_a_file(scene, name):
+def test_killed_at_every_call_that_changes_a_file(scene, name, request):
     which, flags = RUNS[name]
     state, deed = getattr(scene, which), lambda: scene.run(**flags)
     calls = calls_of(scene, deed, state)
     assert len(calls) > 50
-    for at in struck(calls):
+    for at in struck(calls, request.node.name):
         scene.start(state)
         ended = in_child(deed, Faults(at, kill, scene.out))
         assert ended.code == -9, (at, ended.text)
@@ -139,13 +141,13 @@ def test_killed_at_every_call_that_changes_a_file(scene, name):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_killed_in_recovery_and_in_recovery_of_recovery(scene, name):
+def test_killed_in_recovery_and_in_recovery_of_recovery(scene, name, request):
     """Kills at some calls, each followed by a kill at every call of the next run's start, and one more."""
     which, flags = RUNS[name]
     state, deed = getattr(scene, which), lambda: scene.run(**flags)
     calls = calls_of(scene, deed, state)
     late = [at for at, call in enumerate(calls) if name_of(call) in ("replace", "COMMIT", "unlink")]
-    for first in late[:: max(1, len(late) // min(12, RECOVERIES))]:
+    for first in spread(late, min(12, RECOVERIES), request.node.name):
         scene.start(state)
         in_child(deed, Faults(first, kill, scene.out))
         killed = scene.out.parent / "killed"
@@ -154,7 +156,7 @@ def test_killed_in_recovery_and_in_recovery_of_recovery(scene, name):
         recovery = in_child(scene.run, Faults(-1, kill, scene.out))
         assert recovery.code == 0, (first, recovery.text)
         scene.check()
-        for second in struck(recovery.calls, RECOVERIES):
+        for second in struck(recovery.calls, request.node.name, RECOVERIES):
             scene.start(killed)
             in_child(scene.run, Faults(second, kill, scene.out))
             in_child(scene.run, Faults(second // 2, kill, scene.out))
@@ -164,12 +166,12 @@ def test_killed_in_recovery_and_in_recovery_of_recovery(scene, name):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_an_error_at_every_call_on_files(scene, name):
+def test_an_error_at_every_call_on_files(scene, name, request):
     """The accounts hold or one line says why not, and the next run without the error equals a fresh one."""
     which, flags = RUNS[name]
     state, deed = getattr(scene, which), lambda: scene.run(**flags)
     calls = calls_of(scene, deed, state, reads=True)
-    points = struck(calls)
+    points = struck(calls, request.node.name)
     kinds = [(at, number) for at in points for number in KINDS]
     for at, number in kinds if ALL_CALLS else zip(points, KINDS * len(points), strict=False):
         scene.start(state)
@@ -187,7 +189,7 @@ def test_an_error_at_every_call_on_files(scene, name):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="plants the kill in a forked worker")
 @pytest.mark.parametrize("name", RUNS)
-def test_a_worker_killed_at_every_step_of_its_tasks(scene, name, tmp_path):
+def test_a_worker_killed_at_every_step_of_its_tasks(scene, name, tmp_path, request):
     """It costs one file or none, by name; the next run has it."""
     which, flags = RUNS[name]
     state, log = getattr(scene, which), tmp_path / "calls"
@@ -201,7 +203,7 @@ def test_a_worker_killed_at_every_step_of_its_tasks(scene, name, tmp_path):
     assert whole.code == 0, whole.text
     calls = log.read_text().splitlines()
     assert sum(call.startswith("note:") for call in calls) > 20
-    for at in struck(calls):
+    for at in struck(calls, request.node.name):
         scene.start(state)
         ended = in_child(lambda at=at: deed(at))
         what = (at, calls[at], ended.text)
