@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from crawler.ledger import temporary
 from crawler.ledger.database import Ledger
+from crawler.ledger.queries import iter_rows
 
 log = logging.getLogger("dme")
 
@@ -72,7 +73,7 @@ class CellSpool:
             "SELECT scans.start, scans.stop, cells.start, cells.stop FROM scans LEFT JOIN cells ON scan = scans.id"
             " WHERE scans.stop > scans.start ORDER BY scans.start"
         )
-        yield from self._ledger.execute(sql)
+        yield from iter_rows(self._ledger.execute(sql))
 
     @property
     def is_whole(self) -> bool:

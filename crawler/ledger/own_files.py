@@ -105,12 +105,20 @@ class OwnFiles:
         """
         return state == UNKNOWN or _agrees(path, state)
 
-    def drop(self, path: str, state: tuple[int | None, str | None], top: str) -> None:
-        """Delete a file of ours, and the folders below `top` that this leaves empty; one that was changed stays."""
+    def drop(self, path: str, state: tuple[int | None, str | None], top: str) -> bool:
+        """Delete a file of ours, and the folders below `top` that this leaves empty; one that was changed stays.
+
+        Returns
+        -------
+        bool
+            False when it cannot be deleted now: it stays ours.
+        """
         if state == ABSENT:
-            return
-        if delete_product(top, os.path.relpath(path, top), *state):
-            self._ledger.execute("DELETE FROM own_files WHERE path = ?", (self._name(path),))
+            return True
+        if not delete_product(top, os.path.relpath(path, top), *state):
+            return False
+        self._ledger.execute("DELETE FROM own_files WHERE path = ?", (self._name(path),))
+        return True
 
     def _record(self, path: str, size: int | None, checksum: str | None) -> None:
         self._ledger.execute("INSERT OR REPLACE INTO own_files VALUES (?, ?, ?)", (self._name(path), size, checksum))

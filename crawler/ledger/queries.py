@@ -12,6 +12,16 @@ from crawler.errors import LedgerError
 _IS_SERIES = "EXISTS (SELECT 1 FROM files WHERE files.scan = scans.id AND files.reason <> 'index')"
 
 
+def iter_rows(cursor: sqlite3.Cursor) -> Iterator[Any]:
+    """The rows of a cursor. A generator that delegates to the cursor itself closes it at its end.
+
+    When that comes after the database is closed, as when a run stops in the middle of a table, it is an error that
+    nobody can catch, and Python prints it.
+    """
+    for row in cursor:  # noqa: UP028 - see above
+        yield row
+
+
 class Accounts:
     """The questions; `Ledger` is one that also writes."""
 
@@ -46,7 +56,7 @@ class Accounts:
             "SELECT path, name, stage, reason, detail FROM files JOIN folders ON folder = folders.id"
             " WHERE outcome = 'failed' ORDER BY path, name"
         )
-        yield from self.execute(sql)
+        yield from iter_rows(self.execute(sql))
 
     def scans(self) -> Iterator[tuple[str, dict[str, Any], int]]:
         """(scan_id, verdict, folders that hold instances of its series), by scan_id; a DICOMDIR is no series."""
@@ -82,7 +92,7 @@ class Accounts:
             "SELECT scan_id, layout, path FROM products JOIN scans ON scan = scans.id WHERE kind = 'volume'"
             " ORDER BY scan_id, layout, path"
         )
-        yield from self.execute(sql)
+        yield from iter_rows(self.execute(sql))
 
     def previews(self) -> Iterator[tuple[str, bytes]]:
         """(scan_id, path) of every preview, by scan and layout."""
@@ -90,7 +100,7 @@ class Accounts:
             "SELECT scan_id, path FROM products JOIN scans ON scan = scans.id WHERE kind = 'preview'"
             " ORDER BY scan_id, length(layout), layout, path"
         )
-        yield from self.execute(sql)
+        yield from iter_rows(self.execute(sql))
 
     def media(self) -> Iterator[tuple[str, int, bytes]]:
         """(scan_id, files, the first one's path) of every scan that has any in the folder of media, by scan."""
@@ -98,7 +108,7 @@ class Accounts:
             "SELECT scan_id, count(*), min(path) FROM products JOIN scans ON scan = scans.id"
             " WHERE kind IN ('image', 'video', 'document', 'waveform', 'text') GROUP BY scan_id ORDER BY scan_id"
         )
-        yield from self.execute(sql)
+        yield from iter_rows(self.execute(sql))
 
     def losses(self) -> Iterator[tuple[str, str, int]]:
         """(scan_id, outcome, files) of the files of scans that were not exported, by scan and outcome."""
@@ -106,7 +116,7 @@ class Accounts:
             "SELECT scan_id, outcome, count(*) FROM files JOIN scans ON scan = scans.id WHERE outcome <> 'exported'"
             " GROUP BY scan_id, outcome ORDER BY scan_id, outcome"
         )
-        yield from self.execute(sql)
+        yield from iter_rows(self.execute(sql))
 
     def exported_in(self, folder: str) -> int:
         """Files of one folder that were exported."""

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from crawler.disk import fingerprint, is_below, is_there
+from crawler.disk import fingerprint, is_absent, is_below, is_folder, is_there
 from crawler.ledger.database import Ledger
 from crawler.ledger.own_files import OwnFiles
 from crawler.paths import native, readable
@@ -107,9 +107,10 @@ class LinkTree:
         before = own.recorded_below(self._folder)
         os.makedirs(self._folder, exist_ok=True)
         texts = {self._place(name): content for name, content in (texts or {}).items()}
+        left = 0
         for path, state in before.items():
             if path not in texts and not self._is_wanted(path):
-                own.drop(path, state, self._folder)
+                left += not own.drop(path, state, self._folder)
         query = "SELECT path, source, size, checksum FROM named ORDER BY path"
         wanted: list[tuple[str, Target | bytes]] = []
         for name, source, size, checksum in self._ledger.execute(query):
@@ -129,6 +130,8 @@ class LinkTree:
             else:
                 _link(content.path, path)
                 own.note(path, content.size, content.checksum)
+        if left:
+            self._ledger.touch()  # newer than what the caller makes: the next run tries again
         return len(wanted) - len(free)
 
     def _free(self, path: str, before: dict[str, tuple[int | None, str | None]], own: OwnFiles) -> bool:
@@ -136,7 +139,9 @@ class LinkTree:
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            return self._refused(path)
+            if self._is_barred(os.path.dirname(path)):
+                return self._refused(path)
+            raise
         if not is_below(os.path.dirname(path), self._folder):  # a link leads out of it
             return self._refused(path)
         if not is_there(path):
@@ -145,6 +150,14 @@ class LinkTree:
             os.unlink(path)
             return True
         return self._refused(path)
+
+    def _is_barred(self, folder: str) -> bool:
+        """Whether something else lies where a folder, or one above it, should be; what cannot be looked at does not."""
+        while len(folder) > len(self._folder):
+            if is_folder(folder) is False and not is_absent(folder):
+                return True
+            folder = os.path.dirname(folder)
+        return False
 
     def _refused(self, path: str) -> bool:
         log.warning("%s is not of this output, or was changed: it stays, and the name is not given", readable(path))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 
 import pytest
 from support.factories import ct_series, multiframe
+from support.faults import Faults, in_child, raising
 from support.runs import content, export, failures
 
 from crawler.errors import OutputError
@@ -138,3 +140,47 @@ def test_outputs_that_cannot_be_looked_at_are_not_gone(tree, tmp_path, monkeypat
     monkeypatch.undo()
     assert (summary.exit_code, summary.handled) == (0, 0)
     assert made(tmp_path / "out") == fresh
+
+
+NAMED = {"metadata": {}, "image": {"bits": 8}, "media": {"name": "{Modality}/{SOPInstanceUID}"}}
+
+
+def test_a_further_name_that_cannot_be_deleted_at_once_goes_with_the_next_run(tree, tmp_path, monkeypatch):
+    export(tree, tmp_path / "out", **NAMED)
+    (tree / "a" / "0001.dcm").unlink()
+    with monkeypatch.context() as patch:
+        struck = erring(patch, ["unlink"], lambda path: f"{os.sep}named{os.sep}" in path, once=True)
+        assert export(tree, tmp_path / "out", **NAMED).exit_code == 0
+        assert struck
+    assert export(tree, tmp_path / "out", **NAMED).handled == 0
+    export(tree, tmp_path / "fresh", **NAMED)
+    assert made(tmp_path / "out") == made(tmp_path / "fresh")
+
+
+def test_a_folder_of_further_names_that_cannot_be_looked_at_is_nobody_elses(tree, tmp_path, monkeypatch):
+    export(tree, tmp_path / "out", **NAMED)
+    ct_series(tree / "b", n=2, uid="1.2.3.9")
+    with monkeypatch.context() as patch:
+        named = os.path.join("named", "CT")
+        struck = erring(patch, ["stat"], lambda path: path.endswith(named) and called_from("link_tree.py"), once=True)
+        with pytest.raises(OutputError):
+            export(tree, tmp_path / "out", **NAMED)
+        assert struck
+    assert export(tree, tmp_path / "out", **NAMED).exit_code == 0
+    export(tree, tmp_path / "fresh", **NAMED)
+    assert made(tmp_path / "out") == made(tmp_path / "fresh")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_a_table_that_cannot_be_finished_is_one_line(tree, tmp_path):
+    """Generators over the ledger end after it is closed: nothing is printed then."""
+
+    def run():
+        return export(tree, tmp_path / "out", metadata={"tables": ["csv"]}).exit_code
+
+    counted = Faults(-1, raising(errno.EIO), tmp_path / "out")
+    calls = in_child(run, counted).calls
+    at = next(number for number, call in enumerate(calls) if call.startswith("file.write in tables/csvfile.py"))
+    shutil.rmtree(tmp_path / "out")
+    ended = in_child(run, Faults(at, raising(errno.EIO), tmp_path / "out"))
+    assert (ended.code, ended.text.partition(":")[0]) == (1, "OutputError"), ended.text

@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import errno
 import functools
+import gc
 import io
 import mmap
 import os
@@ -230,6 +231,8 @@ def in_child(deed: Callable[[], int], faults: Faults | None = None) -> Ended:
     if child == 0:
         os.close(ours)
         code, text = 1, ""
+        unseen: list[str] = []
+        sys.unraisablehook = lambda caught: unseen.append(repr(caught.exc_value))
         try:
             if faults is not None:
                 faults.install()
@@ -238,6 +241,9 @@ def in_child(deed: Callable[[], int], faults: Faults | None = None) -> Ended:
             text = str(error) if type(error).__mro__[1].__name__ == "StopError" else traceback.format_exc()
             text = f"{type(error).__name__}: {text}"
         finally:
+            gc.collect()
+            if unseen:
+                code, text = 1, f"errors that Python prints, as nobody can catch them: {unseen}; {text}"
             report = "\0".join([text, *(faults.calls if faults else ())]).encode("utf-8", "replace")
             with io.FileIO(theirs, "wb") as pipe:
                 while report:
