@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
+import sys
 from pathlib import Path
 
 import orjson
@@ -20,9 +22,12 @@ from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK
 from crawler.paths import readable
 from crawler.privacy.audit import MADE_BY, NAME, private_report, public_report, search
 from crawler.privacy.harvest import harvest
-from crawler.privacy.keys import make_key
+from crawler.privacy.keys import make_key, read_key
+from crawler.privacy.linking import FOLDER, read_links
 from crawler.privacy.search import Needles
 from crawler.sources.directory import roots_of
+
+UIDS = ("study_uid", "public_study_uid", "series_uid", "public_series_uid", "sop_uid", "public_sop_uid")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="what", required=True, metavar="COMMAND")
     key = commands.add_parser("key", help="write a new secret key, for you alone")
     key.add_argument("file", metavar="FILE", help="where; a file that is there is not written over")
+    link = commands.add_parser("link", help="print the linking table as CSV: it names persons")
+    link.add_argument("config", metavar="CONFIG", help="the YAML file of the run, with its key")
     audit = commands.add_parser("audit", help="search a finished output for what its originals say of persons")
     audit.add_argument("config", metavar="CONFIG", help="the YAML file of the run")
     return parser
@@ -42,8 +49,26 @@ def execute(options: argparse.Namespace) -> int:
     """Do what was asked for."""
     if options.what == "audit":
         return _audit(load_config(options.config, retrieves=False))
+    if options.what == "link":
+        return _link(load_config(options.config, retrieves=False))
     make_key(options.file)
     print(f"{shown(options.file)}: keep it apart from the outputs; who has it can tell whose data they are")
+    return EXIT_OK
+
+
+def _link(config: Config) -> int:
+    """Print the linking table."""
+    if config.privacy is None or config.private_dir is None:
+        raise ConfigError("privacy: there is no such section, or it has no folder private")
+    key = read_key(resolved(config.privacy), config.output_dir, config.directory)
+    if key.once:
+        raise ConfigError("privacy.key: the linking table cannot be read without the key")
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["public_file", "root", "file", "subject", "basis", "PatientID", *UIDS])
+    for link in read_links(Path(config.private_dir) / FOLDER, key):
+        pairs = [uid for name in ("study", "series", "sop") for uid in link[name]]
+        names = ("public", "root", "file", "subject", "basis", "patient_id")
+        writer.writerow([*(link[name] for name in names), *pairs])
     return EXIT_OK
 
 

@@ -6,6 +6,7 @@ import argparse
 import csv
 import logging
 import os
+import re
 import sys
 import warnings
 from itertools import islice
@@ -52,13 +53,19 @@ def execute(options: argparse.Namespace) -> int:
     require_covered(config)
     with created_as(config.output.mode), logging_to(config.output_dir, config.roots, options, config.private_dir):
         progress = make_progress(sys.stderr, quiet=options.quiet)
-        summary = run(
-            config,
-            rebuild=rebuilt(options.rebuild),
-            retry_failed=options.retry_failed,
-            retrieve=not options.no_retrieve,
-            progress=progress,
-        )
+        try:
+            summary = run(
+                config,
+                rebuild=rebuilt(options.rebuild),
+                retry_failed=options.retry_failed,
+                retrieve=not options.no_retrieve,
+                progress=progress,
+            )
+        except StopError as error:
+            if config.privacy is None:
+                raise
+            log.error("%s", error)  # the log in privacy.private has all of it
+            raise StopError(public_error(error)) from None
         counts = {**summary.skipped, **summary.failed}
         told = "; ".join(f"{reason}: {count:,}" for reason, count in counts.items())
         log.info("found %d files, exported %d%s", summary.found, summary.exported, f"; {told}" if told else "")
@@ -69,6 +76,12 @@ def execute(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(closing)
     return summary.exit_code
+
+
+def public_error(error: StopError) -> str:
+    """What stops a run under `privacy`, without paths and what is quoted: its kind, and its words."""
+    words = re.sub(r"\S*[/\\\\]\S*|'[^']*'|\"[^\"]*\"", "(private)", str(error))
+    return f"{words}; run.log in privacy.private has the whole message"
 
 
 def _log_failures(path: str, summary: Summary) -> None:

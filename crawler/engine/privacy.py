@@ -15,12 +15,14 @@ from dataclasses import asdict, replace
 import orjson
 
 from crawler.config.loader import Config
+from crawler.config.packaged import install
 from crawler.config.privacy import resolved
 from crawler.errors import ConfigError, LedgerError
 from crawler.ledger.database import Ledger
 from crawler.paths import readable
 from crawler.privacy.coverage import require_covered
 from crawler.privacy.keys import read_key
+from crawler.privacy.linking import is_available
 from crawler.privacy.policy import Policy
 from crawler.privacy.standard import edition
 from crawler.sources.directory import Root
@@ -50,6 +52,8 @@ def policy_of(config: Config) -> Policy | None:
             "privacy.key is not given: a key for this run alone is used, and no later run can add to this output."
             " For one that can: dme privacy key FILE, and privacy: {key: {file: FILE}}"
         )
+    elif not is_available():
+        log.warning("no linking table is written: it needs cryptography, install with `%s`", install("privacy"))
     roster = _roster(os.path.join(config.directory, section.patients)) if section.patients else {}
     return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster)
 

@@ -21,6 +21,7 @@ from crawler.dicom.dictionary import KeyStyle
 from crawler.disk import make_folders
 from crawler.export.cells import are_wanted
 from crawler.paths import TEMP
+from crawler.privacy.linking import FOLDER, is_available
 from crawler.privacy.policy import Policy
 
 
@@ -56,6 +57,8 @@ class Setup(NamedTuple):
     parts: frozenset[str] = frozenset()
     todo: frozenset[str] | None = None
     policy: Policy | None = None
+    links: str | None = None
+    """Folder of the linking table; None where there is none."""
 
     def narrowed(self, todo: frozenset[str]) -> Setup:
         """The same for a series of which these parts (`config/parts.py`) are to be made, as the others are there."""
@@ -156,7 +159,15 @@ def setup_of(config: Config, spool: str, token: str, policy: Policy | None = Non
         text=config.metadata is not None and config.metadata.text,
         incomplete=_incomplete(config),
         policy=policy,
+        links=_links(config, policy),
     )
+
+
+def _links(config: Config, policy: Policy | None) -> str | None:
+    """Where the linking table lies: with a key that lasts, and the package that seals it."""
+    if policy is None or policy.key.once or config.private_dir is None or not is_available():
+        return None
+    return os.path.join(config.private_dir, FOLDER)
 
 
 def _incomplete(config: Config) -> dict[str, str]:

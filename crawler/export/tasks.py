@@ -33,6 +33,7 @@ from crawler.layout.scan import SeriesKey, scan_members, series_key
 from crawler.ledger.series_index import Spooled
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
+from crawler.privacy.linking import LinkWriter
 from crawler.privacy.pixels import searched
 from crawler.privacy.policy import public_outcome
 from crawler.sources.archive import Expanded, expand
@@ -131,12 +132,15 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self._cells = CellWriter()
+        self._links = LinkWriter(setup.links, setup.policy.key) if setup.links and setup.policy else None
 
     def __call__(self, task: Task, heartbeat: Heartbeat) -> Answer:
         """Do one task."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # libraries' warnings quote values; what matters is in the outcomes
             answer = self._do(task, heartbeat)
+            if self._links is not None:
+                self._links.flush()
         return answer if self.setup.policy is None else public_answer(answer)
 
     def _do(self, task: Task, heartbeat: Heartbeat) -> Answer:
@@ -251,7 +255,9 @@ class Worker:
         try:
             instance = read_instance(file, self.setup.keys, self.setup.volume.element if self.setup.volume else "")
             if self.setup.policy is not None:
-                instance = self.setup.policy(instance)
+                original, instance = instance, self.setup.policy(instance)
+                if self._links is not None:
+                    self._links.add(self.setup.policy, original, instance)
             row, cut = record_bytes(instance.record) if self.setup.records else (b"", ())
         except NotDicom as error:
             return Outcome("skipped", "", "not DICOM", error.reason)

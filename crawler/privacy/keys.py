@@ -70,6 +70,10 @@ class Key:
         """A relative path, each component of it a token; a known ending stays."""
         return os.sep.join(_component(self.secret, part) for part in native.split(os.sep)) if native else ""
 
+    def derived(self, domain: str) -> bytes:
+        """A key of 32 bytes for another use."""
+        return self._digest(domain)
+
     def _digest(self, domain: str, *parts: str) -> bytes:
         return _digest(self.secret, domain, *parts)
 
