@@ -56,7 +56,7 @@ def test_defaults_in_the_reference_are_the_defaults() -> None:
     spelt_out = nested({**written, "dicom.dir": "in"})
     spelt_out["pacs"] |= server
     empty = {name: {} for name in spelt_out if isinstance(spelt_out[name], dict)}
-    left_out = {**empty, "dicom": {"dir": "in"}, "pacs": server}
+    left_out = {**empty, "dicom": {"dir": "in"}, "pacs": server, "output": {"pack": {}}}
     first, second = (replace(loader.Config.from_mapping(tree), text="") for tree in (spelt_out, left_out))
     assert first == second
 

@@ -72,11 +72,25 @@ def import_shard(store: Store, shard: Reader, rows_path: str | None, name: str) 
             (shift,),
             "INSERT INTO products VALUES (?, ?, ?, ?, ?, ?)",
         )
+        _import_packs(store, shard)
     except sqlite3.IntegrityError as error:
         raise LedgerError(
             f"shard {name} has what another has, too ({error}): folders changed hands between plans; choose another"
             " output.dir, or run the shards again with --rebuild"
         ) from None
+
+
+def _import_packs(store: Store, shard: Reader) -> None:
+    """What lies in which pack, and the packs themselves."""
+    pack = store.config.output.pack
+    if pack is None or not shard.execute("SELECT 1 FROM sqlite_master WHERE name = 'packed'").fetchone():
+        return
+    _copy(store, shard, "SELECT * FROM packed", (), "INSERT OR REPLACE INTO packed VALUES (?, ?, ?, ?, ?, ?)")
+    packs = {name for (name,) in shard.execute("SELECT DISTINCT pack FROM packed")}
+    for path, size, checksum in shard.execute("SELECT path, size, checksum FROM own_files"):
+        name = os.path.basename(os.fsdecode(path))
+        if name in packs:
+            store.own.note(os.path.join(store.config.path(pack.dir), name), size, checksum)
 
 
 def _copy(store: Store, shard: Reader, select: str, values: tuple[int, ...], insert: str) -> None:

@@ -29,10 +29,12 @@ from crawler.cluster.shards import (
 from crawler.config.loader import Config
 from crawler.disk import created_as
 from crawler.engine.own_outputs import own_outputs
+from crawler.engine.packer import write_index
 from crawler.engine.plan import archive_digest, archives_of, without_archives
 from crawler.engine.root_names import keep_names
 from crawler.engine.run import copy_config, own_files, warn_of_scattered
 from crawler.errors import ConfigError, LedgerError, StopError
+from crawler.ledger.packed import TABLE as PACKED
 from crawler.ledger.products import MERGED
 from crawler.ledger.status import Reader, reading
 from crawler.ledger.store import Store, open_store
@@ -113,6 +115,8 @@ def merge(config: Config) -> Merged:
         count = store.ledger.count("files")
         summary = summarise(store.ledger, handled=0, listed=count, seconds=time.monotonic() - began, interrupted=False)
         registry.build(config, store.ledger, summary)
+        if config.output.pack is not None:
+            write_index(config, store)
         store.seal()
         store.commit()
         store.sweep()
@@ -183,7 +187,8 @@ def _mark(config: Config, shards: list[Shard]) -> str:
 
 def _import(store: Store, config: Config, shards: list[Shard]) -> None:
     """Replace all that the whole knows by what its shards know; nothing is committed yet."""
-    for table in ("products", "scans", "files", "folders"):
+    store.ledger.execute(PACKED)
+    for table in ("products", "scans", "files", "folders", "packed"):
         store.ledger.execute(f"DELETE FROM {table}")
     for shard in shards:
         with _opened(config, shard) as ledger:

@@ -97,9 +97,12 @@ def shard_config(config: Config, shard: Shard) -> Config:
     if metadata is not None:
         rows = os.path.join(folder, ROWS)
         metadata = replace(metadata, file=rows, append=True, tables=(), templates=None, mr_clean=False)
+    pack = config.output.pack
+    if pack is not None:
+        pack = replace(pack, dir=config.path(pack.dir))
     return replace(
         config,
-        output=replace(config.output, dir=folder, report=False),
+        output=replace(config.output, dir=folder, report=False, pack=pack),
         config=None,
         metadata=metadata,
         media=replace(media, dir=config.media_dir) if media and config.media_dir else None,

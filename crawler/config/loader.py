@@ -317,6 +317,15 @@ def _wrong_output(config: Config) -> Iterator[Problem]:
         yield Problem(("output", "dir"), wrong, pacs.NOT_SHOWN)
     if config.output.staging is not None and config.output_address is None:
         yield Problem(("output", "staging"), "belongs to an address in output.dir", config.output.staging)
+    if config.output.pack is not None:
+        together = config.output.layout == "bids" or any(one and one.name for one in (config.volume, config.media))
+        if config.output_address is not None or together:
+            what = (
+                "an address in output.dir"
+                if config.output_address is not None
+                else "names or BIDS, which link to files"
+            )
+            yield Problem(("output", "pack"), f"does not go with {what}")
     for name, place in config.outputs().items() if config.output_address is not None else ():
         if not _within(place, config.output_dir):
             text = "with an address in output.dir, a relative path: all outputs go there"

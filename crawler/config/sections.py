@@ -116,6 +116,19 @@ def key(default: Any, help_line: str, **rules: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
+class PackSection:
+    """Packs in place of single files."""
+
+    format: Literal["tar", "hdf5", "zarr"] = key(
+        "tar",
+        "tar: as WebDataset reads them; hdf5: one file of many groups; zarr: a Zarr v3 group in a zip",
+        shapes=False,
+    )
+    size: int = key(10**9, "bytes of a pack", **_SIZE_RULES | {"minimum": 1})
+    dir: str = key("packs", "folder of the packs and their index", shapes=False)
+
+
+@dataclass(frozen=True, slots=True)
 class OutputSection:
     """Where outputs lie."""
 
@@ -137,6 +150,7 @@ class OutputSection:
         "who may read what is written. private: the user alone; group: its group, too; umask: as the system is set",
         shapes=False,
     )
+    pack: PackSection | None = key(None, "media and volumes into packs of a bounded size", shapes=False)
     durable: Literal["auto"] | bool = key(
         "auto",
         "whether products are on the disk before they count as done, for power cuts; auto: on local disks",

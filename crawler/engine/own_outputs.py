@@ -27,6 +27,7 @@ def own_outputs(config: Config) -> Outputs:
     folders += [config.path(BIDS)] if config.output.layout == "bids" else []
     folders += [os.path.join(path, TEMP) for path in output_roots(config)]
     folders.append(os.path.join(config.output_dir, SHARDS))
+    folders += [config.path(config.output.pack.dir)] if config.output.pack else []
     folders += [config.output_address] if config.output_address else []
     files = [ledger_of(config), os.path.join(config.output_dir, "run.log"), *registry.paths(config)]
     files += [path for path in (config.metadata_path, config.copy_path, config.source) if path]

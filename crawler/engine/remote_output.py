@@ -100,7 +100,7 @@ class RemoteOutput:
             section is not None and section.name for section in (self._config.volume, self._config.media)
         ):
             self._fetch_products()
-        store.after_commit = lambda: self._commit(store)
+        store.commit_hooks.append(lambda: self._commit(store))
 
     def finish(self, store: Store) -> None:
         """Upload all that is missing, delete what is obsolete, and leave the state in its place.
@@ -110,7 +110,7 @@ class RemoteOutput:
         OutputError
             Something cannot be uploaded; what was is recorded.
         """
-        store.after_commit = lambda: None
+        store.commit_hooks.clear()
         self._begin_uploads(store)
         self._drain(store, wait=True)
         for upload in list(self._uploads.missing_own_files()):

@@ -37,6 +37,7 @@ from crawler.tables import registry
 from crawler.tables.base import replacing
 
 if TYPE_CHECKING:
+    from crawler.engine.packer import Packer
     from crawler.engine.remote_output import RemoteOutput
     from crawler.pacs.accounts import Counts
 
@@ -113,6 +114,7 @@ def run_part(
         _try_writers(config)
         with open_store(config, _sections(rebuild)) as store, interrupts() as stop:
             store.ledger.put("shard", about)
+            packer = _packer(store)
             roots = keep_names(store.ledger, roots)
             if retry_failed:
                 store.ledger.forget_digests(failed_only=True)
@@ -121,6 +123,8 @@ def run_part(
             engine = Engine(store, roots, progress, space.stopped, part=part, patient=stop.is_patient)
             engine.run()
             summary = _summary(engine, 0, began, stop.is_set(), None)
+            if packer is not None:
+                packer.finish(index=False)
             _end(store, stop.is_set())
             space.require()
             return summary
@@ -155,6 +159,7 @@ def _run(
         if remote is not None:
             remote.attach(store)
         _require_no_shards(store)
+        packer = _packer(store)
         store.own.claim(own_files(config), set_aside=rebuild is True)
         agree(policy, store.ledger)
         roots = with_public_names(policy, keep_names(store.ledger, roots))
@@ -170,6 +175,8 @@ def _run(
         engine = Engine(store, roots, progress, space.stopped, policy=policy, patient=stop.is_patient)
         engine.run()
         summary = _summary(engine, early, began, stop.is_set(), retrieved)
+        if packer is not None:
+            packer.finish(index=True)
         if not stop.is_set():
             warn_of_scattered(store)
             registry.build(store.config, store.ledger, summary, store.cells, lambda: time.monotonic() - began)
@@ -178,6 +185,17 @@ def _run(
             remote.finish(store)
         space.require()
         return replace(summary, seconds=round(time.monotonic() - began, 3))
+
+
+def _packer(store: Store) -> Packer | None:
+    """What packs the products of this output; None for one of single files."""
+    if store.config.output.pack is None:
+        return None
+    from crawler.engine.packer import Packer  # loads what other runs do not need
+
+    packer = Packer(store.config, store)
+    packer.attach()
+    return packer
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from crawler.config.loader import Config
 from crawler.config.parts import parts_of, section_of, section_of_product
 from crawler.disk import is_absent
 from crawler.ledger.database import Ledger
+from crawler.ledger.packed import place_of
 from crawler.ledger.store import output_root
 from crawler.ledger.uploads import is_uploaded
 from crawler.paths import portable
@@ -41,6 +42,10 @@ def lost_products(config: Config, ledger: Ledger) -> Iterator[tuple[int, str, st
                 listings.popitem(last=False)
         if name not in listings[folder] and is_absent(path):  # some file systems tell names apart otherwise
             if config.output_address and is_uploaded(ledger, os.path.relpath(path, config.output_dir), size, checksum):
+                continue
+            pack = config.output.pack
+            packed = place_of(ledger, kind, place, size, checksum) if pack is not None else None
+            if pack is not None and packed and os.path.exists(os.path.join(config.path(pack.dir), packed[0])):
                 continue
             yield scan, section, path
 

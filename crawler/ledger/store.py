@@ -42,7 +42,7 @@ class Store:
         Those of metadata.csv that workers made in this run.
     temp
         Name of this output's folders for unfinished files: ``<output folder>/.dme-tmp/<temp>``.
-    after_commit
+    commit_hooks
         Called when a commit is done.
     """
 
@@ -55,7 +55,7 @@ class Store:
         durable = config.output.durable
         self._durable = is_local(config.output_dir) if durable == "auto" else durable
         self._unsynced = False
-        self.after_commit: Callable[[], None] = lambda: None
+        self.commit_hooks: list[Callable[[], None]] = []
 
     def products_written(self) -> None:
         """Products were put in place: the next commit vouches for them."""
@@ -77,7 +77,8 @@ class Store:
         except OSError as error:
             raise disk_error(error, self.rows.path if self.rows else "") from None
         self.ledger.commit()
-        self.after_commit()
+        for hook in list(self.commit_hooks):
+            hook()
 
     def seal(self) -> None:
         """Note that all is done, and the checksum of the rows, for `verify`."""

@@ -80,12 +80,17 @@ def _read_hdf5(path: str) -> Volume:
     from crawler.sinks.hdf5_filters import load_filters  # as above
 
     with h5py.File(path, "r") as file:
-        image = file["image"]
-        load_filters(image)
-        attributes = {name: _plain(value) for name, value in image.attrs.items() if name not in _STRUCTURE}
-        axes = tuple(dimension.label for dimension in image.dims)
-        affine = np.array(image.attrs["affine"]) if "affine" in image.attrs else None
-        return Volume(image[()], axes, affine, attributes)
+        load_filters(file["image"])
+        return hdf5_volume(file)
+
+
+def hdf5_volume(group: Any) -> Volume:
+    """The volume in an open HDF5 group, of a file of its own or of a pack."""
+    image = group["image"]
+    attributes = {name: _plain(value) for name, value in image.attrs.items() if name not in _STRUCTURE}
+    axes = tuple(dimension.label for dimension in image.dims)
+    affine = np.array(image.attrs["affine"]) if "affine" in image.attrs else None
+    return Volume(image[()], axes, affine, attributes)
 
 
 def _read_nifti(path: str) -> Volume:

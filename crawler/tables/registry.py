@@ -43,7 +43,8 @@ def views(config: Config) -> tuple[View, ...]:
 
         of_rows.append(bids_dataset.VIEW)
     tables = (failures.VIEW, missing.VIEW, series.VIEW, series.PARQUET_VIEW, *of_rows)
-    return (*tables, hdf5_index.VIEW, summary_json.VIEW, report.VIEW)
+    index = () if config.output.pack else (hdf5_index.VIEW,)  # it links to files by themselves
+    return (*tables, *index, summary_json.VIEW, report.VIEW)
 
 
 def paths(config: Config) -> list[str]:

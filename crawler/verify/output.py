@@ -12,6 +12,7 @@ from crawler.ledger.status import Reader, reading
 from crawler.ledger.store import ledger_of, output_root
 from crawler.paths import portable
 from crawler.verify.files import check_file, check_rows, own_files
+from crawler.verify.packs import PackCheck
 from crawler.verify.source import GONE, compare, sample_scans
 
 SAMPLE = 16  # scans: some seconds of work, and a mistake that concerns a fifth of all is found in 97 of 100 cases
@@ -72,10 +73,13 @@ def verify(config: Config, sample: int = SAMPLE, told: Callable[[int], None] = l
         for own, size, checksum in own_files(ledger):
             _note(found, [(portable(own), check_file(own, size, checksum))], size or 0)
             told(found.files)
+        packs = PackCheck(config, ledger) if config.output.pack else None
         sql = "SELECT kind, path, size, checksum FROM products ORDER BY kind, path"
         for kind, place, size, checksum in ledger.execute(sql):
             product = os.path.join(output_root(config, kind), os.fsdecode(place))
-            _note(found, [(portable(product), check_file(product, size, checksum))], size)
+            packed = packs.problem(kind, place, size, checksum) if packs else None
+            problem = check_file(product, size, checksum) if packed is None else packed
+            _note(found, [(portable(product), problem)], size)
             told(found.files)
         for number, scan_id in sample_scans(ledger, sample):
             for name, problem in compare(config, ledger, number, scan_id):

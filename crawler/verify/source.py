@@ -22,9 +22,11 @@ from crawler.ledger.store import output_root
 from crawler.paths import native, portable
 from crawler.sinks.reading import READERS, read_volume
 from crawler.sources.directory import Root, roots_of
+from crawler.sources.volume import Volume
 from crawler.stores.access import is_file
 from crawler.stores.address import is_remote
 from crawler.stores.remote import stores
+from crawler.verify.packs import PackCheck
 
 GONE = "its source is not there any more, or lies in an archive"
 DIFFERS = "it differs from what its source gives"
@@ -52,8 +54,9 @@ def compare(config: Config, ledger: Reader, number: int, scan_id: str) -> Iterat
     """(path, what is wrong, or empty) of every product of a scan that can be compared; (scan_id, GONE) for none."""
     sql = "SELECT path, name FROM files JOIN folders ON folders.id = files.folder WHERE scan = ? ORDER BY path, name"
     keys = [f"{path}/{name}" if path else name for path, name in ledger.execute(sql, (number,))]
-    sql = "SELECT kind, path FROM products WHERE scan = ? AND kind IN ('volume', 'image') ORDER BY path"
-    products = [(kind, os.fsdecode(path)) for kind, path in ledger.execute(sql, (number,))]
+    sql = "SELECT kind, path, size, checksum FROM products WHERE scan = ? AND kind IN ('volume', 'image') ORDER BY path"
+    products = ledger.execute(sql, (number,)).fetchall()
+    packs = PackCheck(config, ledger) if config.output.pack else None
     roots = roots_of(config.roots, config.dicom.readers)
     with tempfile.TemporaryDirectory(prefix="dme-verify-", ignore_cleanup_errors=True) as folder:
         places = [_laid(root, os.path.join(folder, "in")) for root in roots]
@@ -63,11 +66,23 @@ def compare(config: Config, ledger: Reader, number: int, scan_id: str) -> Iterat
                 return
         again = _again(config, places, os.path.join(folder, "out"))
         run(again)
-        for kind, path in products:
+        for kind, place, size, checksum in products:
+            path = os.fsdecode(place)
             if os.path.splitext(path)[1].lower() in (".mp4", ".gif", ".raw", ".zraw"):
                 continue
-            mine = os.path.join(output_root(config, kind), path)
-            yield portable(mine), _difference(mine, os.path.join(output_root(again, kind), path))
+            mine, other = (os.path.join(output_root(one, kind), path) for one in (config, again))
+            try:
+                packed = packs.content(kind, place, size, checksum) if packs else None
+            except SourceError:
+                yield portable(mine), "it cannot be read"
+                continue
+            if isinstance(packed, bytes):
+                unpacked = os.path.join(folder, os.path.basename(path))
+                with open(unpacked, "wb") as file:
+                    file.write(packed)
+                yield portable(mine), _difference(unpacked, other)
+            else:
+                yield portable(mine), _difference(packed or mine, other)
 
 
 def _laid(root: Root, above: str) -> str:
@@ -114,12 +129,12 @@ def _again(config: Config, places: list[str], out: str) -> Config:
     )
 
 
-def _difference(mine: str, again: str) -> str:
+def _difference(mine: str | Volume, again: str) -> str:
     if not os.path.exists(again):
         return "its source gives no such file now"
     try:
-        if mine.lower().endswith(tuple(READERS)):
-            first, second = read_volume(mine), read_volume(again)
+        if isinstance(mine, Volume) or mine.lower().endswith(tuple(READERS)):
+            first, second = mine if isinstance(mine, Volume) else read_volume(mine), read_volume(again)
             if first.array.shape != second.array.shape:
                 return f"its shape is {first.array.shape}, and its source gives {second.array.shape}"
             same = first.array.dtype == second.array.dtype and _equal(first.array, second.array)

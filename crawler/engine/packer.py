@@ -1,0 +1,198 @@
+"""`output.pack`: finished products move into packs of a bounded size, so that an output is a few large files.
+
+It works with the run's commits: when products of so many bytes are done, a pack is written beside its final name, put
+in place, recorded in one transaction, and then the products by themselves are deleted. Wherever a run is killed, every
+pack is whole, and every product lies by itself or in a pack that the ledger names. Rows keep the products' names; the
+index tells where each lies.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import time
+from collections.abc import Sequence
+from itertools import groupby
+
+from crawler.config.loader import Config
+from crawler.disk import is_as_recorded, make_folders
+from crawler.errors import SourceError, StopError
+from crawler.ledger.own_files import UNFINISHED, delete_product
+from crawler.ledger.packed import Member, Packed
+from crawler.ledger.store import Store, disk_error, output_root
+from crawler.paths import portable
+from crawler.sinks.packs import EXTENSIONS, FORMATS, member_name, sample_of
+from crawler.tables.base import replacing
+
+log = logging.getLogger("dme")
+
+INDEX = "index.csv"
+CLEANING = "packs to clean"  # in the ledger: packs whose members may still lie by themselves, too
+EVERY = 2.0  # seconds between two looks at how much is done
+
+
+class Packer:
+    """The packs of one output, or of one shard."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        assert config.output.pack is not None, "only an output with packs has a packer"
+        self._config, self._store, self._section = config, store, config.output.pack
+        self._folder = config.path(self._section.dir)
+        self._packed = Packed(store.ledger)
+        shard = store.ledger.get("shard")
+        self._prefix = f"{shard['number']:04d}-" if shard else ""
+        self._last = time.monotonic()
+        self._taken: set[str] = set()
+
+    def attach(self) -> None:
+        """Put right what a killed run left, and pack with the store's commits from now on."""
+        self._clean()
+        for name in self._packed.packs():
+            if not os.path.exists(path := os.path.join(self._folder, name)):
+                log.warning("%s is gone: what lay in it is made again", portable(path))
+                self._packed.forget(name)
+                self._forget_file(path)
+        known = {os.path.join(self._folder, name) for name in self._packed.packs()}
+        for path, state in self._store.own.recorded_below(self._folder).items():
+            if path.endswith(EXTENSIONS[self._section.format]) and path not in known:
+                if state == (None, None) and os.path.exists(path):
+                    os.unlink(path)  # it was put in place and never recorded: its products lie by themselves
+                self._forget_file(path)
+        self._store.commit_hooks.append(self._after_commit)
+
+    def finish(self, index: bool) -> None:
+        """Pack what is left, make packs anew that hold what is obsolete, and write the index."""
+        self._store.commit_hooks.remove(self._after_commit)
+        self._repack()
+        self._pack_all(everything=True)
+        if index:
+            write_index(self._config, self._store)
+
+    def _after_commit(self) -> None:
+        if time.monotonic() - self._last >= EVERY:
+            if self._packed.pending_bytes() >= self._section.size:
+                self._pack_all()
+            self._last = time.monotonic()
+
+    def _pack_all(self, everything: bool = False) -> None:
+        """Write packs of what is pending; the last, smaller one only with `everything`."""
+        batch: list[Member] = []
+        size = 0
+        for _, members in groupby(self._named(self._packed.pending()), lambda member: sample_of(member.name)):
+            sample = [member for member in members if self._is_whole(member)]
+            more = sum(member.size for member in sample)
+            if batch and size + more > self._section.size:
+                self._write(batch)
+                batch, size = [], 0
+            batch += sample
+            size += more
+        if batch and (everything or size >= self._section.size):
+            self._write(batch)
+
+    def _named(self, members: Sequence[Member]) -> list[Member]:
+        folders = {"volume": self._config.volume_dir, "sidecar": self._config.volume_dir}
+        self._taken = set()
+        named: list[Member] = []
+        for member in members:
+            root = folders.get(member.kind, self._config.media_dir) or ""
+            named.append(member._replace(name=member_name(os.path.basename(root), member.path, self._taken)))
+        return sorted(named, key=lambda member: (sample_of(member.name), member.name))
+
+    def _is_whole(self, member: Member) -> bool:
+        """Whether a product lies as it was recorded; one that was changed by somebody stays where it is."""
+        try:
+            return is_as_recorded(self._place(member), member.size, member.checksum)
+        except OSError:
+            return False
+
+    def _place(self, member: Member) -> str:
+        return os.path.join(output_root(self._config, member.kind), member.path)
+
+    def _write(self, members: Sequence[Member], old: str = "") -> None:
+        """Write a pack of products; with `old`, of members of an older pack, which goes."""
+        own, ledger, path = self._store.own, self._store.ledger, self._next_path()
+        try:
+            make_folders(self._folder)
+            own.claim([path])
+            own.begin([path])
+            pack = FORMATS[self._section.format](path + UNFINISHED)
+            try:
+                if old:
+                    pack.take(os.path.join(self._folder, old), [member.name for member in members])
+                else:
+                    for member in members:
+                        pack.add(member.name, self._place(member))
+            finally:
+                pack.close()
+            with open(path + UNFINISHED, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(path + UNFINISHED, path)
+            own.finish(path)
+        except OSError as error:
+            raise disk_error(error, path) from None
+        except SourceError as error:
+            raise StopError(f"output.pack: {error}") from None
+        if old:
+            self._packed.forget(old)
+        self._packed.add(os.path.basename(path), members)
+        ledger.put(CLEANING, [*ledger.get(CLEANING, []), os.path.basename(path)])
+        ledger.commit()
+        self._clean()
+
+    def _clean(self) -> None:
+        """Delete products that lie in packs by now."""
+        ledger = self._store.ledger
+        for pack in ledger.get(CLEANING, []):
+            for member in self._packed.members(pack):
+                delete_product(output_root(self._config, member.kind), member.path, member.size, member.checksum)
+        if ledger.get(CLEANING, []):
+            ledger.put(CLEANING, [])
+            ledger.commit()
+
+    def _repack(self) -> None:
+        """Make packs anew without what is no product any more."""
+        for pack in self._packed.packs():
+            live = self._packed.members(pack)
+            if len(live) < self._packed.count(pack):
+                if live:
+                    self._write(live, old=pack)
+                else:
+                    self._packed.forget(pack)
+                path = os.path.join(self._folder, pack)
+                state = self._store.own.recorded_below(self._folder).get(path)
+                if state is not None:
+                    self._store.own.drop(path, state, self._folder)
+                self._store.ledger.commit()
+
+    def _next_path(self) -> str:
+        taken = {*self._packed.packs()}
+        number = 0
+        ending = EXTENSIONS[self._section.format]
+        while (name := f"{self._prefix}{number:05d}{ending}") in taken or os.path.exists(
+            os.path.join(self._folder, name)
+        ):
+            number += 1
+        return os.path.join(self._folder, name)
+
+    def _forget_file(self, path: str) -> None:
+        self._store.own.note(path, -1, "")
+
+
+def write_index(config: Config, store: Store) -> None:
+    """Write which file lies in which pack: kind, file, bytes, pack, member."""
+    assert config.output.pack is not None, "only an output with packs has an index"
+    path = os.path.join(config.path(config.output.pack.dir), INDEX)
+    try:
+        make_folders(os.path.dirname(path))
+        store.own.claim([path])
+        store.own.begin([path])
+        with replacing(path) as scratch, open(scratch, "w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["kind", "file", "bytes", "pack", "member"])
+            for kind, product, size, pack, member in Packed(store.ledger).index():
+                rows.writerow([kind, portable(product), size, pack, member])
+        store.own.finish(path)
+        store.ledger.commit()
+    except OSError as error:
+        raise disk_error(error, path) from None

@@ -1,0 +1,95 @@
+"""Which products lie in packs, and which of these hold what is no product any more.
+
+It reads and writes no pack (`engine/packer.py` does). A product is in its pack when size and checksum are those of its
+record: one that was made again is packed again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from crawler.ledger.database import Ledger
+
+if TYPE_CHECKING:
+    from crawler.ledger.status import Reader  # which looks for losses, as packs do
+
+TABLE = """CREATE TABLE IF NOT EXISTS packed (kind TEXT, path BLOB, size INTEGER, checksum TEXT, pack TEXT, member TEXT,
+    PRIMARY KEY (kind, path)) WITHOUT ROWID"""
+_SAME = (
+    "products.kind = packed.kind AND products.path = packed.path"
+    " AND products.size = packed.size AND products.checksum = packed.checksum"
+)
+_NO_PREVIEW = "products.kind <> 'preview'"  # the report shows them from their folder
+
+
+class Member(NamedTuple):
+    """A product, and the name that it has, or will have, in a pack."""
+
+    kind: str
+    path: str
+    size: int
+    checksum: str
+    name: str = ""
+
+
+class Packed:
+    """The record of what lies in which pack."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        ledger.execute(TABLE)
+
+    def pending(self) -> list[Member]:
+        """Products that lie in no pack as they are, by path."""
+        sql = (
+            "SELECT kind, path, size, checksum FROM products"
+            f" WHERE {_NO_PREVIEW} AND NOT EXISTS (SELECT 1 FROM packed WHERE {_SAME}) ORDER BY kind, path"
+        )
+        return [Member(kind, os.fsdecode(path), *rest) for kind, path, *rest in self._ledger.execute(sql)]
+
+    def pending_bytes(self) -> int:
+        """Their bytes."""
+        sql = (
+            f"SELECT total(size) FROM products WHERE {_NO_PREVIEW} AND NOT EXISTS (SELECT 1 FROM packed WHERE {_SAME})"
+        )
+        return int(self._ledger.execute(sql).fetchone()[0])
+
+    def add(self, pack: str, members: Iterable[Member]) -> None:
+        """Products were packed."""
+        rows = ((m.kind, os.fsencode(m.path), m.size, m.checksum, pack, m.name) for m in members)
+        self._ledger.execute_many("INSERT OR REPLACE INTO packed VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def members(self, pack: str) -> list[Member]:
+        """What a pack holds of products as they are."""
+        sql = f"SELECT * FROM packed WHERE pack = ? AND EXISTS (SELECT 1 FROM products WHERE {_SAME}) ORDER BY member"
+        found = self._ledger.execute(sql, (pack,))
+        return [Member(kind, os.fsdecode(path), size, check, name) for kind, path, size, check, _, name in found]
+
+    def count(self, pack: str) -> int:
+        """How many products were put in a pack."""
+        return int(self._ledger.execute("SELECT count(*) FROM packed WHERE pack = ?", (pack,)).fetchone()[0])
+
+    def forget(self, pack: str) -> None:
+        """A pack is gone."""
+        self._ledger.execute("DELETE FROM packed WHERE pack = ?", (pack,))
+
+    def packs(self) -> list[str]:
+        """Names of all packs."""
+        return [name for (name,) in self._ledger.execute("SELECT DISTINCT pack FROM packed ORDER BY pack")]
+
+    def index(self) -> Iterable[tuple[str, str, int, str, str]]:
+        """(kind, path, bytes, pack, member) of all that is packed, by pack and member."""
+        sql = f"SELECT kind, path, size, pack, member FROM packed WHERE EXISTS (SELECT 1 FROM products WHERE {_SAME})"
+        for kind, path, *rest in self._ledger.execute(f"{sql} ORDER BY pack, member"):
+            yield (kind, os.fsdecode(path), *rest)
+
+
+def place_of(ledger: Ledger | Reader, kind: str, path: bytes, size: int, checksum: str) -> tuple[str, str] | None:
+    """Pack and member of a product; None for one that lies by itself."""
+    if not ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'packed'").fetchone():
+        return None
+    sql = "SELECT pack, member FROM packed WHERE kind = ? AND path = ? AND size = ? AND checksum = ?"
+    found = ledger.execute(sql, (kind, path, size, checksum)).fetchone()
+    return None if found is None else (found[0], found[1])
