@@ -7,13 +7,11 @@ record: one that was made again is packed again.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from crawler.ledger.database import Ledger
-
-if TYPE_CHECKING:
-    from crawler.ledger.status import Reader  # which looks for losses, as packs do
 
 TABLE = """CREATE TABLE IF NOT EXISTS packed (kind TEXT, path BLOB, size INTEGER, checksum TEXT, pack TEXT, member TEXT,
     PRIMARY KEY (kind, path)) WITHOUT ROWID"""
@@ -22,6 +20,13 @@ _SAME = (
     " AND products.size = packed.size AND products.checksum = packed.checksum"
 )
 _NO_PREVIEW = "products.kind <> 'preview'"  # the report shows them from their folder
+
+
+class Askable(Protocol):
+    """A ledger, open for a run or for reading."""
+
+    def execute(self, sql: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
+        """Run a statement."""
 
 
 class Member(NamedTuple):
@@ -86,7 +91,7 @@ class Packed:
             yield (kind, os.fsdecode(path), *rest)
 
 
-def place_of(ledger: Ledger | Reader, kind: str, path: bytes, size: int, checksum: str) -> tuple[str, str] | None:
+def place_of(ledger: Askable, kind: str, path: bytes, size: int, checksum: str) -> tuple[str, str] | None:
     """Pack and member of a product; None for one that lies by itself."""
     if not ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'packed'").fetchone():
         return None
