@@ -21,6 +21,7 @@ import yaml
 
 from crawler.config import checking, pacs
 from crawler.config.conditions import wrong_condition, wrong_quality
+from crawler.config.output import OutputSection
 from crawler.config.packaged import packaged
 from crawler.config.pacs import PacsSection
 from crawler.config.privacy import PrivacySection
@@ -33,7 +34,6 @@ from crawler.config.sections import (
     LimitsSection,
     MediaSection,
     MetadataSection,
-    OutputSection,
     PreviewSection,
     QualitySection,
     SelectSection,

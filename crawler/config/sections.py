@@ -106,7 +106,7 @@ def read_order(written: object) -> object:
     raise ValueError(f"{known}{f'; nearest: {near[0]}' if near else ''}")
 
 
-_SIZE_RULES: dict[str, Any] = {"read": read_size, "expects": A_SIZE, "minimum": 1, "shapes": False}
+SIZE_RULES: dict[str, Any] = {"read": read_size, "expects": A_SIZE, "minimum": 1, "shapes": False}
 
 
 def key(default: Any, help_line: str, **rules: Any) -> Any:
@@ -116,55 +116,12 @@ def key(default: Any, help_line: str, **rules: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class PackSection:
-    """Packs in place of single files."""
-
-    format: Literal["tar", "hdf5", "zarr"] = key(
-        "tar",
-        "tar: as WebDataset reads them; hdf5: one file of many groups; zarr: a Zarr v3 group in a zip",
-        shapes=False,
-    )
-    size: int = key(10**9, "bytes of a pack", **_SIZE_RULES | {"minimum": 1})
-    dir: str = key("packs", "folder of the packs and their index", shapes=False)
-
-
-@dataclass(frozen=True, slots=True)
-class OutputSection:
-    """Where outputs lie."""
-
-    dir: str | None = key(None, "folder of relative outputs and of the run's own files; else the current", shapes=False)
-    staging: str | None = key(
-        None,
-        "for an address in dir: folder of this machine in which outputs are made before they go there",
-        shapes=False,
-    )
-    min_free: int = key(
-        0, "bytes that stay free on the disks of outputs: the run ends in order before", **_SIZE_RULES | {"minimum": 0}
-    )
-    layout: Literal["mirror", "bids"] = key(
-        "mirror", "bids: also a BIDS dataset of the NIfTI volumes of MR, in the folder bids/", shapes=False
-    )
-    report: bool = key(True, "whether to write report.html, a page about the run", shapes=False)
-    mode: Literal["private", "group", "umask"] = key(
-        "private",
-        "who may read what is written. private: the user alone; group: its group, too; umask: as the system is set",
-        shapes=False,
-    )
-    pack: PackSection | None = key(None, "media and volumes into packs of a bounded size", shapes=False)
-    durable: Literal["auto"] | bool = key(
-        "auto",
-        "whether products are on the disk before they count as done, for power cuts; auto: on local disks",
-        shapes=False,
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class LimitsSection:
     """What one file may cost; enforced on workers."""
 
     seconds: float = key(120.0, "time for one file, seconds", above=0, shapes=False)
-    memory: int = key(4 * 10**9, "memory of one worker, bytes", **_SIZE_RULES)
-    pixels: int = key(2 * 10**9, "decoded size of one frame, bytes", **_SIZE_RULES)
+    memory: int = key(4 * 10**9, "memory of one worker, bytes", **SIZE_RULES)
+    pixels: int = key(2 * 10**9, "decoded size of one frame, bytes", **SIZE_RULES)
 
 
 @dataclass(frozen=True, slots=True)

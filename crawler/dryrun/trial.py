@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from crawler.config.loader import Config
-from crawler.config.sections import DicomSection, OutputSection
+from crawler.config.output import OutputSection
+from crawler.config.sections import DicomSection
 from crawler.dryrun.contained import ContainedReader
 from crawler.dryrun.survey import Survey
 from crawler.engine.progress import Silent

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crawler.config.loader import Config
-from crawler.config.sections import OutputSection
+from crawler.config.output import OutputSection
 from crawler.engine.run import run
 from crawler.errors import SourceError
 from crawler.ledger.status import Reader
