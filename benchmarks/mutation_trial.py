@@ -53,8 +53,8 @@ EXPORT = (
 LAYOUT = tuple(
     f"tests/layout/test_{name}.py"
     for name in (
-        *("axes", "columns", "derived", "layout", "plane_record", "planes", "scan", "sequence", "series_parts"),
-        *("unplaced", "whole_volumes"),
+        *("axes", "columns", "derived", "layout", "plane_record", "planes", "repeats", "scan", "sequence"),
+        *("series_parts", "unplaced", "whole_volumes"),
     )
 )
 TESTS: dict[str, Sequence[str]] = {

@@ -84,6 +84,17 @@ def test_a_fourth_axis(tmp_path):
     image = load(tmp_path, made)
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image), voxels(made).swapaxes(0, 1))
     assert image.GetSpacing() == (0.5, 0.75, 2.5, 1.0)
+    assert image.GetOrigin() == (-10.0, -20.0, 30.0, 0.0)
+    assert image.GetDirection() == tuple(np.eye(4).ravel())
+
+
+def test_a_place_for_every_axis(tmp_path):
+    made = subject(matrix(), (2, 3, 2, 5, 7), ("te", "slice", "time", "row", "column"))
+    fields = header(tmp_path, made)
+    assert fields["Offset"] == "-10 -20 30 0 0"
+    assert fields["ElementSpacing"] == "0.5 0.75 2.5 1 1"
+    assert len(fields["TransformMatrix"].split()) == 25
+    assert fields["CenterOfRotation"] == "0 0 0 0 0"
 
 
 def test_without_affine_there_is_none(tmp_path):

@@ -1,0 +1,212 @@
+"""Planes at one position told apart: by what, how far, and what is left untold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crawler.layout.columns import BY_ORDER
+from crawler.layout.planes import PlaneSet
+from crawler.layout.repeats import Separation, repetitions, separate
+from crawler.model import TRAITS, File, Instance, Plane
+
+Row = dict[str, Any]
+"""A plane: its slot, and traits or elements by name; `number` is that of its instance."""
+
+
+def told(rows: list[Row], order: str = "auto") -> Separation:
+    planes, instances, numbers, records = [], [], [], []
+    for count, row in enumerate(rows):
+        plane = Plane(traits=tuple(row.get(name) for name in TRAITS), custom=row.get("custom"))
+        record = {name: value for name, value in row.items() if name not in (*TRAITS, "slot", "number", "custom")}
+        planes.append(plane)
+        records.append(record)
+        instances.append(Instance(File("/in", f"{count:03}", 1, 1), record, planes=(plane,)))
+        number = row.get("number", count + 1)
+        numbers.append(np.nan if number is None else float(number))
+    slots = np.array([row["slot"] for row in rows], dtype=np.intp)
+    sequence = np.argsort(np.argsort(np.nan_to_num(numbers, nan=1e9), kind="stable"), kind="stable")
+    return separate(
+        PlaneSet(slots, planes, instances, np.array(numbers), sequence, lambda plane: records[plane]), order
+    )
+
+
+def groups(found: Separation) -> list[list[int]]:
+    return [sorted(group.tolist()) for group in found.groups]
+
+
+def volumes(slots: int, *values: Row) -> list[Row]:
+    """A volume for each of some values, one after the other."""
+    return [{"slot": slot, **value} for value in values for slot in range(slots)]
+
+
+def test_distinct_positions_are_together() -> None:
+    found = told([{"slot": slot} for slot in (2, 0, 1)])
+    assert groups(found) == [[0, 1, 2]]
+    assert (found.traits, found.doubtful, found.second, found.untold) == ((), frozenset(), (), ())
+
+
+@pytest.mark.parametrize("name", ["EchoTime", "KVP", "FilterType", "TemporalPositionIdentifier"])
+def test_one_trait_or_element(name: str) -> None:
+    found = told(volumes(4, {name: 20}, {name: 10}))
+    assert (found.traits, found.codes.tolist()) == ((name,), [[0], [1]])
+    assert groups(found) == [[4, 5, 6, 7], [0, 1, 2, 3]], "in the order of the values"
+
+
+def test_two_contrasts_and_a_time() -> None:
+    rows = volumes(3, *({"EchoTime": e, "FlipAngle": f, "TemporalPositionIdentifier": t}
+                        for e in (1, 2) for f in (5, 9) for t in (1, 2)))  # fmt: skip
+    found = told(rows)
+    assert found.traits == ("EchoTime", "FlipAngle", "TemporalPositionIdentifier")
+    assert found.codes.tolist() == [[e, f, t] for e in (0, 1) for f in (0, 1) for t in (0, 1)]
+
+
+def test_no_more_than_it_takes() -> None:
+    both = volumes(3, {"EchoTime": 1, "EchoNumbers": 1}, {"EchoTime": 2, "EchoNumbers": 2})
+    assert told(both).traits == ("EchoTime",)
+    timed = volumes(3, {"EchoTime": 1, "AcquisitionNumber": 1}, {"EchoTime": 2, "AcquisitionNumber": 2})
+    assert told(timed).traits == ("EchoTime",), "a time comes after a contrast"
+    kinds = volumes(3, {"AcquisitionNumber": 1, "ImageType": ("A",)}, {"AcquisitionNumber": 2, "ImageType": ("B",)})
+    assert told(kinds).traits == ("AcquisitionNumber",), "and before a kind"
+
+
+def test_two_times_are_one_axis() -> None:
+    rows = volumes(3, *({"AcquisitionNumber": a, "TemporalPositionIdentifier": t} for a in (1, 2) for t in (1, 2)))
+    found = told(rows)
+    assert found.traits == (BY_ORDER,)
+    assert len(found.groups) == 4
+
+
+def test_a_trait_at_few_positions_tells_nothing() -> None:
+    """As a clock does; the numbers tell it."""
+    rows = volumes(4, {}, {})
+    for count, row in enumerate(rows):
+        row["FlipAngle"] = count
+    found = told(rows)
+    assert found.traits == (BY_ORDER,)
+    assert groups(found) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_the_wanted_axis_is_tried_first() -> None:
+    rows = volumes(
+        3, {"EchoTime": 1, "TemporalPositionIdentifier": 1}, {"EchoTime": 2, "TemporalPositionIdentifier": 2}
+    )
+    assert told(rows).traits == ("EchoTime",)
+    assert told(rows, "te").traits == ("EchoTime",)
+
+
+def test_a_custom_element_comes_first() -> None:
+    rows = volumes(3, {"custom": 1, "EchoTime": 4}, {"custom": 2, "EchoTime": 4})
+    assert told(rows, "SaturationRecoveryTime").traits == ("custom",)
+
+
+# -- what nothing tells apart
+
+
+@pytest.mark.parametrize(("doubled", "taken"), [(1, True), (2, True), (3, False)])
+def test_a_quarter_of_the_positions_may_be_taken_twice(doubled: int, taken: bool) -> None:
+    rows = [{"slot": slot, "number": None} for slot in range(8)]
+    rows += [{"slot": slot + 2, "number": None} for slot in range(doubled)]
+    found = told(rows)
+    if taken:
+        assert groups(found) == [list(range(8))]
+        assert found.doubtful == {0}
+        assert sorted(plane for planes in found.second for plane in planes.tolist()) == list(range(8, 8 + doubled))
+        assert found.untold == ()
+    else:
+        assert groups(found) == []
+        assert sorted(plane for planes in found.untold for plane in planes.tolist()) == list(range(11))
+
+
+def test_three_at_one_position_are_not_told() -> None:
+    rows = [{"slot": slot, "number": None} for slot in (*range(12), 5, 5)]
+    found = told(rows)
+    placed = [plane for group in found.groups for plane in group.tolist()]
+    assert placed == []
+    assert sum(len(planes) for planes in found.untold) == 14
+
+
+def test_a_whole_volume_beside_one_with_a_plane_taken_twice() -> None:
+    rows = volumes(6, {"EchoTime": 1, "number": None}, {"EchoTime": 2, "number": None})
+    rows.append({"slot": 3, "EchoTime": 2, "number": None})
+    found = told(rows)
+    assert groups(found) == [list(range(6)), list(range(6, 12))]
+    assert found.doubtful == {1}
+    assert [planes.tolist() for planes in found.second] == [[12]]
+
+
+def test_a_copy_at_another_number_is_a_copy() -> None:
+    rows = volumes(8, {"TriggerTime": 1.0}, {"TriggerTime": 2.0})
+    rows.append({**rows[3], "number": 90})
+    found = told(rows)
+    assert groups(found) == [list(range(8)), list(range(8, 16))]
+    assert found.doubtful == {0}
+    assert [planes.tolist() for planes in found.second] == [[16]]
+
+
+# -- stacks that overlap in part
+
+
+@pytest.mark.parametrize(
+    ("stacks", "apart"),
+    [
+        ([[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]], True),
+        ([[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 9], [8, 9, 10, 11]], False),  # three of four are not more than that
+        ([[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 10], [9, 10, 11, 12]], True),
+        ([[0, 1, 2, 3], [3, 4, 5, 6], [6]], False),  # a single plane is no stack
+    ],
+)
+def test_stacks_have_more_than_three_quarters_of_their_positions(stacks: list[list[int]], apart: bool) -> None:
+    rows = [
+        {"slot": slot, "AcquisitionNumber": number, "number": None}
+        for number, slots in enumerate(stacks)
+        for slot in slots
+    ]
+    found = told(rows)
+    assert (found.traits == ("AcquisitionNumber",) and len(found.groups) == len(stacks)) is apart
+
+
+# -- any other element
+
+
+def test_any_element_with_the_fewest_values() -> None:
+    rows = volumes(4, {"(0099,xx10 A)": 1, "number": 7}, {"(0099,xx10 A)": 2, "number": 7})
+    for count, row in enumerate(rows):
+        row["(0099,xx11 A)"] = count  # another one for each plane
+    found = told(rows)
+    assert found.traits == ("(0099,xx10 A)",)
+    assert len(found.groups) == 2
+
+
+def test_an_element_whose_volumes_are_mostly_broken_is_none() -> None:
+    """Half of its volumes at least are whole."""
+    rows = [{"slot": slot, "(0099,xx10 A)": value, "number": 7} for slot, value in
+            [(0, 1), (1, 1), (2, 1), (3, 1), (0, 2), (1, 2), (2, 2), (1, 3), (2, 3), (3, 3)]]  # fmt: skip
+    assert told(rows).traits != ("(0099,xx10 A)",)
+    rows += [{"slot": 3, "(0099,xx10 A)": 2, "number": 7}]
+    found = told(rows)
+    assert found.traits == ("(0099,xx10 A)",)
+    assert [len(group) for group in found.groups] == [4, 4, 3]
+
+
+# -- numbers slice by slice
+
+
+def test_numbers_slice_by_slice_are_counted() -> None:
+    rows = [{"slot": slot} for slot in range(4) for _ in range(3)]
+    found = told(rows)
+    assert found.traits == (BY_ORDER,)
+    assert groups(found) == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
+    assert found.counted
+    assert found.doubtful == {0, 1, 2}
+    for count, row in enumerate(rows):
+        row["AcquisitionTime"] = 100.0 * (count // 3) + count % 3
+    proved = told(rows)
+    assert (proved.counted, proved.doubtful) == (False, frozenset())
+
+
+def test_repetitions_are_counted_in_sequence() -> None:
+    slots, sequence = np.array([0, 0, 1, 0, 1]), np.array([4, 0, 3, 2, 1])
+    assert repetitions(slots, sequence).tolist() == [2, 0, 1, 1, 0]
