@@ -329,3 +329,8 @@ def test_ge_s_timer_of_two_volumes_counts_both() -> None:
     times = (0.0, 2.0, 1.0, 3.0, 5.0, 4.0)
     assert slice_times(replace(series(2, 3), by_frame={"RTIATimer": times})) == [0.0, 2.0, 1.0]
     assert slice_times(replace(series(2, 3), by_frame={"RTIATimer": (0.0, 0.0, 0.0, *times[3:])})) is None
+
+
+def test_ge_s_timer_of_three_volumes_leaves_out_the_first() -> None:
+    times = (0.0, 0.0, 0.0, 3.0, 5.0, 4.0, 6.0, 8.0, 7.0)
+    assert slice_times(replace(series(3, 3), by_frame={"RTIATimer": times})) == [0.0, 2.0, 1.0]
