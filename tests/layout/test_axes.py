@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crawler.layout.axes import axis_of_times
 from crawler.layout.layouts import layouts
 from crawler.model import TRAITS, Coordinates, File, Instance, Layout, Pixels, Plane, Scan
 
@@ -422,3 +423,69 @@ def test_a_single_odd_echo_is_not_stacked() -> None:
         assert len({planes[place.instance].trait("EchoTime") for place in layout.placement}) == 1
     lost = [plane(2.0 * slot, EchoTime=None if slot == 2 else 30.0) for slot in SLICES]
     assert only(layouts(scan(lost))).shape[0] == 5
+
+
+# -- the values of an axis of time
+
+
+def clocked(*steps: Sequence[float | None], keyword: str = "AcquisitionTime") -> list[list[Plane]]:
+    return [[plane(2.0 * slot, **{keyword: time}) for slot, time in enumerate(step)] for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (([10.0, 11.0], [12.5, 13.5], [15.0, 16.0]), ((0.0, 2.5, 5.0), "s")),
+        (([11.0, 10.0], [13.5, 12.5]), ((0.0, 2.5), "s")),  # the earliest of each
+        (([10.0, None], [None, 12.0]), ((0.0, 2.0), "s")),
+        (([86_399.0], [1.0], [3.0]), ((0.0, 2.0, 4.0), "s")),
+        (([86_399.5, 0.5], [2.0, 1.5]), ((0.0, 2.0), "s")),
+        (([40_000.0], [83_000.0]), ((0.0, 43_000.0), "s")),  # less than half a day
+        (([40_000.0], [83_300.0]), ((7, 8, 9), "")),  # a jump back of half a day and more is none of a scan
+        (([10.0], [10.0]), ((7, 8, 9), "")),
+        (([12.0], [10.0]), ((7, 8, 9), "")),
+        (([10.0], [None], [12.0]), ((7, 8, 9), "")),
+        (([10.1234567], [12.3456789]), ((0.0, 2.222222), "s")),
+    ],
+)
+def test_seconds_from_the_clock(steps: Any, expected: Any) -> None:
+    assert axis_of_times(clocked(*steps), "TemporalPositionIdentifier", (7, 8, 9)) == expected
+
+
+def test_seconds_from_the_frame_reference_time() -> None:
+    """The mean over the slices of a step, which may begin anywhere."""
+    steps = clocked([5000.0, 5200.0], [20_000.0, 20_100.0], keyword="FrameReferenceTime")
+    assert axis_of_times(steps, "FrameReferenceTime", (1, 2)) == ((5.1, 20.05), "s")
+    lost = clocked([5000.0, None], [20_000.0, 20_100.0], keyword="FrameReferenceTime")
+    assert axis_of_times(lost, "FrameReferenceTime", (1, 2)) == ((1, 2), "")
+
+
+@pytest.mark.parametrize(("shift", "together"), [(0.0, True), (0.09, True), (0.11, False), (0.3, False)])
+def test_volumes_share_an_array_up_to_a_shift_of_a_tenth_of_a_millimetre(shift: float, together: bool) -> None:
+    """Within the plane; along the normal the positions have to be the same ones."""
+    planes = [
+        plane(2.0 * slot, x=shift * volume, EchoTime=10.0 * volume + 10) for volume in range(2) for slot in SLICES
+    ]
+    found = layouts(scan(planes))
+    assert [layout.shape[:-2] for layout in found] == ([(2, 5)] if together else [(5,), (5,)])
+    wider = layouts(scan(planes), tolerance=0.4)
+    assert [layout.shape[:-2] for layout in wider] == [(2, 5)]
+
+
+def test_the_order_of_axes_is_that_of_nifti() -> None:
+    traits = {"EchoTime": (5.0, 9.0), "FlipAngle": (3.0, 15.0), "TemporalPositionIdentifier": (1, 2)}
+    planes = [
+        one
+        for time in traits["TemporalPositionIdentifier"]
+        for angle in traits["FlipAngle"]
+        for echo in traits["EchoTime"]
+        for one in series(EchoTime=echo, FlipAngle=angle, TemporalPositionIdentifier=time)
+    ]
+    layout = only(layouts(scan(planes)))
+    assert layout.axes == ("te", "fa", "time", "slice", "row", "column")
+    assert layout.shape[:4] == (2, 2, 2, 5)
+    of = scan(planes)
+    at = planes_at(layout, of)
+    assert at[1, 0, 1, 2].traits == plane(0, EchoTime=9.0, FlipAngle=3.0, TemporalPositionIdentifier=2).traits
+    alone = layouts(scan(planes), order="fa")
+    assert [layout.axes[0] for layout in alone] == ["fa"] * 4
