@@ -68,6 +68,8 @@ ELEMENTS = (
     "LossyImageCompression",
     "SeriesDescription",
     "ProtocolName",
+    "Units",
+    "RescaleType",
 )
 """Elements that are known to tell volumes of one series apart; they come before others."""
 KINDS: dict[str, Private] = {
@@ -87,8 +89,11 @@ COMPONENTS = frozenset(
 """Parts of a complex image: an element of any vendor that holds such words alone tells what an image shows."""
 COMPONENT = " (complex component)"
 """Behind the name of such an element."""
-SPLITTING = (*KINDS, "ImageType", "DimensionIndexValues", "SOPClassUID", "TransferSyntaxUID", "LossyImageCompression")
-"""Those that are no axis: images of another kind, or copies in another encoding."""
+SPLITTING = (
+    *(*KINDS, "ImageType", "DimensionIndexValues", "SOPClassUID", "TransferSyntaxUID", "LossyImageCompression"),
+    *("Units", "RescaleType"),
+)
+"""Those that are no axis: images of another kind, values in another unit, or copies in another encoding."""
 FREE_TEXT = ("SeriesDescription", "ProtocolName")
 """Free text, where a name may stand: what it says is not repeated in outputs, only that it differs."""
 

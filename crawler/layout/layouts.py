@@ -93,7 +93,7 @@ def layouts(
         changes nothing but the indices in `Place.instance`.
     """
     with np.errstate(all="ignore"):  # headers may hold any numbers; results are checked, not trusted
-        planes = planes_of(scan.instances, tolerance / geometry.SHARE)
+        planes = planes_of(scan.instances, tolerance / geometry.SHARE, keys)
         common = Verdict(
             single_orientation=planes.single_orientation,
             consistent_size=_consistent_size(scan),

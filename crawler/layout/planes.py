@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from crawler.dicom.dictionary import KeyStyle
+from crawler.dicom.dictionary import KeyStyle, key_for
 from crawler.dicom.record import Record
 from crawler.geometry import (
     ORIENTATION_TOLERANCE,
@@ -132,19 +132,21 @@ def image(instance: Instance) -> Pixels | None:
     return pixels
 
 
-def planes_of(instances: Sequence[Instance], factor: float = 1.0) -> Planes:
+def planes_of(instances: Sequence[Instance], factor: float = 1.0, keys: KeyStyle = "keyword") -> Planes:
     """Lay out the planes of a scan as columns; never raises.
 
     Parameters
     ----------
     factor
         Of the tolerances of orientation and pixel spacing.
+    keys
+        Style of the records' keys.
     """
     rank = np.empty(len(instances), dtype=np.intp)
     order = sorted(range(len(instances)), key=lambda index: instances[index].file.key)
     rank[order] = np.arange(len(instances))
     kinds: dict[Hashable, int] = {}
-    references = _references(instances)
+    references, meanings = _references(instances), _meanings(instances, keys)
     rows: list[tuple[int, int, Plane, int]] = []
     without: list[tuple[int, tuple[int, ...]]] = []
     for index in order:
@@ -154,7 +156,7 @@ def planes_of(instances: Sequence[Instance], factor: float = 1.0) -> Planes:
             continue
         frames = max(1, pixels.frames)
         if len(instance.planes) == frames:
-            common = _kind(instance, pixels, references.get(instance.frame_of_reference, ""))
+            common = (_kind(instance, pixels, references.get(instance.frame_of_reference, "")), meanings[index])
             for frame, plane in enumerate(instance.planes):
                 own = instance.file.key if plane.of_volume else ""
                 # One segment's slices beside another's would make one volume of two, with nothing to tell them apart.
@@ -288,6 +290,20 @@ def _references(instances: Sequence[Instance]) -> dict[str, str]:
     if frames and single >= SINGLES and 2 * single > counts.total():
         return {}
     return {uid: uid for uid in (*counts, "")}
+
+
+def _meanings(instances: Sequence[Instance], keys: KeyStyle) -> list[Hashable]:
+    """What the values of each instance are, as far as instances say different things: modality and unit.
+
+    (0054,1001) *Units*, (0028,1054) *Rescale Type*; values of two units in one array would be neither. An instance that
+    does not say it is no other.
+    """
+    told = [
+        (instance.modality, *(instance.record.get(key_for(word, keys)) or "" for word in ("Units", "RescaleType")))
+        for instance in instances
+    ]
+    several = [len({repr(value) for value in column if value}) > 1 for column in zip(*told, strict=True)]
+    return [tuple(repr(value) for value, counts in zip(row, several, strict=True) if counts) for row in told]
 
 
 def _kind(instance: Instance, pixels: Pixels, reference: str) -> Hashable:

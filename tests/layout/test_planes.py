@@ -116,6 +116,23 @@ def test_planes_of_one_kind(change: dict[str, Any], same: bool) -> None:
     assert (found[0] == found[1]) is same
 
 
+@pytest.mark.parametrize("word", ["Units", "RescaleType", "modality"])
+@pytest.mark.parametrize(
+    ("values", "kinds_of_them"),
+    [
+        (("BQML", "BQML", "CNTS"), [0, 0, 1]),
+        (("BQML", "", "BQML"), [0, 0, 0]),  # what is not said is no other
+        (("BQML", "", "CNTS"), [0, 1, 2]),
+    ],
+)
+def test_values_of_two_units_are_of_two_kinds(word: str, values: tuple[str, ...], kinds_of_them: list[int]) -> None:
+    made = [instance(f"{z}", plane(z)) for z in range(3)]
+    for number, value in enumerate(values):
+        told: dict[str, Any] = {"modality": value} if word == "modality" else {"record": {word: value or None}}
+        made[number] = made[number]._replace(**told)
+    assert kinds(*made) == kinds_of_them
+
+
 def test_tolerances_grow_with_that_of_the_volume() -> None:
     pair = [instance("a", plane(0)), instance("b", plane(3, spacing=(1.0, 1.0015)))]
     turned = [instance("a", plane(0)), instance("b", plane(3, orientation=(1.0, 0.003, 0.0, 0.0, 1.0, 0.0)))]

@@ -334,3 +334,11 @@ def test_ge_s_timer_of_two_volumes_counts_both() -> None:
 def test_ge_s_timer_of_three_volumes_leaves_out_the_first() -> None:
     times = (0.0, 0.0, 0.0, 3.0, 5.0, 4.0, 6.0, 8.0, 7.0)
     assert slice_times(replace(series(3, 3), by_frame={"RTIATimer": times})) == [0.0, 2.0, 1.0]
+
+
+def test_times_in_an_even_order_have_six_decimals() -> None:
+    made = series(2, 7, lambda number: number + 1)
+    step = made.attributes["RepetitionTime"] * 1e-3 / 7
+    found = slice_times(made, {INTERLEAVED: False})
+    assert found == [round(number * step, 6) for number in range(7)]
+    assert len(str(found[1]).partition(".")[2]) == 6
