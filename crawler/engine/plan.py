@@ -350,7 +350,7 @@ def _names_in(folder: str, root: str) -> list[str] | None:
 
 def archives_of(folder: Folder) -> list[File]:
     """The archives in a folder: each is a folder of its own."""
-    return [file for file in folder.files() if folder.root.is_container(os.path.basename(file.path))]
+    return replace(folder, entries=tuple(one for one in folder.entries if folder.root.is_container(one[0]))).files()
 
 
 def without_archives(folder: Folder) -> Folder:

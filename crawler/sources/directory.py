@@ -7,6 +7,7 @@ accounted for like files. Outputs that lie inside the input are never crawled.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import stat
 from collections import deque
@@ -25,6 +26,9 @@ from crawler.stores.address import is_remote
 
 Entry = tuple[str, int, int]
 """Name, bytes, mtime in ns."""
+
+
+_LINES = 1000  # of a listing in memory as text at a time
 
 
 class Root(NamedTuple):
@@ -113,10 +117,17 @@ class Folder:
         """
         if self.whole:
             return self.whole
-        lines = [f"{name}\0{size}\0{mtime}" for name, size, mtime in self.entries]
-        lines += [f"{name}\0{outcome.reason}" for name, outcome in self.faults]
-        lines += [f"{name}\0" for name in colliding([name for name, _, _ in self.entries], self.children)]
-        return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+        names = (name for name, _, _ in self.entries)
+        lines = itertools.chain(
+            (f"{name}\0{size}\0{mtime}" for name, size, mtime in self.entries),
+            (f"{name}\0{outcome.reason}" for name, outcome in self.faults),
+            (f"{name}\0" for name in colliding(names, self.children)),
+        )
+        digest, between = hashlib.blake2b(digest_size=16), b""
+        while some := list(itertools.islice(lines, _LINES)):  # a flat folder may have millions
+            digest.update(between + "\n".join(some).encode("utf-8", "surrogateescape"))
+            between = b"\n"
+        return digest.hexdigest()
 
 
 def with_public(root: Root, file: File) -> File:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import zipfile
@@ -11,7 +12,7 @@ import pytest
 from support import runs
 from support.factories import tiny
 
-from crawler.sources.directory import Visited, roots_of, walk
+from crawler.sources.directory import Folder, Root, Visited, roots_of, walk
 
 
 def files(*roots: Path) -> tuple[list[str], tuple[int, str]]:
@@ -102,3 +103,13 @@ def test_a_member_whose_name_is_too_long_costs_itself(tmp_path: Path) -> None:
     assert summary.failed == {"write: name too long": 3}
     again = runs.export(source, tmp_path / "out")
     assert (again.found, again.handled) == (5, 0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2500])
+def test_the_digest_of_a_long_listing_is_that_of_its_text(count: int) -> None:
+    """Ledgers of earlier versions hold digests of the whole text; a listing is taken in parts now."""
+    entries = tuple((f"IM{number:05d}\udc80", number, number * 7) for number in range(count))
+    folder = Folder(Root("/in"), "a", entries, children=("x",))
+    text = "\n".join(f"{name}\0{size}\0{mtime}" for name, size, mtime in entries)
+    expected = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    assert folder.digest() == expected
