@@ -121,8 +121,8 @@ def add_series_options(parser: argparse.ArgumentParser) -> None:
     )
     reading.add_argument("--headers_only", action="store_true", help=NOTHING_TO_DO["headers_only"])
     reading.add_argument("--input_sort", choices=("slice", "tag"), help=NOTHING_TO_DO["input_sort"])
-    for name in REFUSED:
-        reading.add_argument(f"--{name}", nargs="?", const="yes", help=argparse.SUPPRESS)
+    reading.add_argument("--correct_acq", action="store_true", help=argparse.SUPPRESS)
+    reading.add_argument("--input_shape", help=argparse.SUPPRESS)
     reading.add_argument("--layout", metavar="N", help="of a place with several arrays, the one of this number")
     reading.add_argument("--strict", action="store_true", help="refuse what is no regular volume")
     reading.add_argument("--dtype", choices=TYPES, help="type of the values")

@@ -151,7 +151,17 @@ def _read(options: argparse.Namespace, places: list[str], lazy: bool = False) ->
 
 
 def _reading(options: argparse.Namespace) -> dict[str, Any]:
-    names = ("template", "geometry", "input_serinsuid", "input_acquisition", "input_echo", "layout", "strict", "psopt")
+    names = (
+        "template",
+        "geometry",
+        "input_serinsuid",
+        "input_acquisition",
+        "input_echo",
+        "layout",
+        "strict",
+        "psopt",
+        "calling_aet",
+    )
     given = {name: getattr(options, name) for name in names if getattr(options, name)}
     for pair in options.input_options:
         name, equals, value = pair.partition("=")

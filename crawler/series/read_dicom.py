@@ -55,6 +55,8 @@ class ReadOptions:
         The only format to look for; empty for any.
     tolerance
         `volume.tolerance`.
+    calling_aet, timeout
+        Of a PACS: our AE title, and seconds that it may take for any one answer (None: the limits of the package).
     psopt
         Of PostScript: "dpi=150,driver=png16m,rotate=90".
     """
@@ -71,6 +73,8 @@ class ReadOptions:
     accept_duplicates: bool = False
     input_format: str = ""
     tolerance: float = geometry.SHARE
+    calling_aet: str = "DME"
+    timeout: float | None = None
     psopt: str = ""
 
 

@@ -29,7 +29,7 @@ def read_parts(places: Sequence[str], options: ReadOptions) -> list[Part]:
     SourceError
         A place does not exist, or what is there cannot be read.
     """
-    found = _find(places)
+    found = _find(places, options)
     notes = found.notes
     name = place_name(places)
     parts: list[Part] = []
@@ -71,14 +71,14 @@ def _nothing(name: str, found: Found, others: Sequence[Any], options: ReadOption
     return UnknownInputError(f"{name} holds {len(found.files)} files, and none of them is an image")
 
 
-def _find(places: Sequence[str]) -> Found:
+def _find(places: Sequence[str], options: ReadOptions) -> Found:
     local = [place for place in places if not is_address(place.strip())]
     found = find_files(local) if local else Found()
     for place in places:
         if is_address(place.strip()):
             from crawler.series.retrieve import retrieve  # loads the PACS part
 
-            folder = retrieve(place.strip())
+            folder = retrieve(place.strip(), options.calling_aet, options.timeout)
             arrived = find_files([folder.name])
             found.files += arrived.files
             found.notes += arrived.notes

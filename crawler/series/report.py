@@ -36,6 +36,8 @@ class WriteOptions:
         Whether private elements of the template are kept. They may say where the original image lay.
     calling_aet
         Our AE title, for what is sent.
+    timeout
+        Seconds that a PACS may take for any one answer; None for the limits of the package.
     further
         Options of single formats, by their names.
     """
@@ -56,6 +58,7 @@ class WriteOptions:
     replace: bool = False
     keep_private: bool = False
     calling_aet: str = "DME"
+    timeout: float | None = None
     further: tuple[tuple[str, Any], ...] = ()
 
 

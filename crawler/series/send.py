@@ -17,6 +17,7 @@ from crawler.pacs.send import Sent, outgoing, send
 from crawler.pacs.store import StoreScu
 from crawler.series.description import Description
 from crawler.series.report import WriteOptions, WriteReport
+from crawler.series.retrieve import timeouts_of
 
 
 def send_array(values: Any, description: Description, address: str, options: WriteOptions) -> WriteReport:
@@ -27,11 +28,17 @@ def send_array(values: Any, description: Description, address: str, options: Wri
     PacsError
         The address is none, or not every instance was stored; the message says how many, and why the first was not.
     """
-    from crawler.series.write_dicom import DicomWriter
-
     with tempfile.TemporaryDirectory(prefix="dme-send-") as folder:
-        report = DicomWriter(values, description, options).write(folder)
-        results = send_files([os.path.join(folder, name) for name in report.files], address, options.calling_aet)
+        if options.kind == "image":
+            from crawler.series.write_dicom import DicomWriter
+
+            report = DicomWriter(values, description, options).write(folder)
+        else:
+            from crawler.series.write_highdicom import write_special  # needs highdicom
+
+            report = write_special(folder, values, description, options)
+        paths = [os.path.join(folder, name) for name in report.files]
+        results = send_files(paths, address, options.calling_aet, options.timeout)
     failed = [sent for sent in results if sent.outcome not in ("stored", "warning")]
     if failed:
         raise PacsError(
@@ -48,8 +55,13 @@ def _opened(path: str) -> BinaryIO:
     return open(path, "rb")
 
 
-def send_files(paths: list[str], address: str, calling_aet: str = "DME") -> list[Sent]:
+def send_files(paths: list[str], address: str, calling_aet: str = "DME", timeout: float | None = None) -> list[Sent]:
     """Send files; one result each.
+
+    Parameters
+    ----------
+    timeout
+        Seconds that the server may take for any one answer; None for the limits of `pacs.model.Timeouts`.
 
     Raises
     ------
@@ -60,7 +72,7 @@ def send_files(paths: list[str], address: str, calling_aet: str = "DME") -> list
         place = parse_address(address)
     except ValueError as error:
         raise PacsError(f"{address}: {error}") from None
-    server = Server(place.host, place.port, place.called_aet, calling_aet)
+    server = Server(place.host, place.port, place.called_aet, calling_aet, timeouts=timeouts_of(timeout))
     channel = StoreScu(server)
     try:
         files = (outgoing(os.path.basename(path), partial(_opened, path)) for path in paths)

@@ -18,6 +18,7 @@ from support.mr import mr_series
 
 import crawler.series.lazy as lazy
 from crawler import Cohort, Patient, Series, SourceError, Study
+from crawler.series.axis import VariableAxis
 from crawler.series.errors import (
     CannotSort,
     EmptyImageError,
@@ -359,3 +360,13 @@ def test_headers_by_frame(dynamic: Path) -> None:
     template = a.dicomTemplate
     template.PatientID = "changed"
     assert a.patientID == "QUICK"
+
+
+def test_axes_may_be_given_with_a_path(dynamic: Path) -> None:
+    """imagedata 3.10: AttributeError."""
+    a = Series(dynamic)
+    axes = a.axes._replace(time=VariableAxis("time", [0.0, 1.0, 5.0], "s"))
+    b = Series(dynamic, axes=axes)
+    assert b.timeline.tolist() == [0, 1, 5]
+    assert np.array_equal(a, b)
+    assert Series.open(dynamic, axes=axes).timeline.tolist() == [0, 1, 5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from support.mr import mr_series
 
 from crawler import Series
 from crawler.errors import PacsError
+from crawler.pacs import send as pacs_send
 
 
 @pytest.fixture
@@ -60,6 +62,32 @@ def test_a_refusal_is_told(dynamic: Path) -> None:
         server.shutdown()
     with pytest.raises(PacsError, match="nowhere: dicom"):
         Series(dynamic, "time").write("dicom://nowhere")
+
+
+def test_a_server_that_never_answers_has_its_limit(dynamic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """imagedata 3.10 waits for ever."""
+    monkeypatch.setattr(pacs_send, "_PAUSE", 0.001)  # between attempts
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"dicom://127.0.0.1:{silent.getsockname()[1]}/FAKE"
+        a = Series(dynamic, "time")
+        with pytest.raises(PacsError, match="6 of 6 instances were not stored"):
+            a.write(address, timeout=0.1)
+        with pytest.raises(PacsError, match="0 images arrived"):
+            Series(f"{address}/2.25.1", timeout=0.1)
+    with pytest.raises(PacsError):
+        a.write(address, timeout=0.1)  # nobody listens any more
+
+
+def test_segmentations_are_sent_as_such(dynamic: Path) -> None:
+    pytest.importorskip("highdicom", reason="pip install -r requirements-series.txt")
+    kept: list[Any] = []
+    server = listener([0], kept)
+    try:
+        mask = (Series(dynamic, "time")[0] > 110).astype(np.uint8)
+        report = mask.write(f"dicom://127.0.0.1:{server.socket.getsockname()[1]}/FAKE", kind="seg")
+    finally:
+        server.shutdown()
+    assert len(report.files) == len(kept) == 1
 
 
 def test_reading_from_a_pacs(dynamic: Path) -> None:
