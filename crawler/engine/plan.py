@@ -185,7 +185,7 @@ class Planner:
     def __init__(
         self, store: Store, roots: list[Root], outputs: Outputs, share: Share, spool: str, bundle: int
     ) -> None:
-        self._store, self._roots, self._outputs, self._spool = store, roots, outputs, spool
+        self._store, self._roots, self.outputs, self._spool = store, roots, outputs, spool
         self.share = share
         self._boot = boot_id()
         self._bundle = max(1, min(BUNDLE_FILES, bundle))
@@ -196,7 +196,7 @@ class Planner:
         bundle: list[FolderPlan] = []
         for number, path, archive in self._store.ledger.todo():
             root = self._roots[number]
-            folder = listing(root, os.fsdecode(path), self._outputs)
+            folder = listing(root, os.fsdecode(path), self.outputs)
             if archive:
                 for file in archives_of(folder):
                     if os.path.basename(file.path) == os.fsdecode(archive):

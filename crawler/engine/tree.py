@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from crawler.engine.plan import INDEX_FILES, FolderPlan, Planner, bundled
@@ -18,7 +19,7 @@ from crawler.ledger.series_index import Member, SeriesIndex
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
 from crawler.paths import native
-from crawler.sources.directory import Folder, Root, listing
+from crawler.sources.directory import Folder, Root, Visited, listing, walk
 
 NO_FILES = "a root without files"  # in place of the digest of a listing
 
@@ -38,7 +39,7 @@ class TreeGrouping:
         self._ledger = ledger
         self._roots = roots
         self._planner, self._reserved = planner, planner.reserved
-        self._index = SeriesIndex(ledger, [(_base(root), root.prefix) for root in roots])
+        self._index = SeriesIndex(ledger, [(_base(root), root.prefix, root.public) for root in roots])
         self._numbers = {(_base(root), root.prefix): number for number, root in enumerate(roots)}
         # Of folders that were planned, those that have foreign outputs; and of all others that scans reach into.
         self._found: dict[str, frozenset[str]] = {}
@@ -79,20 +80,15 @@ class TreeGrouping:
         segments: list[Segment] = []
         for key, names, wanted in self._index.unread():
             root, folder = self._locate(key)
-            paths = [os.path.join(folder, native(name)) for name in names]
             there = self._planner.share.narrow(listing(root, folder))
-            stems = media_stems([*map(os.path.basename, paths), *there.others], self._reserved.of(there))
-            entries = {entry[0]: entry[1:] for entry in there.entries}
-            files: list[File] = []
-            for path, name in zip(paths, names, strict=True):
-                if name in wanted:
-                    found = entries.get(os.path.basename(path))
-                    if found is not None:  # else gone since the walk: its folder has changed by the next run
-                        files.append(File(_base(root), path, *found, root.prefix))
+            shown = [os.path.basename(native(name)) for name in names]
+            stems = media_stems([*shown, *map(root.shown, there.others)], self._reserved.of(there))
+            # Without one that is gone since the walk: its folder has changed by the next run.
+            files = [file for file in there.files() if file.name in wanted]
             plan = FolderPlan(Folder(root, folder, ()), tuple(files))
             for at in range(0, len(files), INDEX_FILES):
                 part = tuple(files[at : at + INDEX_FILES])
-                segments.append(Segment(plan, part, tuple(stems[os.path.basename(file.path)] for file in part)))
+                segments.append(Segment(plan, part, tuple(stems[os.path.basename(file.mirror)] for file in part)))
         return _tasks(segments)
 
     def take(self, segments: Sequence[Segment], result: IndexResult) -> list[Outcome]:
@@ -143,6 +139,8 @@ class TreeGrouping:
 
     def _locate(self, key: str) -> tuple[Root, str]:
         """Root and native relative path of a folder, from its name in outputs."""
+        if any(root.public for root in self._roots):
+            return self._true_places[key]
         path = native(key)
         for root in sorted(self._roots, key=lambda root: not root.prefix):  # the one without a name holds what is left
             if not root.prefix:
@@ -150,6 +148,17 @@ class TreeGrouping:
             if path == root.prefix or path.startswith(root.prefix + os.sep):
                 return root, path[len(root.prefix) + 1 :]
         raise KeyError("a folder of no root")
+
+    @cached_property
+    def _true_places(self) -> dict[str, tuple[Root, str]]:
+        """Folders by the names that outputs have for them under privacy, which do not tell the true ones."""
+        visited = Visited(self._roots)
+        found = (
+            (folder.key, (root, folder.path))
+            for root in self._roots
+            for folder in walk(root, True, self._planner.outputs, visited)
+        )
+        return dict(found)
 
 
 def _folder_of(file: File) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from crawler.layout.scan import HASH_DIGITS, SeriesKey, scan_members, series_hash
@@ -49,9 +49,9 @@ class Member(NamedTuple):
 class SeriesIndex:
     """The table. Rows go in by `add`, then `touch`, `unread` and more of them, then `scans` and `drop_rest`."""
 
-    def __init__(self, ledger: Ledger, roots: list[tuple[str, str]]) -> None:
+    def __init__(self, ledger: Ledger, roots: list[tuple[str, str, Callable[[str], str] | None]]) -> None:
         self._ledger = ledger
-        self._roots = roots  # path and prefix of each root
+        self._roots = roots  # path and prefix of each root, and what outputs have in place of a path under privacy
         for statement in _SCHEMA.strip().split(";\n"):
             ledger.execute(statement)
 
@@ -120,7 +120,10 @@ class SeriesIndex:
         for (root, _), bucket in near:  # scans that share these digits are named together
             members = [member for _, member in bucket]
             names = [member.file.key for member in members]
-            grouped = scan_members(self._roots[root][1], names, [member.key for member in members])
+            _, prefix, public = self._roots[root]
+            order = None if public is None else [member.file.true for member in members]
+            folder = prefix if public is None else public(prefix)
+            grouped = scan_members(folder, names, [member.key for member in members], order)
             for scan_id, numbers in grouped.items():
                 self._ledger.execute("INSERT OR IGNORE INTO found_again VALUES (?)", (scan_id,))
                 yield root, scan_id, [members[number] for number in numbers]
@@ -144,8 +147,9 @@ class SeriesIndex:
 
     def _member(self, row: tuple[Any, ...]) -> Member:
         root, _, uid, number, path, member, start, copy, size, mtime, stem, spool, place, state, line, _ = row
-        base, prefix = self._roots[root]
+        base, prefix, public = self._roots[root]
         inside = None if member is None else os.fsdecode(member)
         file = File(base, os.fsdecode(path), size, mtime, prefix, inside, start, os.fsdecode(copy))
+        file = file if public is None else file._replace(public=public(file.true))
         key = SeriesKey(uid, None if number is None else int(number))
         return Member(root, file, os.fsdecode(stem), key, Spooled(os.fsdecode(spool), place, (state, line)))

@@ -41,8 +41,6 @@ def refuse(config: Config, command: str) -> None:
 
 def _problems(config: Config, section: PrivacySection) -> Iterator[str]:
     yield from _places(config, section)
-    if config.dicom.group == "tree":
-        yield "privacy does not cover dicom.group: tree yet: use folder"
     if config.pacs is not None:
         yield "privacy does not cover the section pacs yet: retrieve first, then run on the folder of files"
     if config.output.layout == "bids":

@@ -22,7 +22,7 @@ from crawler.dicom.attributes import Attributes
 from crawler.dicom.dictionary import KeyStyle, is_private, is_private_creator, key_for, key_of, tag_for
 from crawler.dicom.dictionary_tables import public, registered_uids, repeating
 from crawler.dicom.record import Record
-from crawler.model import Instance, Outcome, Plane
+from crawler.model import Instance, Outcome, Pixels, Plane
 from crawler.privacy.dates import age_at, capped_age
 from crawler.privacy.hold import decide, shows_face
 from crawler.privacy.keys import Key
@@ -59,6 +59,24 @@ _TAG_KEY = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
 _REPEATED = re.compile(r"#\d+\Z")
 _SHORT = re.compile(r"\d{1,4}")
 _CREATOR_KEY = re.compile(r"\([0-9A-F]{3}[13579BDF],00[1-9A-F][0-9A-F]\)")
+_PHOTOMETRIC = frozenset(
+    (
+        "MONOCHROME1",
+        "MONOCHROME2",
+        "PALETTE COLOR",
+        "RGB",
+        "HSV",
+        "ARGB",
+        "CMYK",
+        "XYB",
+        "YBR_FULL",
+        "YBR_FULL_422",
+        "YBR_PARTIAL_422",
+        "YBR_PARTIAL_420",
+        "YBR_ICT",
+        "YBR_RCT",
+    )
+)
 _FUNCTIONS = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 _TAGS_IN_TEXT = re.compile(r"\([0-9A-Fa-f]{4},[0-9A-Fa-fx]{4}\)")
 REMOVED_SAYS = {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "dme"}
@@ -120,6 +138,7 @@ class Policy:
             frame_of_reference=uid(instance.frame_of_reference),
             modality=self._text_of(found, "Modality"),
             window_function=instance.window_function if instance.window_function in _FUNCTIONS else "LINEAR",
+            pixels=_pixels(instance.pixels),
             planes=self._planes(instance.planes, patient),
             header_fault=public_outcome(instance.header_fault) if instance.header_fault else None,
             header_notes=tuple(dict.fromkeys([*map(public_note, instance.header_notes), *_faces(instance, fields)])),
@@ -335,6 +354,13 @@ _CODE_VALUE = Rule(Act.KEEP, "SH", "vr")
 _FAST = frozenset({"DS", "IS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV", "US or SS"})
 _GE_SYNTAX = "1.2.840.113619.5.2"
 _IDENTIFYING_KNOWN = tuple(word for word in IDENTIFYING if tag_for(word) is not None)
+
+
+def _pixels(pixels: Pixels | None) -> Pixels | None:
+    """The description of the pixels with a photometric interpretation that is none of PS3.3 C.7.6.3.1.2 left out."""
+    if pixels is None or pixels.photometric in _PHOTOMETRIC or not pixels.photometric:
+        return pixels
+    return pixels._replace(photometric="UNKNOWN")
 
 
 def _faces(instance: Instance, fields: Attributes) -> Iterator[str]:

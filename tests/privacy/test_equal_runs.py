@@ -162,7 +162,6 @@ def test_a_roster_makes_one_subject_of_two_identifiers(cohort: Path, tmp_path: P
     ("changes", "told"),
     [
         ({"privacy": {}}, "privacy.private"),
-        ({"dicom": {"group": "tree"}}, "dicom.group: tree"),
         ({"image": {"overlays": True}}, "overlays"),
         ({"output": {"layout": "bids"}, "volume": {"formats": ["nifti"]}}, "layout: bids"),
         ({"select": {"where": {"PatientID": {"equals": "1"}}}}, "select.where.PatientID"),
@@ -213,3 +212,27 @@ def test_names_do_not_tell_the_order_of_patients(cohort: Path, tmp_path: Path) -
     export(cohort, tmp_path / "out", private(tmp_path))
     order = [name.split("/")[0] for name in rows(tmp_path / "out")]
     assert [name for name, _ in itertools.groupby(order)] == sorted(set(order))
+
+
+def test_a_tree_is_as_clean_and_goes_on_as_well(cohort: Path, tmp_path: Path) -> None:
+    """Scans that spread over folders; in the second run one of their files has changed, in the third one is gone."""
+    for path in sorted((cohort / "Birch" / "study0").iterdir())[:2]:
+        (cohort / "Cedar" / "more").mkdir(exist_ok=True)
+        shutil.move(path, cohort / "Cedar" / "more" / f"x{path.name}")
+    section = private(tmp_path)
+
+    def tree(out: str) -> dict[str, Any]:
+        place = {**section, "private": str(tmp_path / f"private-{out}")}
+        run(config(cohort, tmp_path / out, **OUTPUTS, dicom={"group": "tree"}, privacy=place))
+        return rows(tmp_path / out)
+
+    found = tree("steps")
+    assert len({row["scan_id"] for row in found.values()}) == 4
+    text = (tmp_path / "steps" / "metadata.jsonl").read_text()
+    assert not any(name in text for name in ("Alder", "Birch", "Cedar", "4711"))
+    (cohort / "Cedar" / "more" / "x0000.dcm").touch()
+    assert tree("steps") == found
+    next((cohort / "Alder").rglob("*.dcm")).unlink()
+    assert tree("steps") == tree("anew")
+    run(config(cohort, tmp_path / "plain", **OUTPUTS, dicom={"group": "tree"}))
+    assert volumes(tmp_path / "plain") == volumes(tmp_path / "anew")

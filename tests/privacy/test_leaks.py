@@ -17,7 +17,7 @@ import yaml
 
 from crawler.privacy.containers import contents
 from crawler.privacy.search import Needles
-from tests.support.planter import plant
+from tests.support.planter import plant, plant_others
 from tests.support.runs import ROOT
 
 EVERYTHING: dict[str, Any] = {
@@ -32,11 +32,15 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+SOME = {name: EVERYTHING[name] for name in ("config", "metadata", "media", "quality")}
+SOME["volume"] = {"formats": ["hdf5", "nifti"]}
+
+
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """Plain files, and the same in a zip, a tar and compressed."""
     folder = tmp_path_factory.mktemp("originals")
-    markers = plant(folder / "in")
+    markers = plant(folder / "in", 2) | plant_others(folder / "in" / "others")
     first = next((folder / "in").rglob("*.dcm"))
     marker = "MKR699001"
     markers[marker] = "archive member"
@@ -52,10 +56,17 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     return folder / "in", {**markers, **{f"MKR69900{number}": "path" for number in range(2, 10)}}
 
 
-def command(source: Path, out: Path, privacy: Mapping[str, Any] | None) -> tuple[str, dict[str, set[str]]]:
+def command(
+    source: Path, out: Path, privacy: Mapping[str, Any] | None, group: str = "folder", sections: Any = SOME
+) -> tuple[str, dict[str, set[str]]]:
     """Run as a user does, with every output on; return what it said, and the files of the output."""
     out.mkdir(parents=True)
-    document = {"num_workers": 1, "dicom": {"dir": str(source)}, "output": {"dir": str(out / "output")}, **EVERYTHING}
+    document = {
+        "num_workers": 0,
+        "dicom": {"dir": str(source), "group": group},
+        "output": {"dir": str(out / "output")},
+        **sections,
+    }
     if privacy is not None:
         document["privacy"] = {"private": str(out / "private"), **privacy}
     (out / "job.yml").write_text(yaml.safe_dump(document))
@@ -85,14 +96,19 @@ def found(out: Path, said: str, markers: Mapping[str, str]) -> dict[str, list[st
     return hits
 
 
-@pytest.mark.parametrize("profile", ["basic", "research", "public"])
+@pytest.mark.parametrize(
+    ("profile", "group"), [("basic", "folder"), ("research", "folder"), ("public", "folder"), ("research", "tree")]
+)
 def test_nothing_that_was_planted_is_in_any_output(
-    profile: str, planted: tuple[Path, dict[str, str]], tmp_path: Path
+    profile: str, group: str, planted: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     source, markers = planted
-    said, _ = command(source, tmp_path / "run", {"profile": profile})
+    whole = (profile, group) == ("research", "folder")
+    said, _ = command(source, tmp_path / "run", {"profile": profile}, group, EVERYTHING if whole else SOME)
     hits = found(tmp_path / "run", said, markers)
     assert {marker: (markers[marker], places[:4]) for marker, places in hits.items()} == {}
+    if not whole:
+        return
     names = {path.suffix for path in (tmp_path / "run" / "output").rglob("*")}
     assert {
         ".h5",

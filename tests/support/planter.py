@@ -6,23 +6,41 @@ it has one. The file is an image that decodes, so that every output is made of i
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.config import disable_value_validation
-from pydicom.datadict import DicomDictionary
+from pydicom.datadict import DicomDictionary, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from tests.support.factories import ct_series
+from tests.support.factories import ct_series, quick_dataset, save
 
 FREE = ("LO", "SH", "ST", "LT", "UT", "UC", "PN", "AE", "UR", "CS")
 LIMITS = {"SH": 16, "CS": 16, "AE": 16}
 # What the image needs to be read as it is.
 KEPT = frozenset(
     ["SpecificCharacterSet", "SOPClassUID", "Modality", "PhotometricInterpretation", "TransferSyntaxUID", "ImageType"]
+)
+# Elements of every kind of VR that are given a text instead.
+BROKEN = (
+    *(
+        "SliceThickness",
+        "SeriesNumber",
+        "StudyDate",
+        "StudyTime",
+        "PatientAge",
+        "AcquisitionDateTime",
+        "KVP",
+        "Modality",
+    ),
+    *("EchoTrainLength", "SpecificCharacterSet", "StudyInstanceUID", "ImageType", "FrameOfReferenceUID", "StackID"),
+    *("AcquisitionNumber", "EchoTime", "ConvolutionKernel", "SOPClassUID", "PresentationLUTShape", "PixelSpacing"),
+    "PhotometricInterpretation",
 )
 
 
@@ -154,3 +172,51 @@ def plant(folder: Path, slices: int = 3) -> dict[str, str]:
         with disable_value_validation():
             dcmwrite(place / f"{planter.text('file')}.dcm", image, enforce_file_format=True)
     return planter.markers
+
+
+def plant_others(folder: Path) -> dict[str, str]:
+    """Write objects that are no image, and values that break their VR; return where each marker was put."""
+    planter = Planter(_Numbered())
+    storage = "1.2.840.10008.5.1.4.1.1."
+    item = Dataset()
+    item.ValueType, item.TextValue, item.PersonName = "TEXT", planter.text("SR text"), planter.text("SR person")
+    item.RelationshipType = "CONTAINS"
+    report = quick_dataset(SOPClassUID=f"{storage}88.11", Modality="SR", PatientName=planter.text("SR patient"))
+    report.ContentSequence = [item]
+    save(report, folder / f"{planter.text('SR file')}.dcm")
+
+    document = quick_dataset(SOPClassUID=f"{storage}104.1", Modality="DOC", DocumentTitle=planter.text("title"))
+    document.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    document.EncapsulatedDocument = b"%PDF-1.4 " + planter.text("PDF").encode() + b" "
+    save(document, folder / "pdf" / f"{planter.text('PDF file')}.dcm")
+
+    source = Dataset()
+    source.CodeValue, source.CodingSchemeDesignator, source.CodeMeaning = "5.6.3-9-1", "SCPECG", planter.text("lead")
+    channel = Dataset()
+    channel.ChannelLabel, channel.ChannelSourceSequence = planter.text("channel"), [source]
+    channel.WaveformBitsStored = 16
+    group = Dataset()
+    group.MultiplexGroupLabel, group.ChannelDefinitionSequence = planter.text("group"), [channel]
+    group.NumberOfWaveformChannels, group.NumberOfWaveformSamples, group.SamplingFrequency = 1, 4, 500
+    group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 16, "SS"
+    group.WaveformOriginality = "ORIGINAL"
+    group.add_new(0x54001010, "OW", planter.text("samples").encode()[:8])
+    waveform = quick_dataset(SOPClassUID=f"{storage}9.1.1", Modality="ECG")
+    waveform.WaveformSequence = [group]
+    save(waveform, folder / "ecg" / f"{planter.text('waveform file')}.dcm")
+
+    values = np.full((16, 12), 7, np.int16)
+    for keyword in BROKEN:
+        broken = quick_dataset(values, Modality="CT")
+        with disable_value_validation():
+            broken[keyword] = DataElement(tag_for_keyword(keyword), "LO", planter.text(f"in place of {keyword}"))
+        with warnings.catch_warnings(action="ignore"):  # that the character set is none
+            save(broken, folder / "broken" / f"{planter.text('broken file')}.dcm")
+    return dict(planter.markers)
+
+
+class _Numbered(dict[str, str]):
+    """Counts on from where `plant` ends."""
+
+    def __len__(self) -> int:
+        return 50_000 + super().__len__()
