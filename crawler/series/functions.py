@@ -95,7 +95,10 @@ def _of_shape(function: Callable[..., Any]) -> Handler:
     def handler(a: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("subok", None)
         result = function(plain(a), *plain(args), **plain(kwargs))
-        return a._like(result) if isinstance(a, State) and result.shape == a.shape else result
+        if not isinstance(a, State) or result.shape != a.shape:
+            return result
+        series: Any = a  # values are others now: written with UIDs that are kept, they would pass for those of the file
+        return series._described(result, a._description, function.__name__)
 
     return handler
 

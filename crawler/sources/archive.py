@@ -62,14 +62,15 @@ def expand(
     """
     name = os.path.basename(file.path)
     found = archive_format(name)
-    if found is None and name.lower().endswith(tuple(readers)):
-        from crawler.sources.reader_source import expand_file  # loads pydicom and the package
-
-        return expand_file(file, spool, readers, quota)
-    if found is None:
+    other = found is None and name.lower().endswith(tuple(readers))
+    if found is None and not other:
         raise ValueError(f"{file.name!r} is not the name of an archive")
-    kind, compression = found
     try:
+        if found is None:
+            from crawler.sources.reader_source import expand_file  # loads pydicom and the package
+
+            return expand_file(file, spool, readers, quota)
+        kind, compression = found
         if kind == "zip":
             from crawler.archives.zips import open_directory
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,12 +24,14 @@ from crawler.archives.quota import Quota
 from crawler.dicom import uids
 from crawler.dicom.dictionary import dictionary_vr, tag_for
 from crawler.dicom.elements import quiet_pydicom
+from crawler.dicom.files import open_file
 from crawler.errors import FileError
 from crawler.model import File
 from crawler.sources.expanded import ArchiveContents, Expanded, failed
 from crawler.sources.readers import FOREIGN, call_reader, reader_of
 from crawler.sources.spool import Spool
 from crawler.sources.volume import Volume
+from crawler.stores.address import is_remote
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 SPATIAL = ("slice", "row", "column")
@@ -58,9 +63,9 @@ def expand_file(file: File, spool: str, endings: Sequence[str], quota: Quota) ->
     found = reader_of(os.path.basename(file.path), endings)
     assert found is not None
     try:
-        read = call_reader(found[1], file.native)
-        images = images_of(read, file.key) if isinstance(read, Volume) else iter(read)
-        with Spool(spool, quota) as copies:
+        with _on_disk(file, spool, quota) as path, Spool(spool, quota) as copies:
+            read = call_reader(found[1], path)
+            images = images_of(read, file.key) if isinstance(read, Volume) else iter(read)
             for number, image in enumerate(images):
                 content = _bytes_of(image)
                 member = file._replace(size=len(content), member=f"{number:05d}.dcm")
@@ -68,6 +73,22 @@ def expand_file(file: File, spool: str, endings: Sequence[str], quota: Quota) ->
     except FileError as error:
         return ArchiveContents().end(failed(error))
     return contents.end()
+
+
+@contextmanager
+def _on_disk(file: File, spool: str, quota: Quota) -> Iterator[str]:
+    """A file's path; of one in a remote folder that of a copy, under the same name."""
+    if not is_remote(file.root):
+        yield file.native
+        return
+    if file.size > quota.spooled:
+        raise FileError("archive too large", f"its copy may take {quota.spooled:,} bytes: copy it first")
+    os.makedirs(spool, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=spool) as folder:
+        path = os.path.join(folder, os.path.basename(file.path))
+        with open_file(file) as source, open(path, "xb") as copy:
+            shutil.copyfileobj(source, copy)
+        yield path
 
 
 def images_of(volume: Volume, key: str) -> Iterator[Any]:

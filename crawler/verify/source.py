@@ -22,6 +22,7 @@ from crawler.ledger.store import output_root
 from crawler.paths import native, portable
 from crawler.sinks.reading import READERS, read_volume
 from crawler.sources.directory import Root, roots_of
+from crawler.sources.readers import reader_of
 from crawler.sources.volume import Volume
 from crawler.stores.access import is_file
 from crawler.stores.address import is_remote
@@ -133,18 +134,21 @@ def _difference(mine: str | Volume, again: str) -> str:
     if not os.path.exists(again):
         return "its source gives no such file now"
     try:
-        if isinstance(mine, Volume) or mine.lower().endswith(tuple(READERS)):
-            first, second = mine if isinstance(mine, Volume) else read_volume(mine), read_volume(again)
-            if first.array.shape != second.array.shape:
-                return f"its shape is {first.array.shape}, and its source gives {second.array.shape}"
-            same = first.array.dtype == second.array.dtype and _equal(first.array, second.array)
-            if first.affine is None or second.affine is None:
-                return "" if same and first.affine is second.affine else DIFFERS
-            return "" if same and np.array_equal(first.affine, second.affine) else DIFFERS
-        from PIL import Image  # for pictures only
+        from PIL import Image  # for a sample only
 
-        with Image.open(mine) as one, Image.open(again) as other:
-            return "" if np.array_equal(np.asarray(one), np.asarray(other)) else DIFFERS
+        if isinstance(mine, str) and not mine.lower().endswith(tuple(READERS)):
+            if os.path.splitext(mine)[1].lower() in Image.registered_extensions():
+                with Image.open(mine) as one, Image.open(again) as other:
+                    return "" if np.array_equal(np.asarray(one), np.asarray(other)) else DIFFERS
+            if reader_of(mine) is None:
+                return ""  # a format of another package, and none that is installed reads it
+        first, second = mine if isinstance(mine, Volume) else read_volume(mine), read_volume(again)
+        if first.array.shape != second.array.shape:
+            return f"its shape is {first.array.shape}, and its source gives {second.array.shape}"
+        same = first.array.dtype == second.array.dtype and _equal(first.array, second.array)
+        if first.affine is None or second.affine is None:
+            return "" if same and first.affine is second.affine else DIFFERS
+        return "" if same and np.array_equal(first.affine, second.affine) else DIFFERS
     except (OSError, SourceError, ValueError):
         return "it cannot be read"
 

@@ -17,6 +17,7 @@ from support.runs import accounts_hold, config, failures, rows
 from crawler import Series, Volume, load_volume, run
 from crawler.errors import ConfigError, OutputError, StopError
 from crawler.series.errors import NotImageError, WriteNotImplemented
+from crawler.verify.output import verify
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +90,8 @@ def test_runs_write_them(tmp_path: Path, workers: int) -> None:
     assert np.array_equal(one.array, other.array)
     assert np.allclose(one.affine, other.affine)
     assert all(len(row["volume_files"]) == 2 for row in rows(tmp_path / "out").values())
+    told = config(tmp_path / "in", tmp_path / "out", metadata={"tables": []}, volume={"formats": ["raw4", "hdf5"]})
+    assert verify(told).findings == []
 
 
 def test_a_writer_that_raises_fails_the_files_of_its_volume(tmp_path: Path) -> None:
@@ -136,6 +139,28 @@ def test_runs_read_them(tmp_path: Path, dtype: str, workers: int) -> None:
     before = sorted(rows(tmp_path / "out").values(), key=lambda one: one["dicom_file"])
     export(tmp_path / "in", tmp_path / "out", ".raw4", num_workers=workers)
     assert sorted(rows(tmp_path / "out").values(), key=lambda one: one["dicom_file"]) == before
+
+
+def test_a_file_in_a_remote_folder_is_copied_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crawler.archives.quota import Quota
+    from crawler.model import File
+    from crawler.sources import reader_source
+
+    path = volume_file(tmp_path / "in" / "a.raw4", np.zeros((2, 3, 4)), ["slice", "row", "column"])
+    file = File(str(path.parent), path.name, path.stat().st_size, path.stat().st_mtime_ns)
+    spool = tmp_path / "spool"
+    monkeypatch.setattr(reader_source, "is_remote", lambda root: True)
+    read: list[str] = []
+    call = reader_source.call_reader
+    monkeypatch.setattr(reader_source, "call_reader", lambda reader, path: read.append(path) or call(reader, path))
+    found = reader_source.expand_file(file, str(spool), (".raw4",), Quota())
+    assert len(found.members) == 2
+    assert read[0].startswith(str(spool))
+    assert read[0].endswith("/a.raw4")
+    assert not Path(read[0]).exists()
+    assert all(Path(member.spooled).is_file() for member in found.members)
+    few = reader_source.expand_file(file, str(spool), (".raw4",), Quota(spooled=10))
+    assert (few.outcome.outcome, few.outcome.reason) == ("failed", "archive too large")
 
 
 def test_files_that_their_reader_refuses_fail(tmp_path: Path) -> None:
