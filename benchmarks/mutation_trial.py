@@ -54,7 +54,7 @@ LAYOUT = tuple(
     f"tests/layout/test_{name}.py"
     for name in (
         *("axes", "columns", "derived", "layout", "plane_record", "planes", "repeats", "scan", "sequence"),
-        *("series_parts", "unplaced", "whole_volumes"),
+        *("series_parts", "unplaced", "verdict", "whole_volumes"),
     )
 )
 TESTS: dict[str, Sequence[str]] = {
