@@ -32,7 +32,7 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 600  # for all tests of a module, on a machine that is busy
+SECONDS = 1800  # for all tests of a module, traced, on a machine that is busy
 SLOWER = 10  # times the usual, and then a test hangs
 DISPLAY = ("tests/display",)
 LEDGER = (
