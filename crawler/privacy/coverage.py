@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from crawler.config.formats import FORMATS
 from crawler.config.loader import Config
 from crawler.config.privacy import PrivacySection, resolved
 from crawler.dicom.dictionary import dictionary_vr, tag_for
 from crawler.errors import ConfigError
 from crawler.privacy.rules import Act, rule_of
+from crawler.stores.address import is_remote
 
 _NUMERIC = frozenset({"IS", "DS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV", "TM"})
 _UNCHANGED = frozenset({Act.KEEP, Act.AGE, Act.ITEMS})
@@ -41,6 +43,16 @@ def refuse(config: Config, command: str) -> None:
 
 def _problems(config: Config, section: PrivacySection) -> Iterator[str]:
     yield from _places(config, section)
+    if config.output_address is not None:
+        yield "privacy does not cover an address in output.dir yet: write to a folder, and copy it when it is audited"
+    if any(map(is_remote, config.roots)):
+        yield "privacy does not cover an address in dicom.dir yet: use a folder"
+    if config.dicom.readers:
+        yield "privacy does not cover dicom.readers yet: leave it out"
+    if config.output.pack is not None:
+        yield "privacy does not cover output.pack yet: leave it out"
+    if config.volume is not None and (others := set(config.volume.formats).difference(FORMATS)):
+        yield f"privacy does not cover volume.formats: {', '.join(sorted(others))}, which other packages write"
     if config.pacs is not None:
         yield "privacy does not cover the section pacs yet: retrieve first, then run on the folder of files"
     if config.output.layout == "bids":

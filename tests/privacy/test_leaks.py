@@ -40,20 +40,21 @@ SOME["volume"] = {"formats": ["hdf5", "nifti"]}
 def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """Plain files, and the same in a zip, a tar and compressed."""
     folder = tmp_path_factory.mktemp("originals")
-    markers = plant(folder / "in", 2) | plant_others(folder / "in" / "others")
-    first = next((folder / "in").rglob("*.dcm"))
+    root = folder / "MKR699010"
+    markers = plant(root, 2) | plant_others(root / "others")
+    first = next((root).rglob("*.dcm"))
     marker = "MKR699001"
     markers[marker] = "archive member"
-    with zipfile.ZipFile(folder / "in" / "MKR699002.zip", "w") as archive:
+    with zipfile.ZipFile(root / "MKR699002.zip", "w") as archive:
         archive.write(first, f"{marker}/{first.name}")
         archive.writestr("MKR699003.txt", b"no DICOM")
-    with tarfile.open(folder / "in" / "MKR699004.tar.gz", "w:gz") as archive:
+    with tarfile.open(root / "MKR699004.tar.gz", "w:gz") as archive:
         archive.add(first, f"MKR699005/{first.name}")
-    (folder / "in" / "MKR699006.dcm.gz").write_bytes(gzip.compress(first.read_bytes()))
-    (folder / "in" / "MKR699007.dcm").write_bytes(first.read_bytes()[:900])  # cut short
-    (folder / "in" / "MKR699008.txt").write_text("no DICOM")
-    os.symlink(folder / "nowhere", folder / "in" / "MKR699009.dcm")
-    return folder / "in", {**markers, **{f"MKR69900{number}": "path" for number in range(2, 10)}}
+    (root / "MKR699006.dcm.gz").write_bytes(gzip.compress(first.read_bytes()))
+    (root / "MKR699007.dcm").write_bytes(first.read_bytes()[:900])  # cut short
+    (root / "MKR699008.txt").write_text("no DICOM")
+    os.symlink(folder / "nowhere", root / "MKR699009.dcm")
+    return root, {**markers, **{f"MKR6990{number:02d}": "path" for number in range(2, 11)}}
 
 
 def command(
