@@ -97,7 +97,7 @@ def iter_series(*paths: str | os.PathLike[str]) -> Iterator[Volume]:
     ----------
     *paths
         Folders, archives or files of DICOM; the current folder when none is given. The files of a series may lie
-        anywhere below one of them.
+        anywhere below them.
 
     Yields
     ------

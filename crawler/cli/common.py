@@ -106,9 +106,9 @@ class Public(logging.Formatter):
 
 @contextmanager
 def logging_to(
-    folder: str | None, inputs: Sequence[str], options: argparse.Namespace, private: str | None = None
+    path: str | None, inputs: Sequence[str], options: argparse.Namespace, private: str | None = None
 ) -> Iterator[None]:
-    """Log to the terminal and to run.log in a folder, if one is given; no library warns on the terminal by itself.
+    """Log to the terminal, and to a file (run.log) if one is given; no library warns on the terminal by itself.
 
     With a folder `private` both are without what they would name, and a run.log there has all.
     """
@@ -120,9 +120,9 @@ def logging_to(
     handlers: list[logging.Handler] = [console]
     if private is not None:
         os.makedirs(private, mode=0o700, exist_ok=True)
-        handlers.append(_log_file(private, OneLine))
-    if folder is not None:
-        handlers.append(_log_file(folder, shape))
+        handlers.append(_log_file(os.path.join(private, "run.log"), OneLine))
+    if path is not None:
+        handlers.append(_log_file(path, shape))
     log.setLevel(logging.DEBUG)  # what the screen says by itself is for the file alone
     log.propagate = False
     for handler in handlers:
@@ -136,13 +136,13 @@ def logging_to(
             handler.close()
 
 
-def _log_file(folder: str, shape: type[logging.Formatter]) -> logging.Handler:
+def _log_file(path: str, shape: type[logging.Formatter]) -> logging.Handler:
     try:
-        os.makedirs(folder, exist_ok=True)
-        require_regular(os.path.join(folder, "run.log"))
-        file = logging.FileHandler(os.path.join(folder, "run.log"), encoding="utf-8")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        require_regular(path)
+        file = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{readable(folder)} cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{readable(path)} cannot be written: {error.strerror}") from None
     file.setFormatter(shape("%(asctime)s %(levelname)s %(message)s"))
     return file
 
@@ -151,10 +151,14 @@ def account_lines(summary: Summary) -> list[str]:
     """Lines that say what became of every file."""
     skipped, failed = sum(summary.skipped.values()), sum(summary.failed.values())
     lines = ["", *retrieval_lines(summary.retrieval)]
-    lines.append(f"{'found':<10}{summary.found:>10,} files   {size_text(summary.bytes)}")
+    pending = summary.pending
+    size = summary.listed_bytes if pending else summary.bytes
+    lines.append(f"{'found':<10}{summary.found + pending:>10,} files   {size_text(size)}")
     lines.append(f"{'exported':<10}{summary.exported:>10,}")
     lines.append(f"{'skipped':<10}{skipped:>10,}" + reasons(summary.skipped))
     lines.append(f"{'failed':<10}{failed:>10,}" + reasons(summary.failed))
+    if pending:
+        lines.append(f"{'not done':<10}{pending:>10,}")
     lines.append(
         f"{summary.scans:,} scans, {summary.volumes:,} volumes; {summary.handled:,} files handled now,"
         f" {max(0, summary.found - summary.handled):,} done before; {summary.seconds:.1f} s"

@@ -60,7 +60,7 @@ def execute(options: argparse.Namespace) -> int:
     config = request.config()
     if options.workers is not None:
         config = replace(config, num_workers=options.workers)
-    with created_as(config.output.mode), logging_to(config.output_dir, config.roots, options):
+    with created_as(config.output.mode), logging_to(config.own_path("run.log"), config.roots, options):
         summary = run(config, rebuild=options.rebuild, progress=make_progress(sys.stderr, quiet=options.quiet))
     if not options.quiet:
         last = "Interrupted: what is done is kept. To go on, run the same command again"

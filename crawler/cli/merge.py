@@ -28,7 +28,7 @@ def execute(options: argparse.Namespace) -> int:
     """Merge; or say which shards owe what, and how to run them."""
     config = load_config(options.config, retrieves=False)
     refuse(config, "merge")
-    with created_as(config.output.mode), logging_to(config.output_dir, config.roots, options):
+    with created_as(config.output.mode), logging_to(config.own_path("run.log"), config.roots, options):
         merged = merge(config)
     if merged.summary is None:
         print(owed_table(merged, options.config), file=sys.stderr)

@@ -211,7 +211,7 @@ def receive(options: argparse.Namespace) -> int:
     if section is None or section.calling_port is None:
         raise ConfigError("no port to listen on: set pacs.calling_port, CALLING_PORT, or --calling-port")
     code = EXIT_OK
-    with logging_to(config.output_dir, [config.pacs_dir or ""], options):
+    with logging_to(config.own_path("run.log"), [config.pacs_dir or ""], options):
         if not options.quiet:
             print(f"Listening on port {section.calling_port} as {server_of(config).calling_aet}; Ctrl-C ends it")
         for summary in listen(config, server_of(config), make_progress(sys.stderr, quiet=options.quiet)):

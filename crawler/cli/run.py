@@ -51,7 +51,8 @@ def execute(options: argparse.Namespace) -> int:
     if not (config.metadata or config.media or config.volume or config.preview):
         log.warning("no section switches an output on: files are only read and counted")
     require_covered(config)
-    with created_as(config.output.mode), logging_to(config.output_dir, config.roots, options, config.private_dir):
+    log_path = config.own_path("run.log")
+    with created_as(config.output.mode), logging_to(log_path, config.roots, options, config.private_dir):
         progress = make_progress(sys.stderr, quiet=options.quiet)
         try:
             summary = run(
@@ -68,8 +69,9 @@ def execute(options: argparse.Namespace) -> int:
             raise StopError(public_error(error)) from None
         counts = {**summary.skipped, **summary.failed}
         told = "; ".join(f"{reason}: {count:,}" for reason, count in counts.items())
-        log.info("found %d files, exported %d%s", summary.found, summary.exported, f"; {told}" if told else "")
-        _log_failures(os.path.join(config.output_dir, "unreadable_files.csv"), summary)
+        found = summary.found + summary.pending
+        log.info("found %d files, exported %d%s", found, summary.exported, f"; {told}" if told else "")
+        _log_failures(config.own_path("unreadable_files.csv"), summary)
         closing = closing_table(summary, config, options.config)
         for line in closing.splitlines() if not options.quiet else ():
             log.debug("%s", line)  # what the screen says, for run.log
@@ -132,17 +134,18 @@ def _refuse_input(path: str) -> None:
 def closing_table(summary: Summary, config: Config, config_name: str) -> str:
     """What a run did, and what to do next."""
     lines = account_lines(summary)
-    out = shown(config.output_dir)
     if summary.interrupted:
         lines.append(f"Interrupted: what is done is kept. To go on: {program()} {config_name}")
     elif summary.listed != summary.found:
         lines.append(f"The input changed during the run: {program()} {config_name} brings the outputs up to date")
     elif summary.failed:
-        lines.append(f"Next: {out}/unreadable_files.csv says why, file by file. {_advice(summary)}")
+        listed = shown(config.own_path("unreadable_files.csv"))
+        lines.append(f"Next: {listed} says why, file by file. {_advice(summary)}")
     elif not summary.found:
         lines.append("Nothing was found: check dicom.dir and dicom.recursive")
     elif config.metadata is not None and config.metadata_path:
-        lines.append(f"Next: crawler.read_metadata({shown(config.metadata_path)!r}) in Python, or {out}/series.csv")
+        series = shown(config.own_path("series.csv"))
+        lines.append(f"Next: crawler.read_metadata({shown(config.metadata_path)!r}) in Python, or {series}")
     return "\n".join(lines)
 
 

@@ -91,7 +91,7 @@ def execute(options: argparse.Namespace) -> int:
         options.retry_failed,
         options.rebuild,
     )
-    with created_as("private"), logging_to(request.work, request.folders, options):
+    with created_as("private"), logging_to(os.path.join(request.work, "run.log"), request.folders, options):
         crawled = crawl(request, make_progress(sys.stderr, quiet=options.quiet))
     if not options.quiet:
         print(closing_text(crawled, request))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 
 from crawler.cli import batch_system
@@ -20,7 +21,8 @@ log = logging.getLogger("dme")
 
 def execute(config: Config, shard: Shard, options: argparse.Namespace) -> int:
     """Run it; return its exit code."""
-    with created_as(config.output.mode), logging_to(shard_dir(config, shard), config.roots, options):
+    path = os.path.join(shard_dir(config, shard), "run.log")
+    with created_as(config.output.mode), logging_to(path, config.roots, options):
         log.info("shard %s, %d workers", shard, config.num_workers)
         summary = run_shard(
             config,

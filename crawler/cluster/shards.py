@@ -67,7 +67,7 @@ def checked(number: int, of: int) -> Shard:
 
 def shards_dir(config: Config) -> str:
     """The folder of all shards and their plan."""
-    return os.path.join(config.output_dir, SHARDS)
+    return config.own_path(SHARDS)
 
 
 def begun_shards(config: Config) -> list[Shard]:

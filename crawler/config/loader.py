@@ -21,6 +21,7 @@ import yaml
 
 from crawler.config import checking, pacs
 from crawler.config.conditions import wrong_condition, wrong_quality
+from crawler.config.exporter import needing_rows
 from crawler.config.output import OutputSection
 from crawler.config.packaged import packaged
 from crawler.config.pacs import PacsSection
@@ -182,6 +183,12 @@ class Config:
         path = _absolute(folder, self.directory)
         return str(packaged(SHIPPED_TEMPLATES)) if folder == SHIPPED_TEMPLATES and is_folder(path) is False else path
 
+    def own_path(self, name: str) -> str:
+        """Absolute native path of a file of the run itself: in `output.dir`, else ``rows.series.csv`` beside the rows."""
+        if self.output.dir or self.metadata_path is None:
+            return os.path.join(self.output_dir, name)
+        return f"{os.path.splitext(self.metadata_path)[0]}.{name}"
+
     def path(self, relative: str) -> str:
         """Absolute native path of an output; an absolute path stays, ``~`` is the home folder."""
         return _absolute(relative, self.output_dir)
@@ -253,6 +260,8 @@ def _assemble(document: checking.Document, source: str | None, text: str, retrie
     """Check, switch on what belongs together, and apply the rules that join several keys."""
     document = replace(document, data=pacs.input_of(document.data))
     config, problems = _with_pacs(replace(checking.check(Config, document), source=source, text=text))
+    if config.metadata and config.metadata.compat:  # its rows are by name
+        config = replace(config, metadata=replace(config.metadata, keys="name"))
     if config.media and not config.image and not config.video:
         config = replace(config, image=ImageSection(), video=VideoSection())
     elif not config.media and (config.image or config.video):
@@ -304,6 +313,8 @@ def _contradictions(config: Config, retrieves: bool) -> Iterator[Problem]:
         yield Problem(("preview", "size"), f"expected at most {LARGEST_PREVIEW}", config.preview.size)
     yield from _wrong_output(config)
     yield from _wrong_names(config)
+    if config.metadata and config.metadata.compat:
+        yield from needing_rows(config)
     if config.quality:
         yield from wrong_quality(config.quality)
     for keyword, condition in config.select.where.items() if config.select else ():
@@ -333,7 +344,7 @@ def _wrong_output(config: Config) -> Iterator[Problem]:
 
 
 def _wrong_names(config: Config) -> Iterator[Problem]:
-    named = _identity(config.path(NAMED))
+    named = _identity(config.own_path(NAMED))
     for name, section in (("volume", config.volume), ("media", config.media)):
         if section is not None and section.name and config.metadata is None:
             yield Problem((name, "name"), "needs the section metadata, whose rows the names come from", section.name)
@@ -353,7 +364,7 @@ def _collisions(config: Config) -> Iterator[Problem]:
     """Inputs that overlap, and outputs that would lie on an input, on a file, or on the configuration."""
     if any(re.fullmatch(r"<.*>", os.path.basename(root)) for root in config.roots):
         return  # a template not filled in, as in the manual of the DICOM Media Exporter: no run will find its input
-    back = _identity(config.path("cohort.csv"))
+    back = _identity(config.own_path("cohort.csv"))
     if config.cohort_path and config.pacs and _identity(config.cohort_path) == back:
         yield Problem(("pacs", "list"), "lies where cohort.csv is written; move it elsewhere", config.pacs.list)
     roots = [_identity(root) for root in config.roots]

@@ -25,7 +25,11 @@ class PackSection:
 class OutputSection:
     """Where outputs lie."""
 
-    dir: str | None = key(None, "folder of relative outputs and of the run's own files; else the current", shapes=False)
+    dir: str | None = key(
+        None,
+        "folder of relative outputs and of the run's own files; else the current, and beside metadata.file",
+        shapes=False,
+    )
     staging: str | None = key(
         None,
         "for an address in dir: folder of this machine in which outputs are made before they go there",

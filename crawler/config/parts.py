@@ -14,7 +14,8 @@ from typing import Any
 Shaping = Mapping[str, Any]
 """Key path -> JSON value, as `Config.shaping` gives it: keys of the sections that are on."""
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
+    "metadata.compat": None,
     "image.window": "auto",
     "image.overlays": False,
     "image.crop": "none",
@@ -39,7 +40,8 @@ def parts_of(shaping: Shaping) -> dict[str, dict[str, Any]]:
 
 def _value(shaping: Shaping, part: str, key: str) -> Any:
     value = shaping.get(key, DEFAULTS.get(key))
-    if key == "volume.values" and not part.startswith("volume:"):  # of a plan it decides whether palettes are colours
+    of_plan = not part.startswith(("volume:", "statistics"))
+    if key == "volume.values" and of_plan:  # of which it decides whether palettes are colours
         return "stored" if value == "stored" else "modality"
     return value
 
@@ -49,7 +51,7 @@ def _keys(shaping: Shaping) -> Iterator[tuple[str, Iterable[str]]]:
         return [key for key in shaping if key.startswith(f"{section}.") and key not in without]
 
     if "metadata.file" in shaping:
-        yield "rows", ("metadata.file", "metadata.keys")
+        yield "rows", ("metadata.file", "metadata.keys", "metadata.compat")
     if shaping.get("metadata.text"):
         yield "text", ("media.dir", "metadata.keys")
     for name in ("documents", "waveforms"):
@@ -65,8 +67,10 @@ def _keys(shaping: Shaping) -> Iterator[tuple[str, Iterable[str]]]:
         if shaping.get("video.series"):
             yield f"stack:{name}", (*keys, *PLAN)
     for name in shaping.get("volume.formats", ()):
-        others = [] if name == "hdf5" else ["volume.compression"]
+        others = ["volume.statistics"] if name == "hdf5" else ["volume.statistics", "volume.compression"]
         yield f"volume:{name}", below("volume", "volume.formats", *others)
+    if shaping.get("volume.statistics"):
+        yield "statistics", PLAN
     if "preview.dir" in shaping:
         yield "preview", (*below("preview"), *DISPLAY, *PLAN)
     if "quality.share" in shaping:
@@ -76,7 +80,14 @@ def _keys(shaping: Shaping) -> Iterator[tuple[str, Iterable[str]]]:
 def section_of(part: str) -> str:
     """The section of the configuration that a part belongs to."""
     name = part.partition(":")[0]
-    places = {"rows": "metadata", "text": "metadata", "documents": "media", "waveforms": "media", "stack": "video"}
+    places = {
+        "rows": "metadata",
+        "text": "metadata",
+        "documents": "media",
+        "waveforms": "media",
+        "stack": "video",
+        "statistics": "volume",
+    }
     return places.get(name, name)
 
 
@@ -119,6 +130,7 @@ def selection_of(shaping: Shaping) -> dict[str, Any]:
         "select.modality": None,
         "select.min_files": 1,
         "select.derived": True,
+        "select.exclude_words": [],
         "select.where": {},
     }
     return {key: value for key, value in shaping.items() if key in nothing and value != nothing[key]}

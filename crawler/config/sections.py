@@ -164,6 +164,9 @@ class MetadataSection:
     keys: Literal["keyword", "name", "tag"] = key(
         "keyword", "keyword: PatientName; name: Patient's Name; tag: (0010,0010)"
     )
+    compat: Literal["seed003"] | None = key(
+        None, "seed003: rows as the DICOM Media Exporter wrote them, texts by name, of files with a picture or a video"
+    )
     text: bool = key(False, "whether to write each header as a text, beside the media")
     tables: tuple[Literal["csv", "parquet", "xlsx"], ...] = key(("csv",), "tables of the rows", shapes=False)
     columns: Literal["nested", "flat"] = key(
@@ -330,7 +333,7 @@ class VolumeSection:
         "element, (0019,xx0C) SIEMENS MR HEADER",
         read=read_order,
     )
-
+    statistics: bool = key(False, "whether series.csv tells range, percentiles, mean and deviation of each volume")
     split: tuple[Literal["time", "trigger_time", "phase", "b", "te", "echo", "ti", "fa"], ...] = key(
         (), "axes of which each step becomes an array of its own; te: one an echo, as BIDS has them"
     )

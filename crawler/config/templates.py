@@ -23,7 +23,8 @@ from crawler.paths import readable
 # Defined terms of (0008,0060) *Modality* (PS3.3 C.7.3.1.1.1) that go with another one's list. DR is none of them, but
 # is found in files.
 NEIGHBOURS = {"dx": ("CR", "DR", "IO", "PX"), "us": ("IVUS",), "xa": ("RF",)}
-OTHERS = ("mr_clean.json", "bids.json")  # rules of `mr/rules.py` and `mr/bids_rules.py`, which lie in the same folder
+EARLIER = "mr_clean_config.json"  # rules of seeds/000, which `mr/rules.py` takes, too
+OTHERS = ("mr_clean.json", "bids.json", EARLIER)  # of `mr/rules.py` and `mr/bids_rules.py`, in the same folder
 COMPUTED = ("FirstSOPInstanceUID", "MiddleSOPInstanceUID", "dcm", "metafilename", "b_value")
 """Columns of earlier lists that are no elements: UIDs of the first and middle file, path, name of the rows, b-value."""
 _NAME = re.compile(r"[a-z0-9_]{1,16}")  # a code string has up to 16 characters (PS3.5 6.2)

@@ -100,7 +100,7 @@ class Engine:
         self._partial = gate is not None
         self.recorder = Recorder(store, progress)
         self.tree = store.config.dicom.group == "tree"
-        self.listed = 0
+        self.listed = self.listed_bytes = 0
         self._archives = False  # some are to be opened
         self._tickets: dict[int, Ticket] = {}
         self._ready: deque[Ticket] = deque()
@@ -117,7 +117,8 @@ class Engine:
         share = self._part.share
         survey = Survey(self.store, self.roots, self.outputs, self.progress, self.stopped, self._partial, share)
         survey.run()
-        self.listed, self._archives = survey.listed, bool(survey.archives)
+        self.listed, self.listed_bytes = survey.listed, survey.size
+        self._archives = bool(survey.archives)
         if self.stopped():
             return
         if survey.vanished:

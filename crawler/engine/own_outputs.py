@@ -24,12 +24,12 @@ def own_outputs(config: Config) -> Outputs:
     placed = [config.media_dir, config.volume_dir, config.preview_dir, config.output_dir if config.output.dir else None]
     folders = [path for path in placed if path and path not in roots]
     folders += [named.folder(config)] if named.path(config) else []
-    folders += [config.path(BIDS)] if config.output.layout == "bids" else []
+    folders += [config.own_path(BIDS)] if config.output.layout == "bids" else []
     folders += [os.path.join(path, TEMP) for path in output_roots(config)]
-    folders.append(os.path.join(config.output_dir, SHARDS))
+    folders.append(config.own_path(SHARDS))
     folders += [config.path(config.output.pack.dir)] if config.output.pack else []
     folders += [config.output_address] if config.output_address else []
-    files = [ledger_of(config), os.path.join(config.output_dir, "run.log"), *registry.paths(config)]
+    files = [ledger_of(config), config.own_path("run.log"), *registry.paths(config)]
     files += [path for path in (config.metadata_path, config.copy_path, config.source) if path]
     if config.pacs_dir is not None:  # received files are input; the manifest and what is still arriving are not
         folders.append(os.path.join(config.pacs_dir, TEMP))

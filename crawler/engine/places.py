@@ -1,4 +1,4 @@
-"""What is to be said of the places of input and outputs before any work: one in the other, one of another run."""
+"""What is to be said before any work: places that lie in one another, or are another run's; rows that differ."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 
+from crawler.config.exporter import is_exporter_config
 from crawler.config.loader import Config
 from crawler.ledger.store import ledger_of
 from crawler.paths import readable
@@ -29,6 +30,16 @@ def tell_places(config: Config, roots: Sequence[Root]) -> None:
             log.warning(
                 "dicom.dir: %s holds outputs of another run (%s): they are read as input", *map(readable, (top, other))
             )
+
+
+def tell_rows(config: Config) -> None:
+    """Say how rows differ from those that the DICOM Media Exporter wrote, for a configuration of that program."""
+    if config.metadata is not None and config.metadata.compat is None and is_exporter_config(config.text):
+        log.warning(
+            "%s: unlike the DICOM Media Exporter's, rows name elements by keyword, keep numbers, lists and sequences,"
+            " and also tell of files that fail; metadata.compat: seed003 writes that program's rows",
+            config.metadata.file,
+        )
 
 
 def _ledgers(folder: str) -> list[str]:

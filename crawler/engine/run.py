@@ -19,7 +19,7 @@ from crawler.disk import created_as
 from crawler.engine.crawl import Engine, Part
 from crawler.engine.free_space import FreeSpace
 from crawler.engine.interrupts import interrupts
-from crawler.engine.places import tell_places
+from crawler.engine.places import tell_places, tell_rows
 from crawler.engine.privacy import agree, policy_of, with_public_names
 from crawler.engine.progress import Progress, Silent
 from crawler.engine.root_names import keep_names
@@ -150,6 +150,7 @@ def _run(
     policy = policy_of(config)
     roots = roots_of(config.roots, config.dicom.readers)
     tell_places(config, roots)
+    tell_rows(config)
     registry.check(config)
     _try_writers(config)
     if rebuild is True:
@@ -222,12 +223,13 @@ def _summary(engine: Engine, early: int, began: float, stopped: bool, retrieved:
         seconds=time.monotonic() - began,
         interrupted=stopped,
         retrieval=retrieved,
+        listed_bytes=engine.listed_bytes,
     )
 
 
 def _require_no_shards(store: Store) -> None:
     """Refuse to begin where shards are at work and were not merged yet: their products would be a stranger's."""
-    folder = os.path.join(store.config.output_dir, SHARDS)
+    folder = store.config.own_path(SHARDS)
     if store.ledger.get(MERGED) is None and glob.glob(os.path.join(glob.escape(folder), "*-of-*", "*.ledger")):
         raise LedgerError(
             f"{portable(store.config.output_dir)} is made in shards, and they were not merged: run `merge`, or"

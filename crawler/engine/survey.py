@@ -60,7 +60,7 @@ class Survey:
         self._todo: list[TodoRow] = []
         self._known_archives: list[tuple[TodoRow, str]] = []  # of a tree: read again when anything changed
         self._unreadable: list[str] = []
-        self._folders = self._size = 0
+        self._folders = self.size = 0
         self.listed = 0
         self.vanished = False
         self.archives: list[str] = []
@@ -99,14 +99,14 @@ class Survey:
                 self.archives.append(key)
                 self.listed -= self._ledger.files_in_archive(key)
                 self._ledger.forget_archive(key)
-        self._progress.survey(self._folders, self.listed, self._size)
+        self._progress.survey(self._folders, self.listed, self.size)
 
     def _visit(self, number: int, whole: Folder) -> None:
         plain = without_archives(whole)
         folder, mine = self._share.narrow(plain), self._share.has(plain.key)
         archives = [file for file in archives_of(whole) if self._share.has(file.key)] if plain is not whole else []
         self._folders += 1
-        self._size += (folder.size if mine else 0) + sum(file.size for file in archives)
+        self.size += (folder.size if mine else 0) + sum(file.size for file in archives)
         path = os.fsencode(folder.path)
         if mine and folder.faults and self._keep_unreadable(folder):
             return
@@ -128,7 +128,7 @@ class Survey:
     def _flush(self) -> None:
         self._ledger.add_todo(self._todo)
         self._todo = []
-        self._progress.survey(self._folders, self.listed, self._size)
+        self._progress.survey(self._folders, self.listed, self.size)
 
     def _keep_unreadable(self, folder: Folder) -> bool:
         """Keep what is known of a folder that cannot be read, or not in full; False when nothing is."""

@@ -1,4 +1,4 @@
-"""`group: tree`: instances of a scan lie anywhere below the root, as in a PACS's storage.
+"""`group: tree`: instances of a scan lie anywhere below the roots, as in a PACS's storage.
 
 All headers are read first; their keys go to a table on disk (`series_index.py`), which hands the scans out one by one.
 After a change, the files of changed folders are read anew, and of the others only those that share a scan with them.
@@ -45,7 +45,7 @@ class TreeGrouping:
         self._found: dict[str, frozenset[str]] = {}
 
     def open_roots(self) -> None:
-        """Scans belong to their root's folder, whether files lie directly in it or not."""
+        """Scans belong to the folder of their first root, whether files lie directly in it or not."""
         for root in self._roots:
             folder = Folder(root, "", ())
             self._foreign_in(folder)  # before anything is written there
@@ -129,8 +129,8 @@ class TreeGrouping:
                 continue
             root = Folder(self._roots[number], "", ())
             places = {root.key: root}
-            for file in files:
-                folder = Folder(self._roots[number], _folder_of(file), ())
+            for member in members:
+                folder = Folder(self._roots[member.root], _folder_of(member.file), ())
                 places.setdefault(folder.key, folder)
             found = frozenset().union(*map(self._foreign_in, places.values()))
             spooled = tuple(member.spooled for member in members)

@@ -20,7 +20,7 @@ from crawler.model import Instance, Outcome
 from crawler.naming import FRAMES
 from crawler.paths import portable
 
-STATEMENTS = ("real_world_values", "volume_notes")
+STATEMENTS = ("real_world_values", "volume_notes", "volume_statistics")
 """Columns of a verdict that tell of volumes which were written."""
 
 
@@ -61,7 +61,11 @@ class Earlier:
         with open(path, "rb") as file:
             file.seek(start)
             lines = file.read(stop - start).splitlines()
-        return {row["dicom_file"]: row for row in map(orjson.loads, lines)}
+        rows: dict[str, dict[str, Any]] = {row["dicom_file"]: row for row in map(orjson.loads, lines)}
+        for row in rows.values():
+            if row.get("media_file") and "media_files" not in row:  # of `metadata.compat`, which names no more than one
+                row["media_files"] = [row["media_file"]]
+        return rows
 
 
 def join_states(
@@ -104,7 +108,8 @@ def join_verdicts(earlier: Earlier, setup: Setup, todo: frozenset[str], verdict:
         for name in STATEMENTS:
             told = [earlier.verdict.get(name), verdict.get(name) if fresh else None]
             texts = dict.fromkeys(text for one in told if one for text in one.split("; "))
-            joined[name] = "; ".join(texts) or None
+            if name in joined:
+                joined[name] = "; ".join(texts) or None
         if setup.volume is None:  # the arrays that are there were made by the section that was
             joined |= {name: value for name, value in earlier.verdict.items() if not name.startswith("quality_")}
     return joined

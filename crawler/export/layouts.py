@@ -33,6 +33,7 @@ from crawler.model import Instance, Layout, Outcome, Product, Scan
 from crawler.paths import portable
 from crawler.pixels.modality import value_type
 from crawler.sinks import LayoutSubject, Target, layout_sink
+from crawler.sinks.statistics import StatisticsSink
 
 Wanted = dict[int, list[tuple[Volume | OpenMedia, tuple[int, ...]]]]
 """Frame number -> the volumes and pictures that want it, and where it lands in each."""
@@ -107,6 +108,7 @@ class LayoutOutputs:
         self.tables: dict[int, display.Lut | None] = {}
         self.volumes: Written = {}
         self.notes: dict[Identity, tuple[str, list[str]]] = {}
+        self.statistics: dict[Identity, tuple[str, StatisticsSink]] = {}
         self.stacks: Written = {}
         self.previews: Written = {}
 
@@ -165,6 +167,7 @@ class LayoutOutputs:
         """Tell each file of its volumes and stacks' videos, and delete those that a file's failure made obsolete."""
         valid = {identity_of(layout, members) for layout in plan}
         self.notes = {identity: note for identity, note in self.notes.items() if identity in valid}
+        self.statistics = {identity: one for identity, one in self.statistics.items() if identity in valid}
         for made in (self.volumes, self.stacks, self.previews):
             obsolete = [made.pop(identity) for identity in list(made) if identity not in valid]
             current = {product.path for some in made.values() for product in some}
@@ -207,6 +210,9 @@ class LayoutOutputs:
         self.notes[identity] = (real_world_text(told), [*told.notes, *_notes_of(section, told)])
         volume.omitted = self.notes[identity][1]
         base = self._name(layout)
+        if section and section.statistics:
+            self.statistics[identity] = layout.name, StatisticsSink()
+            volume.add(self.statistics[identity][1], Target("", self.setup.temp(root or ""), _never), subject)
         for name in section.formats if section and root else ():
             sink = layout_sink(name, section.compression if section else "gzip")()
             outcome = foreign_outcome(self.found, f"volume/{base}{sink.extension}")
@@ -262,7 +268,11 @@ class LayoutOutputs:
         """What is said of the scan's volumes in its row of series.csv, where each says the same only once."""
         mappings = dict.fromkeys(mapping for mapping, _ in self.notes.values() if mapping)
         notes = dict.fromkeys(note for _, some in self.notes.values() for note in some)
-        return {"real_world_values": "; ".join(mappings) or None, "volume_notes": "; ".join(notes) or None}
+        found = {"real_world_values": "; ".join(mappings) or None, "volume_notes": "; ".join(notes) or None}
+        if self.setup.volume is not None and self.setup.volume.statistics:
+            texts = [f"{name}: {one.text}" if name else one.text for name, one in self.statistics.values() if one.text]
+            found["volume_statistics"] = "; ".join(texts) or None
+        return found
 
     def _palette_table(self, placed: Sequence[Instance]) -> dict[str, Any]:
         """The colours that a volume's indices stand for, where its files share them."""
@@ -279,6 +289,11 @@ class LayoutOutputs:
         """An output that cannot be written fails all of its files; their rows, media and other outputs stay."""
         for number in numbers:
             self.states[number].record(outcome)
+
+
+def _never(extension: str) -> bool:
+    """Whether a file at a target may be replaced; of a sink that writes none."""
+    return False
 
 
 def _notes_of(section: VolumeSection | None, told: Description) -> list[str]:

@@ -14,8 +14,10 @@ import orjson
 
 from crawler.dicom.attributes import Name
 from crawler.dicom.dictionary import KeyStyle, key_for, key_of
+from crawler.dicom.private_names import named
 from crawler.error_boundary import stop_of
 from crawler.errors import OutputError
+from crawler.export import exporter_rows
 from crawler.export.cells import Cells
 from crawler.export.setup import Setup
 from crawler.model import File, Instance, Outcome, Product
@@ -43,20 +45,29 @@ def _key(name: Name, style: KeyStyle) -> str:
 class Header(NamedTuple):
     """An instance, of whose record no more is left than volumes note, and the record as JSON: bytes, or where it lies.
 
-    ``row`` in a spool file is (path, start, size).
+    ``row`` in a spool file is (path, start, size). Behind the record, and a line feed, it holds the texts of
+    `exporter_rows.py` where they are asked for.
     """
 
     instance: Instance
     row: bytes | tuple[str, int, int]
 
-    def text(self) -> bytes:
-        """The record as JSON."""
+    def whole(self) -> bytes:
+        """What ``row`` holds."""
         if isinstance(self.row, bytes):
             return self.row
         path, start, size = self.row
         with using_spool(), open(path, "rb") as spool:
             spool.seek(start)
             return spool.read(size)
+
+    def text(self) -> bytes:
+        """The record as JSON."""
+        return self.whole().partition(b"\n")[0]
+
+    def texts(self) -> bytes:
+        """Texts by name as JSON; empty when they are not asked for."""
+        return self.whole().partition(b"\n")[2]
 
     def record(self) -> dict[str, Any]:
         """The record; empty when no output needs it."""
@@ -123,7 +134,10 @@ def write_rows(setup: Setup, scan_id: str, headers: Sequence[Header], states: Se
     size, path = 0, ""
     syntax = orjson.dumps(key_for("TransferSyntaxUID", setup.keys)) + b":"
     for header, state in zip(headers, states, strict=True):
-        lines.append(_line(scan_id, header, state, syntax))
+        if setup.compat is not None:
+            lines.append(_earlier_line(setup, header, state))
+        else:
+            lines.append(_line(scan_id, header, state, syntax, setup.keys))
         size += len(lines[-1])
         if size > INLINE:
             path = path or os.path.join(setup.spool, f"{uuid.uuid4().hex}.rows")
@@ -156,9 +170,21 @@ def _append(path: str, lines: list[bytes]) -> None:
         file.writelines(lines)
 
 
-def _line(scan_id: str, header: Header, state: State, syntax: bytes) -> bytes:
+def _earlier_line(setup: Setup, header: Header, state: State) -> bytes:
+    """One row of `metadata.compat`; none for a file without a medium, which had none, unless no media are asked for."""
+    if setup.media_dir is not None and not (state.media and state.media_type in exporter_rows.MEDIA):
+        return b""
+    medium = state.media[0] if state.media else None
+    return exporter_rows.line_of(
+        header.texts(), dicom_file=header.instance.file.key, media_file=medium, media_type=state.media_type
+    )
+
+
+def _line(scan_id: str, header: Header, state: State, syntax: bytes, keys: KeyStyle) -> bytes:
     """One row: what we know of the file, then its record; `syntax` begins the transfer syntax in a record."""
     record = header.text()
+    if keys == "name" and b'"(' in record:
+        record = orjson.dumps(named(orjson.loads(record)))
     assumed = None if syntax in record else header.instance.transfer_syntax or None
     ours = orjson.dumps(
         {

@@ -54,6 +54,7 @@ class Setup(NamedTuple):
     """Series Instance UID -> how much of it a PACS sent ("127 of 180"), for those of which a part is missing."""
     cells: bool = False
     readers: tuple[str, ...] = ()
+    compat: str | None = None
     parts: frozenset[str] = frozenset()
     todo: frozenset[str] | None = None
     policy: Policy | None = None
@@ -64,7 +65,8 @@ class Setup(NamedTuple):
         """The same for a series of which these parts (`config/parts.py`) are to be made, as the others are there."""
         volume = self.volume
         if volume is not None:
-            volume = replace(volume, formats=tuple(name for name in volume.formats if f"volume:{name}" in todo))
+            formats = tuple(name for name in volume.formats if f"volume:{name}" in todo)
+            volume = replace(volume, formats=formats, statistics="statistics" in todo)
         return self._replace(
             todo=todo,
             volume=volume,
@@ -88,8 +90,8 @@ class Setup(NamedTuple):
 
     @property
     def makes_volumes(self) -> bool:
-        """Whether arrays are to be written."""
-        return self.volume is not None and bool(self.volume.formats)
+        """Whether arrays are to be written, or measured."""
+        return self.volume is not None and bool(self.volume.formats or self.volume.statistics)
 
     @property
     def pictures(self) -> bool:
@@ -141,6 +143,7 @@ def setup_of(config: Config, spool: str, token: str, policy: Policy | None = Non
         cells=are_wanted(config),
         readers=config.dicom.readers,
         keys=config.metadata.keys if config.metadata else "keyword",
+        compat=config.metadata.compat if config.metadata else None,
         rows=config.metadata is not None,
         spool=spool,
         token=token,

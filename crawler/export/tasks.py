@@ -16,12 +16,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from crawler.dicom.files import headers_ahead
+import orjson
+
+from crawler.dicom.files import headers_ahead, open_file
 from crawler.dicom.row_size import record_bytes
 from crawler.error_boundary import outcome_of
 from crawler.errors import NotDicom, StopError
 from crawler.export.cells import CellWriter
 from crawler.export.earlier import Earlier
+from crawler.export.exporter_rows import texts_of
 from crawler.export.heartbeat import Heartbeat
 from crawler.export.result import Header, ScanResult, noted_keys, using_spool
 from crawler.export.scan import ScanExport
@@ -259,6 +262,9 @@ class Worker:
                 if self._links is not None:
                     self._links.add(self.setup.policy, original, instance)
             row, cut = record_bytes(instance.record) if self.setup.records else (b"", ())
+            if self.setup.compat is not None:
+                with open_file(file) as stream:
+                    row += b"\n" + orjson.dumps(texts_of(stream, instance.record))
         except NotDicom as error:
             return Outcome("skipped", "", "not DICOM", error.reason)
         except StopError:
@@ -285,7 +291,7 @@ class Worker:
                     continue
                 (header,) = headers
                 state = pickle.dumps(header.instance, pickle.HIGHEST_PROTOCOL)
-                row = header.text()
+                row = header.whole()
                 place = Spooled(path, spool.tell(), (len(state), len(row)))
                 spool.write(state + row)
                 entries.append((series_key(header.instance), place))

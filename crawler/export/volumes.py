@@ -75,7 +75,7 @@ class Volume:
         opening, self.unopened = self.unopened, []
         for sink, target, subject in opening:
             self._attempt(sink, partial(self._open, sink, target, subject))
-        if self.omitted and not self.sinks and self.limit is not None:
+        if self.omitted and self.limit is not None and not any(sink.extension for sink in self.sinks):
             self.record(self.limit)
         frame = self._as_held(index, frame)  # what is wrong with a frame's values is its own file's fault: the caller's
         for sink in tuple(self.sinks):

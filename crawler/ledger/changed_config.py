@@ -54,6 +54,8 @@ def bring_up(config: Config, ledger: Ledger, rebuild: frozenset[str]) -> None:
     _check_input(before, shaping, anew)
     _check_selection(ledger, before, shaping, anew)
     wanted = frozenset(now)
+    if any(one.key == "metadata.compat" and one.before for one in changed):  # whose rows do not tell of all outputs
+        ledger.forget_digests()
     again = ledger.forget_sections(anew) if anew else 0
     if again:
         log.warning("made anew for %d series: %s", again, ", ".join(sorted(anew & {section_of(part) for part in now})))
@@ -138,6 +140,7 @@ def _name(part: str) -> str:
         "text": "metadata.text",
         "documents": "media.documents",
         "waveforms": "media.waveforms",
+        "statistics": "volume.statistics",
     }
     names |= {"video": f"video ({kind})", "stack": f"video.series ({kind})", "volume": f"volume ({kind})"}
     return names.get(name, name)

@@ -16,14 +16,16 @@ from crawler.errors import LedgerError, OutputError
 from crawler.paths import portable
 
 _BLOCK = 1 << 20
-_BEGIN = b'{"dicom_file":'  # of every row
+BEGIN = b'{"dicom_file":'  # of every row
+BEGIN_COMPAT = b'{"'  # of a row of `metadata.compat`, which begins with some element
 
 
 class Rows:
     """An open JSONL of known length."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, begin: bytes = BEGIN) -> None:
         self.path = path
+        self._begin = begin
         require_regular(path)
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -122,10 +124,10 @@ class Rows:
                 return tail
             while line := file.readline(_BLOCK):
                 start = file.tell() - len(line)
-                head = line[: len(_BEGIN)]
+                head = line[: len(self._begin)]
                 while line and not line.endswith(b"\n"):
                     line = file.readline(_BLOCK)
-                if not head.startswith(_BEGIN if line else b"{") or (line and not whole):
+                if not head.startswith(self._begin if line else b"{") or (line and not whole):
                     return start
         return None
 

@@ -22,7 +22,7 @@ CREATE TEMP TABLE members (root INTEGER, series TEXT, uid TEXT, number TEXT, pat
 CREATE TEMP TABLE touched (series TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE found_again (scan_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
-_SORTED = "CREATE INDEX temp.members_in_order ON members (root, series)"
+_SORTED = "CREATE INDEX temp.members_in_order ON members (series)"
 # A folder is fresh when it exists and its listing is unchanged.
 _FRESH = "folders.id IN (SELECT id FROM seen) AND folders.digest != ''"
 _BATCH = 1000  # rows fetched at a time
@@ -114,19 +114,29 @@ class SeriesIndex:
             yield path, [name for name, _ in rows if name], {name for name, series in rows if series is not None}
 
     def scans(self) -> Iterator[tuple[int, str, list[Member]]]:
-        """(number of the root, scan_id, members) of every touched scan that has members, in order of hashes."""
+        """(number of the root, scan_id, members) of every touched scan that has members, in order of hashes.
+
+        Members may lie below several roots; the scan is one of the first of them.
+        """
         self._ledger.execute(_SORTED)
-        near = itertools.groupby(self._rows(), key=lambda row: (row[1].root, row[0][:HASH_DIGITS]))
-        for (root, _), bucket in near:  # scans that share these digits are named together
-            members = [member for _, member in bucket]
-            names = [member.file.key for member in members]
-            _, prefix, public = self._roots[root]
-            order = None if public is None else [member.file.true for member in members]
-            folder = prefix if public is None else public(prefix)
-            grouped = scan_members(folder, names, [member.key for member in members], order)
-            for scan_id, numbers in grouped.items():
-                self._ledger.execute("INSERT OR IGNORE INTO found_again VALUES (?)", (scan_id,))
-                yield root, scan_id, [members[number] for number in numbers]
+        near = itertools.groupby(self._rows(), key=lambda row: row[0][:HASH_DIGITS])
+        for _, bucket in near:  # scans that share these digits are named together
+            found = list(bucket)
+            first: dict[str, int] = {}
+            for series, member in found:
+                first[series] = min(member.root, first.get(series, member.root))
+            for root in sorted({*first.values()}):
+                members = [member for series, member in found if first[series] == root]
+                for scan_id, numbers in self._named(root, members).items():
+                    self._ledger.execute("INSERT OR IGNORE INTO found_again VALUES (?)", (scan_id,))
+                    yield root, scan_id, [members[number] for number in numbers]
+
+    def _named(self, root: int, members: list[Member]) -> dict[str, list[int]]:
+        names = [member.file.key for member in members]
+        _, prefix, public = self._roots[root]
+        order = None if public is None else [member.file.true for member in members]
+        folder = prefix if public is None else public(prefix)
+        return scan_members(folder, names, [member.key for member in members], order)
 
     def drop_rest(self) -> int:
         """Drop the touched scans that were not found again; return how many."""
@@ -135,15 +145,12 @@ class SeriesIndex:
         )
 
     def _rows(self) -> Iterator[tuple[str, Member]]:
-        last: tuple[int, str, int] = (-1, "", -1)
-        sql = (
-            "SELECT *, rowid FROM members WHERE (root, series, rowid) > (?, ?, ?) ORDER BY root, series, rowid"
-            f" LIMIT {_BATCH}"
-        )
+        last: tuple[str, int] = ("", -1)
+        sql = f"SELECT *, rowid FROM members WHERE (series, rowid) > (?, ?) ORDER BY series, rowid LIMIT {_BATCH}"
         while batch := self._ledger.execute(sql, last).fetchall():
             for row in batch:
                 yield row[1], self._member(row)
-            last = (batch[-1][0], batch[-1][1], batch[-1][-1])
+            last = (batch[-1][1], batch[-1][-1])
 
     def _member(self, row: tuple[Any, ...]) -> Member:
         root, _, uid, number, path, member, start, copy, size, mtime, stem, spool, place, state, line, _ = row

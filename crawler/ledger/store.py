@@ -25,7 +25,7 @@ from crawler.ledger.database import Ledger, ledger_path
 from crawler.ledger.own_files import OwnFiles, delete_product, put_aside
 from crawler.ledger.products import PRODUCT_KINDS, TrashRow
 from crawler.ledger.recovery import compact, compacted_path, recover, require_unchanged
-from crawler.ledger.rows import Rows
+from crawler.ledger.rows import BEGIN, BEGIN_COMPAT, Rows
 from crawler.paths import portable
 
 log = logging.getLogger("dme")
@@ -229,7 +229,7 @@ def _opened(config: Config, sections: bool | Collection[str]) -> Iterator[Store]
                 f"{portable(rows_path or '')} is finished and metadata.append is false;"
                 " set it to true to resume, or use --rebuild to begin anew"
             )
-        store = Store(config, ledger, Rows(rows_path) if rows_path else None)
+        store = Store(config, ledger, _rows(config, rows_path) if rows_path else None)
     except BaseException:
         ledger.close()
         raise
@@ -242,9 +242,22 @@ def _opened(config: Config, sections: bool | Collection[str]) -> Iterator[Store]
 
 
 def ledger_of(config: Config) -> str:
-    """Where the ledger of a configuration lies: beside its JSONL, or in the output folder; under privacy in private."""
+    """Where the ledger of a configuration lies: beside its JSONL, or in the output folder; under privacy in private.
+
+    The section `metadata` may come to an output that was made without it, or go: the ledger that is there stays then.
+    """
     rows = config.metadata_path or os.path.join(config.output_dir, "dme")
-    return ledger_path(rows if config.private_dir is None else os.path.join(config.private_dir, os.path.basename(rows)))
+    if config.private_dir is not None:
+        return ledger_path(os.path.join(config.private_dir, os.path.basename(rows)))
+    path, without = ledger_path(rows), ledger_path(os.path.join(config.output_dir, "dme"))
+    if not config.output.dir or is_there(path) or os.path.dirname(path) != config.output_dir:
+        return path
+    if config.metadata_path:
+        return without if is_there(without) else path
+    with contextlib.suppress(OSError):
+        beside = [name for name in sorted(os.listdir(config.output_dir)) if name.endswith(ledger_path(".jsonl"))]
+        return os.path.join(config.output_dir, beside[0]) if len(beside) == 1 else path
+    return path
 
 
 def output_root(config: Config, kind: str) -> str:
@@ -285,6 +298,10 @@ def _open_ledger(path: str, rows_path: str | None, rebuild: bool) -> Ledger:
     return Ledger(path)
 
 
+def _rows(config: Config, path: str) -> Rows:
+    return Rows(path, BEGIN_COMPAT if config.metadata and config.metadata.compat else BEGIN)
+
+
 def _begin_anew(config: Config, ledger: Ledger, rows_path: str | None) -> None:
     """Forget all that was done, in one transaction: products go to the trash, and the JSONL will be cut to nothing.
 
@@ -294,7 +311,7 @@ def _begin_anew(config: Config, ledger: Ledger, rows_path: str | None) -> None:
         if not stat.S_ISREG(os.lstat(rows_path).st_mode):
             put_aside(rows_path)
         else:
-            rows = Rows(rows_path)
+            rows = _rows(config, rows_path)
             try:
                 require_unchanged(rows, ledger)
             except LedgerError:

@@ -31,6 +31,8 @@ class Summary:
         What was found in a PACS, and what of it was received; None without a section `pacs`.
     listed
         Files that the walk saw. It differs from `found` only when the run was interrupted or the input changed.
+    listed_bytes
+        Their size.
     """
 
     found: int
@@ -45,6 +47,12 @@ class Summary:
     seconds: float = 0.0
     interrupted: bool = False
     retrieval: Counts | None = None
+    listed_bytes: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Files that the walk saw and that an interrupted run did not come to."""
+        return max(0, self.listed - self.found) if self.interrupted else 0
 
     @property
     def exit_code(self) -> int:
@@ -57,7 +65,7 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """As summary.json holds it; what differs between equal runs stands under ``run``."""
         values = asdict(self)
-        of_run = {name: values.pop(name) for name in ("handled", "listed", "seconds", "interrupted")}
+        of_run = {name: values.pop(name) for name in ("handled", "listed", "listed_bytes", "seconds", "interrupted")}
         if self.retrieval is None:
             del values["retrieval"]
         values["skipped_total"] = sum(self.skipped.values())
@@ -73,6 +81,7 @@ def summarise(
     seconds: float,
     interrupted: bool,
     retrieval: Counts | None = None,
+    listed_bytes: int = 0,
 ) -> Summary:
     """Add up what the ledger knows; what a retrieval found is taken as it is."""
     exported = total = size = 0
@@ -100,4 +109,5 @@ def summarise(
         round(seconds, 3),
         interrupted,
         retrieval,
+        listed_bytes,
     )

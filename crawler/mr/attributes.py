@@ -13,8 +13,9 @@ from crawler.geometry import normal
 from crawler.mr.cells import texts
 from crawler.mr.facts import Facts
 from crawler.mr.physics import field_group
-from crawler.mr.rules import NameRule, RuleBook
+from crawler.mr.rules import RuleBook
 from crawler.mr.sequence import UNKNOWN, Classified
+from crawler.mr.settings import NameRule
 
 NONE = "none"
 _AXES = ("SAG", "COR", "AX")  # the normal's dominant axis: x is right-left, y is front-back, z is head-foot

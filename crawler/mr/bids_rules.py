@@ -18,7 +18,7 @@ from crawler.config.packaged import packaged
 from crawler.config.yaml_nodes import Problem
 from crawler.disk import is_absent
 from crawler.errors import ConfigError
-from crawler.mr.rules import key
+from crawler.mr.settings import key
 
 FILE = "bids.json"
 _DATATYPES = ("anat", "func", "dwi", "fmap", "perf")

@@ -9,7 +9,8 @@ import math
 from typing import NamedTuple
 
 from crawler.mr.facts import Facts
-from crawler.mr.rules import RuleBook, Thresholds
+from crawler.mr.rules import RuleBook
+from crawler.mr.settings import Thresholds
 
 Finding = tuple[str, str] | None  # a value and the rule that gave it
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from crawler.mr.facts import Facts
 from crawler.mr.physics import Finding, Judgement, b_value, judge
-from crawler.mr.rules import NameRule, RuleBook
+from crawler.mr.rules import RuleBook
+from crawler.mr.settings import NameRule
 
 UNKNOWN = "UNKNOWN"
 # What a name may call a weighting of physics without contradicting it: STIR and FLAIR suppress one tissue of an image

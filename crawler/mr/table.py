@@ -7,7 +7,7 @@ table, and never puts anything but class names, rule names and the protocol's ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ FLAGS = ("isFatSuppressed", "isContrastEnhanced", "hasMotionCorrection")
 Cells = dict[str, Any]
 
 
-def clean_mr(table: pd.DataFrame, rules: RuleBook | str | Path | None = None) -> pd.DataFrame:
+def clean_mr(table: pd.DataFrame, rules: RuleBook | Mapping[str, Any] | str | Path | None = None) -> pd.DataFrame:
     """Normalise the headers of MR series.
 
     Parameters
@@ -54,7 +54,7 @@ def clean_mr(table: pd.DataFrame, rules: RuleBook | str | Path | None = None) ->
         table). Any column may be missing. Cells with several values may be lists, or text joined by a backslash or a
         bar. Rows of other modalities are read like the rest: select first.
     rules
-        A rule book, a file of rules, or None for `dicom_tags/mr_clean.json`.
+        A rule book, a file of rules or what it would hold, or None for `dicom_tags/mr_clean.json`.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def clean_mr(table: pd.DataFrame, rules: RuleBook | str | Path | None = None) ->
 
 
 def process_mri_dataframe(
-    table: pd.DataFrame, cfg: RuleBook | None = None, config_path: str | Path | None = None
+    table: pd.DataFrame, cfg: RuleBook | Mapping[str, Any] | None = None, config_path: str | Path | None = None
 ) -> pd.DataFrame:
     """The table with its normalised columns behind its own, as seeds/000 calls `clean_mr`.
 
@@ -94,9 +94,9 @@ def process_mri_dataframe(
     table
         As of `clean_mr`.
     cfg
-        A rule book.
+        A rule book, or what a file of rules would hold.
     config_path
-        A file of rules, in its place.
+        A file of rules in its place: ours, or `mr_clean_config.json` of seeds/000.
 
     Raises
     ------

@@ -60,7 +60,7 @@ def rows_of(config: Config) -> RowReader:
         raise ValueError("the configuration has no metadata")
     from crawler.tables.table import RowReader  # only runs that make tables need it
 
-    return RowReader(config.metadata_path, config.metadata.keys)
+    return RowReader(config.metadata_path, config.metadata.keys, config.metadata.compat is not None)
 
 
 @contextlib.contextmanager

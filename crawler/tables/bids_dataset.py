@@ -53,12 +53,12 @@ class _Volume:
 
 def folder(config: Config) -> str:
     """Where the dataset lies."""
-    return os.path.join(config.output_dir, BIDS)
+    return config.own_path(BIDS)
 
 
 def path(config: Config) -> str | None:
     """bids.csv beside the summary, where the layout is asked for."""
-    return os.path.join(config.output_dir, "bids.csv") if config.output.layout == "bids" else None
+    return config.own_path("bids.csv") if config.output.layout == "bids" else None
 
 
 def shape(config: Config) -> Any:
@@ -89,7 +89,7 @@ def build(context: Context, target: str) -> None:
         for one in volumes:
             image = one.files.get(".nii.gz") or one.files[".nii"]
             place = where.get((one.scan_id, one.layout), "")
-            writer.writerow([portable(os.path.relpath(image.path, config.output_dir)), place, one.name.reason])
+            writer.writerow([portable(os.path.relpath(image.path, os.path.dirname(target))), place, one.name.reason])
 
 
 def _volumes(context: Context, rules: Rules) -> Iterator[_Volume]:

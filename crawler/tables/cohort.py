@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 
 from crawler.config.loader import Config
 from crawler.pacs.accounts import STATES, Fared
@@ -14,7 +13,7 @@ from crawler.tables.received import open_accounts, place_of
 
 def path(config: Config) -> str | None:
     """Beside the summary, where requests come from a list."""
-    return os.path.join(config.output_dir, "cohort.csv") if config.cohort_path else None
+    return config.own_path("cohort.csv") if config.cohort_path else None
 
 
 def build(context: Context, target: str) -> None:

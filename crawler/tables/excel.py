@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from crawler.config.loader import Config
+from crawler.dicom.dictionary import KeyStyle, key_for, tag_for, tag_text
+from crawler.dicom.flat import element_name
 from crawler.tables import mr_cleaned, series
 from crawler.tables.base import Context, View, rows_of
 from crawler.tables.metadata import templates_of
@@ -21,6 +23,38 @@ from crawler.tables.workbook import Workbook
 
 log = logging.getLogger("dme")
 
+# The first columns of seeds/000's sheets, in its order.
+_PLACE = (
+    "SeriesFolder",
+    "FileName",
+    "SampleFileName",
+    "FileIndex",
+    "TotalFilesInSeries",
+    "FilesReadForMetadata",
+    "Low_quality",
+    "Low_quality_reason",
+)
+_ELEMENTS = (
+    "PatientID",
+    "AccessionNumber",
+    "StudyDate",
+    "Modality",
+    "SeriesNumber",
+    "SeriesDescription",
+    "InstanceNumber",
+    "Rows",
+    "Columns",
+)
+_SUMMARY = (
+    "SeriesFolder",
+    "FileCount",
+    "Modality",
+    "SeriesDescription",
+    "PatientID",
+    "AccessionNumber",
+    "StudyDate",
+    "scan_id",
+)
 _FAILURE = ("file", "stage", "reason", "detail")
 
 
@@ -45,8 +79,10 @@ def build(context: Context, target: str) -> None:
     os.makedirs(scratch, exist_ok=True)
     try:
         with Workbook(target, scratch) as book:
-            book.add("DICOM_Metadata", lines.whole(metadata.columns if metadata else "nested"))
-            book.add("Series_Summary", _series(context))
+            book.add(
+                "DICOM_Metadata", _files(context, lines.whole(metadata.columns if metadata else "nested")), "dicom_file"
+            )
+            book.add("Series_Summary", _series(context), "scan_id")
             for template in templates_of(context.config):
                 table = lines.of_template(template)
                 if next(table.rows(), None) is not None:
@@ -62,10 +98,54 @@ def build(context: Context, target: str) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _files(context: Context, whole: Table) -> Table:
+    """Every row, behind the columns that such a sheet had before: place in the series, quality, who it is."""
+    metadata = context.config.metadata
+    if metadata is None or metadata.compat is not None:
+        return whole
+    keys = {word: _column(word, metadata.keys, metadata.columns) for word in _ELEMENTS}
+
+    def order(found: Iterable[str]) -> list[str]:
+        others = whole.order(set(found).difference(_PLACE))
+        first = [key for key in keys.values() if key in others]
+        return [*_PLACE, *first, *(name for name in others if name not in first)]
+
+    def rows() -> Iterator[Row]:
+        totals = {scan_id: verdict.get("n_files") for scan_id, verdict, _ in context.ledger.scans()}
+        seen: dict[str, tuple[int, str]] = {}
+        for row in whole.rows():
+            folder, _, name = str(row["dicom_file"]).rpartition("/")
+            scan_id = row.get("scan_id") or ""
+            number, sample = seen.get(scan_id, (0, name))
+            seen[scan_id] = (number + 1, sample)
+            number_of_request = row.get(keys["AccessionNumber"])
+            place = {
+                "SeriesFolder": scan_id.rpartition("/")[0] or folder or ".",
+                "FileName": f"{number_of_request}/{name}" if number_of_request else name,
+            }
+            if scan_id:
+                files = totals.get(scan_id)
+                place |= {"SampleFileName": sample, "FileIndex": number + 1}
+                place |= {"TotalFilesInSeries": files, "FilesReadForMetadata": files}
+            if row.get("quality_low") is not None:
+                place |= {"Low_quality": int(row["quality_low"]), "Low_quality_reason": row.get("quality_reasons")}
+            yield {**row, **place}
+
+    return Table(rows, order)
+
+
+def _column(keyword: str, style: KeyStyle, columns: str) -> str:
+    """What a column of an element is called."""
+    tag = tag_for(keyword)
+    if columns == "flat" and tag is not None:
+        return f"{element_name(tag, '')} {tag_text(tag)}"
+    return key_for(keyword, style)
+
+
 def _series(context: Context) -> Table:
-    """As series.csv, behind the folder and the number of files."""
+    """As series.csv, behind the columns that such a sheet had before."""
     whole = series.table(context)
-    columns = ["scan_id", "SeriesFolder", "FileCount", *(name for name in whole.columns() if name != "scan_id")]
+    columns = [*_SUMMARY, *(name for name in whole.columns() if name not in _SUMMARY)]
 
     def rows() -> Iterator[Row]:
         for row in whole.rows():

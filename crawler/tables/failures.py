@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator
 
 from crawler.config.loader import Config
@@ -13,7 +12,7 @@ from crawler.tables.base import Context, View
 
 def path(config: Config) -> str | None:
     """Beside the summary."""
-    return os.path.join(config.output_dir, "unreadable_files.csv")
+    return config.own_path("unreadable_files.csv")
 
 
 def build(context: Context, target: str) -> None:

@@ -14,7 +14,7 @@ ONLY = "1"  # what a scan's only layout is called here: a link needs a name
 def path(config: Config) -> str | None:
     """In the output folder, when there are HDF5 volumes."""
     wanted = config.volume is not None and "hdf5" in config.volume.formats
-    return os.path.join(config.output_dir, "pixel_data.h5") if wanted else None
+    return config.own_path("pixel_data.h5") if wanted else None
 
 
 def build(context: Context, target: str) -> None:

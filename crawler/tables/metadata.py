@@ -53,7 +53,9 @@ def _view(name: str, suffix: str, table: Callable[[Context], Table], shape: Call
         if config.metadata_path is None:
             return None
         folder, stem = os.path.split(os.path.splitext(config.metadata_path)[0])
-        return os.path.join(folder, f"{stem}{suffix}.{name}" if suffix != mr_cleaned.NAME else f"{suffix}.{name}")
+        if suffix != mr_cleaned.NAME:
+            return os.path.join(folder, f"{stem}{suffix}.{name}")
+        return os.path.join(folder, f"{suffix}.{name}") if config.output.dir else config.own_path(f"{suffix}.{name}")
 
     def build(context: Context, target: str) -> None:
         if name == "csv" and table is _whole and context.cells is not None and _columns(context.config) == "nested":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ _VERSION = re.compile(r";\d+$")  # ISO 9660 7.5.1: a file identifier ends in a s
 
 def path(config: Config) -> str | None:
     """Beside the summary, when there are rows to read it from."""
-    return os.path.join(config.output_dir, "missing_files.csv") if config.metadata else None
+    return config.own_path("missing_files.csv") if config.metadata else None
 
 
 def build(context: Context, target: str) -> None:
@@ -63,6 +62,9 @@ def _indexes(context: Context) -> Iterator[tuple[str, Iterator[tuple[str, str]]]
     """(dicom_file, what it lists) of every DICOMDIR."""
     metadata, source = context.config.metadata, context.config.metadata_path
     if metadata is None or source is None or not _has_index(context.ledger):
+        return
+    if metadata.compat is not None:  # its rows leave sequences out, and a DICOMDIR has none
+        log.warning("missing_files.csv is empty: with metadata.compat what a DICOMDIR lists is not looked at")
         return
     from crawler.dicom.attributes import Attributes
 

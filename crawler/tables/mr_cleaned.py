@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawler.config.loader import Config
+from crawler.config.templates import EARLIER
 from crawler.dicom.dictionary import KeyStyle, key_for, key_of
 from crawler.dicom.flat import tag_of
 from crawler.disk import is_absent
@@ -37,9 +38,12 @@ def is_wanted(config: Config) -> bool:
 
 
 def rules_of(config: Config) -> Path | None:
-    """The user's own rules, beside the templates; None for those that come with the package."""
+    """The user's own rules, in the folder of templates or beside it; None for those that come with the package."""
     folder = config.templates_dir
-    return None if folder is None or is_absent(os.path.join(folder, _RULES)) else Path(folder, _RULES)
+    if not folder:
+        return None
+    places = (Path(folder, _RULES), Path(folder, EARLIER), Path(os.path.dirname(folder), EARLIER))
+    return next((place for place in places if not is_absent(str(place))), None)
 
 
 def check(config: Config) -> None:

@@ -30,7 +30,7 @@ _ENDING = re.compile(r"(\.frames/[^/]+|(-group[0-9]+)?\.[^./]+)$")
 
 def folder(config: Config) -> str:
     """Where the further names lie."""
-    return os.path.join(config.output_dir, NAMED)
+    return config.own_path(NAMED)
 
 
 def patterns(config: Config) -> tuple[Pattern | None, Pattern | None]:
@@ -47,7 +47,7 @@ def personal(config: Config) -> list[str]:
 
 def path(config: Config) -> str | None:
     """names.csv beside the summary, where there are patterns."""
-    return os.path.join(config.output_dir, "names.csv") if any(patterns(config)) else None
+    return config.own_path("names.csv") if any(patterns(config)) else None
 
 
 def shape(config: Config) -> Any:
@@ -80,7 +80,7 @@ def build(context: Context, target: str) -> None:
         writer = csv.writer(file)
         writer.writerow(["name", "file"])
         for _, source, name in tree.names():
-            writer.writerow([name, portable(os.path.relpath(source, config.output_dir))])
+            writer.writerow([name, portable(os.path.relpath(source, os.path.dirname(target)))])
 
 
 def volumes_of(config: Config, ledger: Ledger, scan_id: str) -> dict[str, list[tuple[str, Target]]]:

@@ -75,7 +75,7 @@ def read_series(output: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     output
-        The folder of an output (`output.dir`), or its series.csv.
+        The folder of an output (`output.dir`), its series.csv, or its JSON Lines file.
 
     Returns
     -------
@@ -89,7 +89,11 @@ def read_series(output: str | os.PathLike[str]) -> pd.DataFrame:
     StopError
         pandas is not installed.
     """
-    path = _found(os.fsdecode(output), ".csv", "series.csv")
+    given = os.fsdecode(output)
+    if given.endswith(".jsonl"):  # the table lies beside it, under its name where there is no output.dir
+        own = f"{given.removesuffix('.jsonl')}.series.csv"
+        given = own if os.path.isfile(own) else os.path.dirname(given)
+    path = _found(given, ".csv", "series.csv")
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         names = next(reader, [])

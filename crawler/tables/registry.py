@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from crawler.config.loader import BIDS, NAMED, Config
+from crawler.config.loader import BIDS, Config
 from crawler.config.packaged import install
 from crawler.config.templates import warnings_of
 from crawler.disk import is_there
@@ -65,13 +65,14 @@ def check(config: Config) -> None:
     if told := named.personal(config):
         log.warning(
             "names in %s/ hold %s: they tell of patients; share them as you would share the files",
-            NAMED,
+            os.path.basename(named.folder(config)),
             ", ".join(told),
         )
     if config.output.layout == "bids":
         from crawler.mr.bids_rules import load_bids_rules
 
-        log.warning("names in %s/ hold PatientID and StudyDate: share them as you would share the files", BIDS)
+        text = "names in %s/ hold PatientID and StudyDate: share them as you would share the files"
+        log.warning(text, os.path.basename(config.own_path(BIDS)))
         if importlib.util.find_spec("pandas") is None:
             raise StopError(f"output.layout: bids needs pandas: install with `{install('tables')}`")
         load_bids_rules(config.templates_dir)
@@ -117,6 +118,8 @@ def build(
     for view in views(config):
         path = view.path(config)
         state = [revision, view.shape(config)]
+        if view is report.VIEW:  # it links to all others
+            state.append([os.path.basename(place) for place in (*paths(config), config.copy_path or "")])
         if path is not None and ledger.get(f"view {view.name}") != [*state, os.path.exists(path)]:
             stale.append((view, path, state))
     own.begin([path for _, path, _ in stale])

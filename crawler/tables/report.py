@@ -53,7 +53,7 @@ class _Reason:
 
 def path(config: Config) -> str | None:
     """In the output folder, unless it is switched off."""
-    return os.path.join(config.output_dir, "report.html") if config.output.report else None
+    return config.own_path("report.html") if config.output.report else None
 
 
 def shape(config: Config) -> list[Any]:
@@ -240,7 +240,7 @@ def _tables(context: Context) -> list[tuple[str, str]]:
     config = context.config
     places = [place for place in context.views if place != path(config)]
     places += [place for place in (config.metadata_path, config.copy_path) if place]
-    places.append(os.path.join(config.output_dir, "run.log"))
+    places.append(config.own_path("run.log"))
     there = [place for place in places if is_there(place)]  # one that cannot be looked at stops the page
     return [(os.path.basename(place), _relative(place, config)) for place in there]
 
@@ -253,7 +253,7 @@ def _roots(config: Config) -> dict[str, str]:
 def _relative(place: str, config: Config) -> str:
     """A link from the page; outputs on another drive have an absolute one."""
     try:
-        return _url(os.fsencode(os.path.relpath(place, config.output_dir)))
+        return _url(os.fsencode(os.path.relpath(place, os.path.dirname(config.own_path("report.html")))))
     except ValueError:
         from pathlib import Path
 

@@ -56,13 +56,13 @@ def verdict_word(verdict: dict[str, Any]) -> tuple[str, str]:
 
 def path(config: Config) -> str | None:
     """Beside the summary."""
-    return os.path.join(config.output_dir, "series.csv")
+    return config.own_path("series.csv")
 
 
 def parquet_path(config: Config) -> str | None:
     """Beside series.csv, where `metadata.tables` asks for the format."""
     wanted = config.metadata is not None and "parquet" in config.metadata.tables
-    return os.path.join(config.output_dir, "series.parquet") if wanted else None
+    return config.own_path("series.parquet") if wanted else None
 
 
 def shape(config: Config) -> list[bool]:

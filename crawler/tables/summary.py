@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 from crawler.config.loader import Config
 from crawler.tables.base import Context, View
@@ -11,7 +10,7 @@ from crawler.tables.base import Context, View
 
 def path(config: Config) -> str | None:
     """In the output folder."""
-    return os.path.join(config.output_dir, "summary.json")
+    return config.own_path("summary.json")
 
 
 def build(context: Context, target: str) -> None:

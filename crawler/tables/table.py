@@ -18,6 +18,7 @@ from crawler import quality
 from crawler.config.templates import COMPUTED, Template
 from crawler.dicom.dictionary import KeyStyle, key_for
 from crawler.dicom.flat import cells_of, tag_of
+from crawler.dicom.private_names import restored
 from crawler.export.cells import text_of
 
 __all__ = ["FILE_COLUMNS", "Row", "RowReader", "Table", "quality_columns", "text_of"]
@@ -83,10 +84,13 @@ class RowReader(NamedTuple):
         The JSONL.
     keys
         Style of its keys.
+    compat
+        Whether they are rows of another program, without what ours say of a file.
     """
 
     path: str
     keys: KeyStyle
+    compat: bool = False
 
     def whole(self, columns: Literal["nested", "flat"] = "nested") -> Table:
         """Every row; a column for each key of the rows, or, flat, for each element (`dicom/flat.py`).
@@ -123,7 +127,7 @@ class RowReader(NamedTuple):
     def _flat(self) -> Iterator[Row]:
         for row in self.rows():
             quality = {name: row[name] for name in quality_columns() if name in row}
-            yield {name: row.get(name) for name in FILE_COLUMNS} | quality | cells_of(row, self.keys)
+            yield {name: row.get(name) for name in FILE_COLUMNS} | quality | cells_of(restored(row), self.keys)
 
     def of_modalities(self, modalities: frozenset[str]) -> Iterator[dict[str, Any]]:
         """Rows of some modalities; only lines that hold such a value are parsed."""
@@ -134,14 +138,15 @@ class RowReader(NamedTuple):
                 if any(mark in line for mark in marks):
                     row = orjson.loads(line)
                     if row.get(key) in modalities:  # not only in a sequence
-                        yield row
+                        yield restored(row)
 
     def _by_tag(self, found: Iterable[str]) -> list[str]:
         def place(column: str) -> tuple[int, int, str]:
             tag = None if ",xx" in column else tag_of(column, self.keys)
             return (1, 0, column) if tag is None else (0, tag, column)
 
-        return _ordered(found, place)
+        columns = _ordered(found, place)
+        return [name for name in columns if name in {*found}] if self.compat else columns
 
 
 def _by_tag_text(found: Iterable[str]) -> list[str]:

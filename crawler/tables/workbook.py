@@ -73,11 +73,18 @@ class Workbook:
         else:
             self._book.fileclosed = 1  # nothing is written, and the destructor does not complain
 
-    def add(self, name: str, table: Table) -> int:
-        """Add a table as a sheet, or as several where it is too long or too wide for one; return its number of rows."""
+    def add(self, name: str, table: Table, key: str = "") -> int:
+        """Add a table as a sheet, or as several where it is too long or too wide for one; return its number of rows.
+
+        Parameters
+        ----------
+        key
+            The column that tells which row it is, and that every sheet of a wide table has; else the first.
+        """
         columns = table.columns()
+        key = key if key in columns else columns[0]
         most_rows, most_columns = self._limits
-        parts = _parts(columns, most_columns)
+        parts = _parts(columns, most_columns, key)
         sheets = self._open(name, 1, parts)
         names = [name]
         count = 0
@@ -95,7 +102,7 @@ class Workbook:
             more = [_name(name, 1, part) for part in range(2, len(parts) + 1)]
             self.notes.append(
                 f"{name}: {len(columns):,} columns are more than a sheet holds; they go on in {_and(more)}, "
-                f"each with {columns[0]}"
+                f"each with {key}"
             )
         return count
 
@@ -155,10 +162,11 @@ class Workbook:
             sheet.write_string(place, 0, note)
 
 
-def _parts(columns: list[str], most: int) -> list[list[str]]:
-    """Columns by sheet; the first one, which names the row, is in all."""
-    first, rest = columns[:1], columns[1:]
-    return [first + rest[start : start + most - 1] for start in range(0, max(1, len(rest)), most - 1)]
+def _parts(columns: list[str], most: int, key: str) -> list[list[str]]:
+    """Columns by sheet; the one that names the row is in all."""
+    parts, rest = [columns[:most]], columns[most:]
+    parts += [[key, *rest[start : start + most - 1]] for start in range(0, len(rest), most - 1)]
+    return parts
 
 
 def _name(name: str, number: int, part: int) -> str:

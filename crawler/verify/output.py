@@ -68,7 +68,9 @@ def verify(config: Config, sample: int = SAMPLE, told: Callable[[int], None] = l
             raise LedgerError(f"{portable(path)}: the last run did not come to its end; run it again, then verify")
         _require_same(config, ledger)
         if config.metadata_path is not None:
-            _note(found, check_rows(ledger, config.metadata_path), int(ledger.get("rows", 0)))
+            each = config.metadata is None or config.metadata.compat is None
+            rows = check_rows(ledger, config.metadata_path, each=each)
+            _note(found, rows, int(ledger.get("rows", 0)))
             told(found.files)
         for own, size, checksum in own_files(ledger):
             _note(found, [(portable(own), check_file(own, size, checksum))], size or 0)

@@ -16,6 +16,9 @@ from crawler.errors import ConfigError
 WHOLE = "{PatientID}/{StudyDate}/{SeriesNumber:03d}_{SeriesDescription}"
 
 
+OUT = {"output": {"dir": "out"}}
+
+
 @pytest.mark.parametrize(
     ("pattern", "row", "path"),
     [
@@ -88,8 +91,9 @@ def test_what_is_no_pattern_is_refused_with_its_key(pattern: str, told: str) -> 
         ({"volume": {"name": "{PatientID}"}}, "needs the section metadata"),
         ({"media": {"name": "{PatientID}"}}, "needs the section metadata"),
         ({"metadata": {}, "volume": {"name": "{PatientID}", "formats": ["mhd"]}}, "choose metaimage"),
-        ({"metadata": {}, "volume": {"name": "{PatientID}", "dir": "named"}}, "choose another"),
-        ({"metadata": {}, "media": {"name": "{PatientID}", "dir": "named/a"}}, "choose another"),
+        ({**OUT, "metadata": {}, "volume": {"name": "{PatientID}", "dir": "named"}}, "choose another"),
+        ({**OUT, "metadata": {}, "media": {"name": "{PatientID}", "dir": "named/a"}}, "choose another"),
+        ({"metadata": {"file": "a.jsonl"}, "volume": {"name": "{PatientID}", "dir": "a.named"}}, "choose another"),
     ],
 )
 def test_what_cannot_be_named_is_refused(sections: dict[str, Any], told: str) -> None:

@@ -13,7 +13,7 @@ from pydicom.datadict import tag_for_keyword
 from support.factories import ct_series
 from support.runs import export
 
-from crawler.config.templates import load_templates, warnings_of
+from crawler.config.templates import COMPUTED, load_templates, warnings_of
 from crawler.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "dicom_tags"
@@ -23,7 +23,8 @@ def test_those_that_come_with_the_package() -> None:
     found = {template.name: template for template in load_templates(str(SHIPPED))}
     assert found.keys() == {"ct", "dx", "mg", "mr", "nm", "pt", "us", "xa"}
     for template in found.values():
-        assert all(tag_for_keyword(keyword) is not None for keyword in template.keywords)
+        assert not template.unknown
+        assert all(tag_for_keyword(keyword) is not None for keyword in template.keywords if keyword not in COMPUTED)
         assert {"Modality", "SeriesInstanceUID", "SOPInstanceUID", "Rows"} <= set(template.keywords)
     assert {"KVP", "ConvolutionKernel"} <= set(found["ct"].keywords)
     assert {"RepetitionTime", "EchoTime", "MagneticFieldStrength"} <= set(found["mr"].keywords)
@@ -131,3 +132,29 @@ def test_lists_of_the_earlier_program_are_taken_as_they_stand(tmp_path: Path, ca
         name = sorted(path.name for path in paths)[number]
         assert row[-len(columns) :] == [uids[0], "16", uids[1], name, "metadata.jsonl", "", ""]
     assert "nearest: Rows" in caplog.text
+
+
+FIRST = (
+    "Modality StudyDate StudyInstanceUID SeriesInstanceUID PatientID AccessionNumber SeriesNumber SeriesDate SeriesTime"
+    " SeriesDescription BodyPartExamined PatientPosition Manufacturer ManufacturerModelName StationName ProtocolName"
+)
+PIXELS = "Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation PhotometricInterpretation"
+XRAY = (
+    "WindowCenter WindowWidth KVP XRayTubeCurrent ExposureTime Exposure SOPInstanceUID InstanceNumber SamplesPerPixel"
+)
+OWN = {
+    "dx": "DetectorType DetectorConfiguration DetectorDescription DetectorID DateOfLastDetectorCalibration"
+    " TimeOfLastDetectorCalibration ExposureIndex TargetExposureIndex DeviationIndex Sensitivity ImagerPixelSpacing",
+    "mg": "BreastImplantPresent PartialView OrganExposed AnodeTargetMaterial FilterMaterial CompressionForce"
+    " BodyPartThickness ExposureControlMode ExposureControlModeDescription",
+}
+VIEW = {"dx": "ViewPosition ImageLaterality PatientOrientation", "mg": "ViewPosition ImageLaterality"}
+
+
+@pytest.mark.parametrize(("name", "count"), [("dx", 50), ("mg", 47)])
+def test_the_lists_of_the_earlier_program_come_first(name: str, count: int) -> None:
+    last = "FirstSOPInstanceUID MiddleSOPInstanceUID dcm metafilename"
+    earlier = " ".join((FIRST, PIXELS, VIEW[name], OWN[name], XRAY, last)).split()
+    assert len(earlier) == count
+    found = json.loads((SHIPPED / f"{name}.json").read_text())
+    assert found[:count] == earlier

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cines import cine
+from support.config_changes import counted
 from support.encapsulated import document
 from support.factories import ct_series, quick_dataset, save
 from support.runs import content, export, rows
 
-import crawler.dicom.files
-import crawler.pixels.frames
 from crawler.config.checking import keys
 from crawler.config.loader import Config
 from crawler.errors import ConfigError
@@ -37,30 +32,6 @@ def tree(tmp_path_factory) -> Path:
     single = quick_dataset(SOPInstanceUID="1.2.3.9", SeriesInstanceUID="1.2.3.8", WindowCenter=40, WindowWidth=400)
     save(single, folder / "single" / "a.dcm")
     return folder
-
-
-@contextmanager
-def counted() -> Iterator[Counter[str]]:
-    """Count files that are opened, and frames that are decoded, in this process."""
-    counts: Counter[str] = Counter()
-    seen: set[str] = set()
-    opened, frame = crawler.dicom.files.open_file, crawler.pixels.frames.Frame
-
-    def open_file(file: Any) -> Any:
-        seen.add(file.key)
-        counts["opened"] = len(seen)
-        return opened(file)
-
-    def made(*values: Any, **named: Any) -> Any:
-        counts["decoded"] += 1
-        return frame(*values, **named)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for module in [one for name, one in sys.modules.items() if name.startswith("crawler.")]:
-            if getattr(module, "open_file", None) is opened:
-                patch.setattr(module, "open_file", open_file)
-        patch.setattr(crawler.pixels.frames, "Frame", made)
-        yield counts
 
 
 def with_keys(base: dict[str, Any], **sections: Any) -> dict[str, Any]:
@@ -83,6 +54,7 @@ ADDED: dict[str, tuple[dict[str, Any], int]] = {
     "preview": ({"preview": {}}, IMAGES + FRAMES),
     "quality": ({"quality": {}}, IMAGES + 1 + FRAMES),
     "metadata.text": ({"metadata": {"text": True}}, 0),
+    "volume.statistics": ({"volume": {"statistics": True}}, IMAGES + FRAMES),
 }
 
 
@@ -148,6 +120,7 @@ def test_what_was_off_meanwhile_is_made_for_what_came_meanwhile(tree, tmp_path):
 # Key -> the section that holds it with another value, and the sections to make anew, which the refusal names.
 CHANGED: dict[str, tuple[dict[str, Any], str]] = {
     "metadata.keys": ({"metadata": {"keys": "tag"}}, "metadata"),
+    "metadata.compat": ({"metadata": {"compat": "seed003"}}, "metadata"),
     "media.dir": ({"media": {"dir": "elsewhere"}}, "image,media,video"),
     "image.extension": ({"image": {"extension": ".tif"}}, "image"),
     "image.bits": ({"image": {"bits": 8}}, "image"),
@@ -168,6 +141,7 @@ CHANGED: dict[str, tuple[dict[str, Any], str]] = {
     "quality.share": ({"quality": {"share": 0.5}}, "quality"),
     "quality.thresholds": ({"quality": {"thresholds": {"CT": {"contrast": 8}}}}, "quality"),
     "select.derived": ({"select": {"derived": False}}, "select"),
+    "select.exclude_words": ({"select": {"exclude_words": ["scout"]}}, "select"),
     "dicom.recursive": ({"dicom": {"recursive": False, "max_lost": 1}}, "dicom"),
 }
 

@@ -8,6 +8,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import h5py
 import pytest
 from support.factories import ct_series, make_uid, quick_dataset, save
 from support.runs import ALL, accounts_hold, content, export, failures, rows, survives_kills
@@ -98,13 +99,42 @@ def test_one_changed_file_exports_its_scan_alone(tmp_path, change):
         assert path.stat().st_mtime_ns == made[path], "another scan was made again"
 
 
-def test_two_roots_stay_apart(tmp_path):
-    for number in (1, 2):
-        ct_series(tmp_path / f"s{number}", n=3, uid="1.2.3")
-        scatter(tmp_path / f"s{number}", tmp_path / f"root{number}")
+def test_a_series_over_two_roots_is_one(tmp_path):
+    for number, path in enumerate(ct_series(tmp_path / "all", n=6, uid="1.2.3")):
+        place = tmp_path / f"root{number % 2 + 1}" / str(number) / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, place)
+    save(quick_dataset(SeriesInstanceUID="1.2.4"), tmp_path / "root2" / "other.dcm")
+    roots = [tmp_path / "root1", tmp_path / "root2"]
+    summary = export(roots, tmp_path / "out", **TREE)
+    accounts_hold(summary, 7)
+    found = rows(tmp_path / "out")
+    assert {row["scan_id"].split("/")[0] for name, row in found.items() if "other" not in name} == {"root1"}
+    assert found["root2/other.dcm"]["scan_id"].startswith("root2/")
+    [volume] = (tmp_path / "out" / "volumes" / "root1").rglob("*.h5")
+    with h5py.File(volume) as file:
+        assert file["image"].shape[0] == 6
+
+
+def test_a_second_root_joins_the_series_that_are_there(tmp_path):
+    for number, path in enumerate(ct_series(tmp_path / "all", n=6, uid="1.2.3")):
+        place = tmp_path / f"root{number % 2 + 1}" / path.name
+        place.parent.mkdir(exist_ok=True)
+        shutil.move(path, place)
+    ct_series(tmp_path / "root1" / "another", n=3, uid="1.2.5")
+    (tmp_path / "empty").mkdir()
+    export([tmp_path / "root1", tmp_path / "empty"], tmp_path / "grown", **TREE)
+    export([tmp_path / "root1", tmp_path / "empty", tmp_path / "root2"], tmp_path / "grown", **TREE)
+    export([tmp_path / "root1", tmp_path / "empty", tmp_path / "root2"], tmp_path / "fresh", **TREE)
+    assert content(tmp_path / "grown") == content(tmp_path / "fresh")
+
+
+def test_copies_in_two_roots_are_duplicates(tmp_path):
+    ct_series(tmp_path / "root1", n=3, uid="1.2.3")
+    shutil.copytree(tmp_path / "root1", tmp_path / "root2")
     summary = export([tmp_path / "root1", tmp_path / "root2"], tmp_path / "out", **TREE)
     accounts_hold(summary, 6)
-    assert {row["scan_id"].split("/")[0] for row in rows(tmp_path / "out").values()} == {"root1", "root2"}
+    assert summary.skipped == {"duplicate": 3}
 
 
 def test_a_series_in_several_folders_is_noted_in_folder_mode(tmp_path, caplog):

@@ -70,7 +70,11 @@ def test_three_forms_say_the_same(finished: Path) -> None:
     parquet = pandas.read_parquet(finished / "series.parquet")
     sheet = pandas.read_excel(finished / "metadata.xlsx", "Series_Summary", dtype=str)
     assert list(parquet.columns) == list(rows[0])
-    assert [name for name in sheet.columns if name not in ("SeriesFolder", "FileCount")] == list(rows[0])
+    assert list(sheet.columns[2:8]) == [
+        *["Modality", "SeriesDescription", "PatientID", "AccessionNumber", "StudyDate", "scan_id"]
+    ]
+    others = [name for name in rows[0] if name not in sheet.columns[:8]]
+    assert list(sheet.columns[8:]) == others
     assert list(parquet.scan_id) == list(sheet.scan_id) == [row["scan_id"] for row in rows]
     assert list(parquet.PatientID) == [row["PatientID"] for row in rows]
     assert parquet.n_files.dtype == np.int64

@@ -192,6 +192,45 @@ def test_sheets(finished: Path) -> None:
     assert len(failures) > 0
 
 
+def test_sheets_begin_with_the_columns_of_the_earlier_program(sample: Path, tmp_path: Path) -> None:
+    export(sample, tmp_path / "out", metadata={"tables": ["xlsx"]}, quality={})
+    found = pandas.read_excel(tmp_path / "out" / "metadata.xlsx", "DICOM_Metadata", dtype=object)
+    assert " ".join(found.columns[:17]) == (
+        "SeriesFolder FileName SampleFileName FileIndex TotalFilesInSeries FilesReadForMetadata Low_quality"
+        " Low_quality_reason PatientID AccessionNumber StudyDate Modality SeriesNumber SeriesDescription InstanceNumber"
+        " Rows Columns"
+    )
+    ct = found[found.scan_id.astype(str).str.startswith("ct_head/")]
+    assert set(ct.SeriesFolder) == {"ct_head"}
+    assert list(ct.FileIndex) == list(range(1, len(ct) + 1))
+    assert set(ct.TotalFilesInSeries) == set(ct.FilesReadForMetadata) == {len(ct)}
+    assert set(ct.SampleFileName) == {ct.dicom_file.iloc[0].rpartition("/")[2]}
+    assert set(ct.Low_quality) <= {0, 1}
+    assert len(found) == len(rows(tmp_path / "out"))
+    summary = pandas.read_excel(tmp_path / "out" / "metadata.xlsx", "Series_Summary", dtype=object)
+    assert " ".join(summary.columns[:7]) == (
+        "SeriesFolder FileCount Modality SeriesDescription PatientID AccessionNumber StudyDate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "column"),
+    [
+        ({"keys": "tag"}, "(0010,0020)"),
+        ({"columns": "flat"}, "Patient ID (0010,0020)"),
+        ({"keys": "name"}, "Patient ID"),
+    ],
+)
+def test_sheets_of_other_styles_have_them_under_their_names(
+    tmp_path: Path, metadata: dict[str, Any], column: str
+) -> None:
+    save(quick_dataset(AccessionNumber="A7"), tmp_path / "in" / "a.dcm")
+    export(tmp_path / "in", tmp_path / "out", metadata={"tables": ["xlsx"], **metadata})
+    found = pandas.read_excel(tmp_path / "out" / "metadata.xlsx", "DICOM_Metadata", dtype=object)
+    assert found.columns[8] == column
+    assert found.FileName[0] == "A7/a.dcm"
+
+
 def test_a_modality_has_its_rows_and_the_columns_of_its_template(finished: Path) -> None:
     keywords = json.loads((ROOT / "dicom_tags" / "ct.json").read_text())
     found = pandas.read_parquet(finished / "metadata_ct.parquet")
