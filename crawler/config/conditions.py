@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from crawler.config.sections import ConditionSection, QualitySection
 from crawler.config.yaml_nodes import Problem
@@ -36,3 +36,10 @@ def wrong_condition(keyword: str, condition: ConditionSection) -> str:
     except re.error as error:
         return f"regex: {error}"
     return ""
+
+
+def wrong_selection(where: Mapping[str, ConditionSection]) -> Iterator[Problem]:
+    """What is wrong with conditions on elements, by keyword."""
+    for keyword, condition in where.items():
+        if wrong := wrong_condition(keyword, condition):
+            yield Problem(("select", "where", keyword), wrong)

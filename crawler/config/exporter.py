@@ -55,6 +55,8 @@ def _paths(mapping: Mapping[Any, Any], above: str) -> Iterator[str]:
 
 def needing_rows(config: Any) -> Iterator[Problem]:
     """What a `Config` asks for that is made of rows of ours, and cannot be of those that `metadata.compat` writes."""
+    if config.metadata is None or config.metadata.compat is None:
+        return
     wanted = {
         "metadata.mr_clean": config.metadata.mr_clean,
         "metadata.templates": config.metadata.templates,

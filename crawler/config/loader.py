@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from crawler.config import checking, pacs
-from crawler.config.conditions import wrong_condition, wrong_quality
+from crawler.config.conditions import wrong_quality, wrong_selection
 from crawler.config.exporter import needing_rows
 from crawler.config.output import OutputSection
 from crawler.config.packaged import packaged
@@ -173,10 +173,7 @@ class Config:
 
     @property
     def templates_dir(self) -> str | None:
-        """Absolute native path of the folder of templates, an input; None when there are none.
-
-        `dicom_tags` means the lists that come with dme where no folder of that name lies here.
-        """
+        """Absolute native path of the folder of templates, an input; `dicom_tags` may be that of dme; None without."""
         folder = self.metadata.templates if self.metadata else None
         if folder is None:
             return None
@@ -184,7 +181,7 @@ class Config:
         return str(packaged(SHIPPED_TEMPLATES)) if folder == SHIPPED_TEMPLATES and is_folder(path) is False else path
 
     def own_path(self, name: str) -> str:
-        """Absolute native path of a file of the run itself: in `output.dir`, else ``rows.series.csv`` beside the rows."""
+        """Absolute native path of a file of the run itself: in `output.dir`, else beside the rows, with their name."""
         if self.output.dir or self.metadata_path is None:
             return os.path.join(self.output_dir, name)
         return f"{os.path.splitext(self.metadata_path)[0]}.{name}"
@@ -313,14 +310,10 @@ def _contradictions(config: Config, retrieves: bool) -> Iterator[Problem]:
         yield Problem(("preview", "size"), f"expected at most {LARGEST_PREVIEW}", config.preview.size)
     yield from _wrong_output(config)
     yield from _wrong_names(config)
-    if config.metadata and config.metadata.compat:
-        yield from needing_rows(config)
+    yield from needing_rows(config)
     if config.quality:
         yield from wrong_quality(config.quality)
-    for keyword, condition in config.select.where.items() if config.select else ():
-        wrong = wrong_condition(keyword, condition)
-        if wrong:
-            yield Problem(("select", "where", keyword), wrong)
+    yield from wrong_selection(config.select.where if config.select else {})
 
 
 def _wrong_output(config: Config) -> Iterator[Problem]:

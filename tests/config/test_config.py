@@ -435,7 +435,7 @@ def test_shaping_names_every_key_but_those_of_the_run() -> None:
         "dicom.max_lost",
         "dicom.readers",
     }
-    run_only |= {"output.mode", "output.durable", "output.layout", "output.min_free", "volume.name"}
+    run_only |= {"output.mode", "output.staging", "output.durable", "output.layout", "output.min_free", "volume.name"}
     assert {
         key.path for key in KEYS if not key.path.startswith(("pacs.", "privacy."))
     } - config.shaping().keys() == run_only
