@@ -324,11 +324,7 @@ def _wrong_output(config: Config) -> Iterator[Problem]:
     if config.output.pack is not None:
         together = config.output.layout == "bids" or any(one and one.name for one in (config.volume, config.media))
         if config.output_address is not None or together:
-            what = (
-                "an address in output.dir"
-                if config.output_address is not None
-                else "names or BIDS, which link to files"
-            )
+            what = "names or BIDS, which link to files" if together else "an address in output.dir"
             yield Problem(("output", "pack"), f"does not go with {what}")
     for name, place in config.outputs().items() if config.output_address is not None else ():
         if not _within(place, config.output_dir):
