@@ -437,7 +437,7 @@ def test_shaping_names_every_key_but_those_of_the_run() -> None:
     }
     run_only |= {"output.mode", "output.staging", "output.durable", "output.layout", "output.min_free", "volume.name"}
     assert {
-        key.path for key in KEYS if not key.path.startswith(("pacs.", "privacy."))
+        key.path for key in KEYS if not key.path.startswith(("pacs.", "privacy.", "output.pack."))
     } - config.shaping().keys() == run_only
     config = Config.from_mapping({"pacs": PACS})
     assert not {path for path in config.shaping() if path.startswith("pacs.")}
@@ -526,6 +526,7 @@ def test_any_value_is_kept_or_refused(key: checking.Key, value: object) -> None:
 # The section pacs stands there as a comment: a demonstration has no server.
 # So does privacy, which is no demonstration without a key.
 _HEAD, _MARK, _PACS = (REPOSITORY / "config.yml").read_text(encoding="utf-8").partition("# pacs:\n")
+_HEAD = _HEAD.replace("  # pack:", "  pack:")  # likewise: single files are the rule
 CONFIG_YML = _HEAD + (_MARK + _PACS).replace("# ", "", 1).replace("\n# ", "\n")
 
 
