@@ -420,3 +420,13 @@ def test_inline_names_item_and_stage_of_an_error_and_lets_a_stop_pass():
     with pytest.raises(StopError, match="enough"):
         inline.events()
     assert inline.backlog == 0
+
+
+@pytest.mark.parametrize(
+    ("platform", "threads", "method"),
+    [("linux", 1, "fork"), ("linux", 2, "spawn"), ("darwin", 1, "spawn"), ("win32", 1, "spawn")],
+)
+def test_workers_are_forked_where_that_is_safe(monkeypatch, platform, threads, method):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr("threading.active_count", lambda: threads)
+    assert module.start_method() == method
