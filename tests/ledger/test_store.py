@@ -185,3 +185,45 @@ def test_rows_on_their_way_that_cannot_be_kept_stop_the_run(changed, monkeypatch
     monkeypatch.undo()
     assert export(changed / "in", changed / "out").exit_code == 0
     assert content(changed / "out") == content(changed / "fresh")
+
+
+def test_a_change_makes_the_output_unfinished_and_what_was_made_of_it_stale(tmp_path):
+    ledger = Ledger(str(tmp_path / "l"))
+    ledger.put("finished", True)
+    ledger.touch()
+    ledger.touch()
+    assert (ledger.get("finished"), ledger.get("revision")) == (False, 2)
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "told"),
+    [
+        ("database is locked", LedgerError, "in use"),
+        ("database is busy", LedgerError, "in use"),
+        ("database or disk is full", OutputError, "disk is full"),
+        ("disk I/O error", OutputError, "cannot be read or written now"),
+        ("unable to open database file", OutputError, "cannot be written: check the folder"),
+        ("attempt to write a readonly database", OutputError, "cannot be written: check the folder"),
+        ("database disk image is malformed", LedgerError, "is damaged"),
+    ],
+)
+def test_each_error_of_sqlite_is_told_as_what_it_is(tmp_path, text, kind, told):
+    """One that cannot be written is not damaged: `--rebuild` would set it aside for nothing."""
+    ledger = Ledger(str(tmp_path / "l"))
+    error = ledger.translate(sqlite3.OperationalError(text))
+    assert type(error) is kind
+    assert told in str(error)
+    ledger.close()
+
+
+def test_rebuild_with_another_folder_of_media_leaves_the_old_one_alone(tmp_path, caplog):
+    ct_series(tmp_path / "in", n=2)
+    export(tmp_path / "in", tmp_path / "out", image={}, metadata={}, media={"dir": "first"})
+    before = sorted((tmp_path / "out" / "first").rglob("*.png"))
+    assert len(before) == 2
+    summary = export(tmp_path / "in", tmp_path / "out", rebuild=True, image={}, metadata={}, media={"dir": "second"})
+    assert summary.exported == 2
+    assert sorted((tmp_path / "out" / "first").rglob("*.png")) == before
+    assert len(list((tmp_path / "out" / "second").rglob("*.png"))) == 2
+    assert any("first stay there" in record.getMessage() for record in caplog.records)
