@@ -81,18 +81,20 @@ def fuse_mask(
     maskrange: tuple[float, float] | None = None,
     **options: Any,
 ) -> tuple[Array, Description]:
-    """A mask in colours over an image.
+    """A mask in colours over an image, grey or in colours itself.
 
-    A mask of one value is red, with a soft edge; one of several is shown by a colour map.
+    A mask of truth values, or of the integers 0 and 1, is red, with a soft edge; any other is shown by a colour map.
 
     Parameters
     ----------
     mask
-        Of the array's shape, or of that of its slices.
+        Of the array's shape, or of that of its slices, or of a slice.
     alpha
-        Share of the mask's colour.
+        Share of the image, of which the mask gets the rest: its colours are added.
     blend
-        Whether the share follows the mask's value.
+        Whether the image is dimmed to its share.
+    maskmap, maskrange
+        Colour map of a mask, and the values that its ends stand for (None: least and greatest).
     **options
         As of `to_rgb`.
 
@@ -105,23 +107,29 @@ def fuse_mask(
 
     if hasattr(mask, "description"):
         description.require_same_place(mask.description)
-    weights = np.asarray(mask).astype(np.float64)
-    if weights.shape != values.shape[values.ndim - weights.ndim :]:
-        raise GeometryMismatch(f"the mask has shape {weights.shape}, the array {values.shape}")
-    weights = np.broadcast_to(weights, values.shape)
-    base, coloured = to_rgb(values, description, window, **options)
-    low, high = maskrange if maskrange is not None else (0.0, float(weights.max(initial=0)) or 1.0)
-    shares = np.clip((weights - low) / max(high - low, 1e-12), 0, 1)
-    present = weights > low
-    if len(np.unique(weights[present])) <= 1:
-        sigma = [SMOOTH if axis.name in ("row", "column") else 0.0 for axis in description.axes]
-        strength = gaussian_filter(present.astype(np.float64), sigma)
-        colours = np.broadcast_to(np.array([255, 0, 0], np.uint8), base.shape)
+    if SAMPLE in description.axes.names:
+        base, coloured = values, replace(description, meta=description.meta.derived("colours"))
     else:
-        strength = shares if blend else present.astype(np.float64)
-        colours = _coloured(shares, maskmap)
-    strength = alpha * strength[..., None]
-    return np.rint(base * (1 - strength) + colours * strength).astype(np.uint8), coloured
+        base, coloured = to_rgb(values, description, window, **options)
+    weights = np.asarray(mask)
+    if weights.shape == base.shape:  # a value for each channel
+        weights = weights.max(axis=-1)
+    whole = base.shape[:-1]
+    if weights.shape != whole[len(whole) - weights.ndim :]:
+        raise GeometryMismatch(f"the mask has shape {weights.shape}, the array {values.shape}")
+    binary = weights.dtype.kind == "b" or (weights.dtype.kind in "iu" and set(np.unique(weights)) <= {0, 1})
+    if binary:
+        names = [axis.name for axis in description.axes if axis.name != SAMPLE][-weights.ndim :] if weights.ndim else []
+        sigma = [SMOOTH if name in ("row", "column") else 0.0 for name in names]
+        red = gaussian_filter(weights.astype(np.float64), sigma)
+        over = np.stack([red, np.zeros_like(red), np.zeros_like(red)], axis=-1) * 255
+    else:
+        known = weights[np.isfinite(weights)]
+        low, high = maskrange or ((known.min(), known.max()) if known.size else (0, 1))
+        shares = np.nan_to_num((weights.astype(np.float64) - float(low)) / (float(high) - float(low) or 1.0))
+        over = _coloured(np.clip(shares, 0, 1), maskmap).astype(np.float64)
+    fused = np.clip((1 - alpha) * over + (alpha if blend else 1.0) * base, 0, 255)
+    return np.rint(fused).astype(np.uint8), coloured
 
 
 def to_channels(arrays: Sequence[Any], labels: Sequence[str]) -> tuple[Array, Description]:

@@ -128,7 +128,7 @@ class Showing(DisplayFields):
         return self._made(*to_rgb(self.values, self._description, self._window(), colours, **options))
 
     def fuse_mask(self, mask: Any, alpha: float = 0.7, blend: bool = False, **options: Any) -> Self:
-        """A mask in colours over the image; see `colouring.fuse_mask`."""
+        """A mask in colours over the image, which keeps the share `alpha`; see `colouring.fuse_mask`."""
         from crawler.series.colouring import fuse_mask
 
         return self._made(*fuse_mask(self.values, self._description, mask, self._window(), alpha, blend, **options))
