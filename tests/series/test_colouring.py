@@ -53,7 +53,7 @@ def test_masks_over_images(volume: Any) -> None:
     assert (fused["R"].values.astype(int) - fused["G"].values)[1, 4:8, 3:7].max() > 20
     several = mask.values.copy()
     several[1, 4, 4] = 2
-    assert volume.fuse_mask(several, alpha=0, maskmap="viridis").values[1, 4, 4].tolist() == [253, 231, 37]
+    assert volume.fuse_mask(several, alpha=0, blend=True, maskmap="viridis").values[1, 4, 4].tolist() == [253, 231, 37]
     dimmed = volume.fuse_mask(np.zeros_like(mask), alpha=0.5, blend=True)
     assert np.abs(dimmed.values - volume.to_rgb().values / 2.0).max() <= 0.5
     elsewhere = np.copy(mask)
