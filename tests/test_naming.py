@@ -16,7 +16,7 @@ from pydicom.data import get_testdata_file
 from support import runs
 from support.factories import ct_series, make_uid, multiframe, quick_dataset, save
 
-from crawler.naming import colliding, media_stems
+from crawler.naming import are_plain, colliding, media_stems, plain_stem
 
 MEDIA = {"metadata": {"text": True}, "image": {}, "video": {"extension": "frames"}}
 
@@ -163,3 +163,21 @@ def test_the_run_s_own_files_in_the_media_folder(tmp_path: Path) -> None:
     (row,) = runs.rows(out).values()
     assert "series.dcm.csv" in row["media_files"]
     assert (out / "series.csv").read_text().startswith("scan_id,")
+
+
+@given(
+    st.lists(st.text("aA.dcmDCM_2s-0group", min_size=1, max_size=9), unique=True),
+    st.lists(st.text("a.dcmx", max_size=5)),
+)
+def test_names_that_are_found_plain_are_what_the_long_way_gives(names: list[str], reserved: list[str]) -> None:
+    stems = media_stems(names, reserved)
+    if are_plain(names, reserved):
+        assert stems == {name: plain_stem(name) for name in names}
+
+
+def test_common_names_are_plain() -> None:
+    assert are_plain([f"IM{number}.dcm" for number in range(3000)], ["other.png"])
+    assert are_plain(["a", "b.dcm", "c.ima", "d\udc80.dcm"], [])
+    assert not are_plain(["a", "a.dcm"], [])
+    assert not are_plain(["a.dcm"], ["a.png"])
+    assert not are_plain(["A.dcm", "a.DCM"], [])

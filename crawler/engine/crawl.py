@@ -15,14 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from crawler.config.loader import Config
 from crawler.disk import make_folders
+from crawler.engine.large_folder import LargeFolder
+from crawler.engine.needs import name_of, require_packages
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.plan import (
     FOLDER_FILES,
     ArchivePlan,
     FolderPlan,
-    LargeFolder,
     Planner,
     size_of,
     split,
@@ -41,7 +41,7 @@ from crawler.export.setup import setup_of
 from crawler.export.tasks import ArchiveTask, FolderResult, FolderTask, IndexResult, IndexTask, Task, Worker
 from crawler.ledger.database import FileRow
 from crawler.ledger.store import Store, disk_error
-from crawler.model import File, Outcome
+from crawler.model import Outcome
 from crawler.paths import TEMP
 from crawler.privacy.policy import Policy
 from crawler.sources.archive import Expanded
@@ -104,6 +104,7 @@ class Engine:
         self._archives = False  # some are to be opened
         self._tickets: dict[int, Ticket] = {}
         self._ready: deque[Ticket] = deque()
+        self._feeds: deque[Iterator[Ticket]] = deque()  # tasks of large folders, made when there is room for them
         self._committed = time.monotonic()
         self._lost_some = False  # workers may have put files in place that nobody recorded
 
@@ -140,7 +141,7 @@ class Engine:
 
     def _crawl(self) -> None:
         config = self.store.config
-        _require_packages(config)
+        require_packages(config)
         files, size = self.ledger.totals()
         self.ledger.touch()
         self.progress.start(files, size)
@@ -195,10 +196,17 @@ class Engine:
         dry = False
         while not self.stopped():
             idle = not self.pool.backlog
-            while not dry and len(self._ready) + self.pool.backlog < self.depth:
-                more = next(source, None)
-                dry = more is None
-                self._ready.extend(more or ())
+            while (self._feeds or not dry) and len(self._ready) + self.pool.backlog < self.depth:
+                if self._feeds:
+                    fed = next(self._feeds[0], None)
+                    if fed is None:
+                        self._feeds.popleft()
+                    else:
+                        self._ready.append(fed)
+                else:
+                    more = next(source, None)
+                    dry = more is None
+                    self._ready.extend(more or ())
                 if idle and len(self._ready) >= self.depth // DEPTH:
                     break  # one for each worker: the others are prepared while these are done
             if self._ready and self.pool.backlog < self.depth // 2 + 1:
@@ -206,9 +214,9 @@ class Engine:
                 while self._ready and self.pool.backlog < self.depth:
                     ticket = self._ready.popleft()
                     self._tickets[self.pool.submit(ticket.task)] = ticket
-            if dry and not self._tickets and not self._ready:
+            if dry and not (self._tickets or self._ready or self._feeds):
                 return
-            if idle and not dry:
+            if idle and (self._feeds or not dry):
                 continue
             for event in self.pool.events():
                 ticket = self._tickets.pop(event.ticket)
@@ -223,6 +231,7 @@ class Engine:
     def _finish_tasks(self) -> None:
         """Take the answers of tasks that workers are on, while there is time; nothing new begins."""
         self._ready.clear()
+        self._feeds.clear()
         for number in self.pool.forget_queue():
             del self._tickets[number]
         while self.pool.backlog and self._patient():
@@ -254,7 +263,8 @@ class Engine:
             return [Ticket(task, segments=tuple(parts)) for task, parts in self.grouping.index(bundle)]
         if len(bundle) == 1 and len(bundle[0].files) > FOLDER_FILES:
             large = LargeFolder(bundle[0])
-            return [Ticket(task, large=large, start=start) for start, task in large.index_tasks()]
+            self._feeds.append(Ticket(task, large=large, start=start) for start, task in large.index_tasks())
+            return []
         return [Ticket(FolderTask(tuple(plan.job() for plan in bundle)), plans=tuple(bundle))]
 
     # -- what came back --------------------------------------------------------------------------------------------
@@ -270,8 +280,7 @@ class Engine:
             self.recorder.advance(len(ungrouped), 0, sum(outcome.outcome == "failed" for outcome in ungrouped))
         elif ticket.large is not None and isinstance(answer, IndexResult):
             if ticket.large.take(ticket.start, answer):
-                self._ready.extend(Ticket(task, large=ticket.large) for task in ticket.large.scan_tasks())
-                self._large_done(ticket.large)
+                self._feeds.append(self._scan_tickets(ticket.large))
         else:
             for result in answer:
                 self.recorder.scan(ticket.large.plan.key if ticket.large else self._root_of(result), result)
@@ -317,6 +326,12 @@ class Engine:
         names = [scan.scan_id for scan in result.scans] + list(result.kept)
         self._close_folder(plan, ungrouped, names, sum(len(scan.files) for scan in result.scans))
 
+    def _scan_tickets(self, large: LargeFolder) -> Iterator[Ticket]:
+        """The tasks of a large folder whose headers are read; it is done when there are none, or they are."""
+        for task in large.scan_tasks():
+            yield Ticket(task, large=large)
+        self._large_done(large)
+
     def _large_done(self, large: LargeFolder) -> None:
         if not large.waiting:
             self._close_folder(large.plan, large.ungrouped(), large.scans, large.counted)
@@ -343,7 +358,7 @@ class Engine:
         self._lost_some = True
         task = ticket.task
         outcome = Outcome("failed", event.stage, event.reason, event.detail)
-        log.warning("%s: %s, %s; its neighbours run again", _name(task, event.item), event.reason, event.detail)
+        log.warning("%s: %s, %s; its neighbours run again", name_of(task, event.item), event.reason, event.detail)
         if event.item is not None and event.item not in task.culprits:
             self._ready.appendleft(ticket._replace(task=with_culprit(task, event.item, outcome), losses=0))
         elif size_of(task) > 1 and not isinstance(task, IndexTask | ArchiveTask):
@@ -371,29 +386,3 @@ class Engine:
             job = task.jobs[0]
             files = tuple((file, outcome) for file in job.files)
             self._done(ticket, [ScanResult(job.scan_id, "", "", files, (), {}, b"")])
-
-
-def _name(task: Task, item: int | None) -> str:
-    """The culprit's name for the log: the user's own path."""
-    if isinstance(task, ArchiveTask):
-        return task.file.key
-    files: list[File] = list(task.files) if isinstance(task, IndexTask) else [f for job in task.jobs for f in job.files]
-    return files[item].key if item is not None else f"{files[0].key} or a neighbour" if files else "an empty folder"
-
-
-def _require_packages(config: Config) -> None:
-    """Stop before any work when an output needs a package that is not installed."""
-    if not (config.volume or config.image or config.video or config.preview):
-        return
-    from crawler.sinks import layout_sink, media_sinks, require  # a run for headers alone has no sink
-
-    if config.volume is not None:
-        for name in config.volume.formats:
-            require(layout_sink(name, config.volume.compression))
-    for section in (config.image, config.video):
-        for sink in media_sinks(section) if section is not None else ():
-            require(sink)
-    if config.preview is not None:
-        from crawler.sinks.preview import PreviewSink  # it loads Pillow
-
-        require(PreviewSink)

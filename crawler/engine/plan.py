@@ -19,17 +19,15 @@ from crawler.engine.known import known_scan, known_scans
 from crawler.engine.share import Share
 from crawler.export.earlier import Earlier
 from crawler.export.foreign import ALL_OURS, closed, ours
-from crawler.export.tasks import ArchiveTask, FolderJob, FolderTask, IndexResult, IndexTask, ScanJob, ScanTask, Task
-from crawler.layout.scan import SeriesKey, scan_members
+from crawler.export.tasks import ArchiveTask, FolderJob, FolderTask, IndexTask, ScanJob, ScanTask, Task
 from crawler.ledger.database import FileRow
 from crawler.ledger.own_files import delete_product
-from crawler.ledger.series_index import Spooled
 from crawler.ledger.store import Store, output_root
 from crawler.model import File, Outcome
-from crawler.naming import FRAMES, media_stems, scan_digest
+from crawler.naming import FRAMES, media_stems
 from crawler.paths import portable
 from crawler.sources.archive import Expanded
-from crawler.sources.directory import Folder, Outputs, Root, listing, with_public
+from crawler.sources.directory import Folder, ListedFiles, Outputs, Root, listing, with_public
 
 FOLDER_FILES = 512  # a folder of up to so many files is one task: its headers fit in memory, each file is read once
 INDEX_FILES = 256
@@ -62,7 +60,7 @@ class FolderPlan:
     """A folder taken in work: its files, and what lies in its output folders that is not ours."""
 
     folder: Folder
-    files: tuple[File, ...]
+    files: Sequence[File]
     found: frozenset[str] = frozenset()
     known: dict[str, str] = field(default_factory=dict)
     earlier: dict[str, Earlier] = field(default_factory=dict)
@@ -84,9 +82,20 @@ class FolderPlan:
         """Whether this is an archive's own folder; it is done only when the others in it are."""
         return self.archive is not None and self.archive.key == self.key
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether names in outputs and sizes of the files are those of the folder's listing."""
+        return isinstance(self.files, ListedFiles) and self.folder.root.public is None
+
     def job(self) -> FolderJob:
         """The folder as work for one worker."""
-        return FolderJob(self.key, self.folder.mirror, self.files, self.known, self.earlier, self.found, self.reserved)
+        files = tuple(self.files)
+        return FolderJob(self.key, self.folder.mirror, files, self.known, self.earlier, self.found, self.reserved)
+
+    def index_tasks(self) -> Iterator[tuple[int, IndexTask]]:
+        """Tasks that read the headers of a large folder, each with the number of its first file."""
+        for at in range(0, len(self.files), INDEX_FILES):
+            yield at, IndexTask(tuple(self.files[at : at + INDEX_FILES]))
 
     def stems(self) -> list[str]:
         """Names of the files' media, without extension."""
@@ -102,61 +111,6 @@ class FolderPlan:
     def row(self, file: File, outcome: Outcome) -> FileRow:
         """A file's outcome for the ledger."""
         return (self.key, file.name, file.size, file.mtime_ns, outcome)
-
-
-@dataclass(slots=True)
-class LargeFolder:
-    """A folder that goes through the pool in parts."""
-
-    plan: FolderPlan
-    entries: dict[int, tuple[SeriesKey, Spooled] | Outcome] = field(default_factory=dict)
-    scans: list[str] = field(default_factory=list)
-    waiting: int = 0
-    counted: int = 0
-
-    def index_tasks(self) -> list[tuple[int, IndexTask]]:
-        """Tasks that read all headers, with the number of their first file."""
-        files = self.plan.files
-        return [(at, IndexTask(files[at : at + INDEX_FILES])) for at in range(0, len(files), INDEX_FILES)]
-
-    def take(self, start: int, result: IndexResult) -> bool:
-        """Keep an index task's answer; True when it was the last."""
-        self.entries.update(enumerate(result.entries, start))
-        return len(self.entries) == len(self.plan.files)
-
-    def scan_tasks(self) -> list[ScanTask]:
-        """Group what was read: tasks that export each scan that changed, the largest first, tiny ones bundled."""
-        plan = self.plan
-        stems = plan.stems()
-        read = [number for number, entry in sorted(self.entries.items()) if not isinstance(entry, Outcome)]
-        found = {number: entry for number, entry in self.entries.items() if not isinstance(entry, Outcome)}
-        names = [os.path.basename(plan.files[number].mirror) for number in read]
-        jobs: list[ScanJob] = []
-        keys = [found[number][0] for number in read]
-        for scan_id, members in scan_members(plan.key, names, keys, true_names(plan.files, read)).items():
-            files = tuple(plan.files[read[member]] for member in members)
-            mine = tuple(stems[read[member]] for member in members)
-            self.scans.append(scan_id)
-            digest = scan_digest(files, mine)
-            if plan.known.get(scan_id) == digest:
-                continue
-            earlier = plan.earlier.get(scan_id)
-            earlier = earlier if earlier is not None and earlier.digest == digest else None
-            spooled = tuple(found[read[member]][1] for member in members)
-            jobs.append(ScanJob(scan_id, plan.folder.mirror, files, mine, spooled, plan.found, earlier))
-        jobs.sort(key=lambda job: -sum(file.size for file in job.files))
-        tasks = list(bundled(jobs))
-        self.waiting = len(tasks)
-        return tasks
-
-    def ungrouped(self) -> list[FileRow]:
-        """Files outside scans."""
-        rows = [
-            self.plan.row(file, entry)
-            for number, file in enumerate(self.plan.files)
-            if isinstance(entry := self.entries[number], Outcome)
-        ]
-        return rows + self.plan.faults()
 
 
 def true_names(files: Sequence[File], numbers: Sequence[int]) -> list[str] | None:
@@ -264,7 +218,9 @@ class Planner:
         found = ledger.open_folder(key, now, self._boot)
         if found != now:  # of the work begun before the machine started anew, no journal may be left
             found |= {ALL_OURS}
-        listed = tuple(folder.files() if files is None else files)
+        listed: Sequence[File] = ListedFiles(folder) if files is None else tuple(files)
+        if len(listed) <= FOLDER_FILES:
+            listed = tuple(listed)
         return FolderPlan(folder, listed, found, known, earlier, archive, self.reserved.of(folder))
 
     def known(self, scan_id: str) -> tuple[str, Earlier | None]:

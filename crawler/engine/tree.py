@@ -71,7 +71,7 @@ class TreeGrouping:
             stems = plan.stems()
             for at in range(0, len(plan.files), INDEX_FILES):
                 part = slice(at, at + INDEX_FILES)
-                segments.append(Segment(plan, plan.files[part], tuple(stems[part])))
+                segments.append(Segment(plan, tuple(plan.files[part]), tuple(stems[part])))
         return _tasks(segments)
 
     def index_rest(self) -> Iterator[tuple[IndexTask, list[Segment]]]:

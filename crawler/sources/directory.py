@@ -13,7 +13,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from crawler.archives.members import archive_format
 from crawler.errors import SourceError
@@ -103,12 +103,14 @@ class Folder:
 
     def files(self) -> list[File]:
         """The entries as files."""
+        return [*map(self.file, range(len(self.entries)))]
+
+    def file(self, number: int) -> File:
+        """One entry as a file."""
+        name, size, mtime = self.entries[number]
         base = os.path.dirname(self.root.path) if self.root.is_file else self.root.path
-        files = [
-            File(base, os.path.join(self.path, name), size, mtime, self.root.prefix)
-            for name, size, mtime in self.entries
-        ]
-        return files if self.root.public is None else [with_public(self.root, file) for file in files]
+        file = File(base, os.path.join(self.path, name), size, mtime, self.root.prefix)
+        return file if self.root.public is None else with_public(self.root, file)
 
     def digest(self) -> str:
         """Fingerprint of the listing: changes when a file is added, removed, renamed or written to.
@@ -128,6 +130,25 @@ class Folder:
             digest.update(between + "\n".join(some).encode("utf-8", "surrogateescape"))
             between = b"\n"
         return digest.hexdigest()
+
+
+class ListedFiles(Sequence[File]):
+    """The files of a folder, each made when it is asked for: the listing of a flat folder may have millions."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def __len__(self) -> int:
+        return len(self._folder.entries)
+
+    @overload
+    def __getitem__(self, place: int) -> File: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[File]: ...
+    def __getitem__(self, place: int | slice) -> File | Sequence[File]:
+        if isinstance(place, slice):
+            return [*map(self._folder.file, range(len(self))[place])]
+        return self._folder.file(range(len(self))[place])
 
 
 def with_public(root: Root, file: File) -> File:
