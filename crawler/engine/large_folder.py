@@ -10,7 +10,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import overload
+from typing import TypeVar, overload
 
 from crawler.engine.plan import FolderPlan, bundled, true_names
 from crawler.export.tasks import IndexResult, IndexTask, ScanJob, ScanTask
@@ -21,6 +21,7 @@ from crawler.model import Outcome
 from crawler.naming import are_plain, media_stems, plain_stem, scan_digest
 
 _UNREAD, _OUTSIDE = -1, -2
+T = TypeVar("T")
 
 
 class SpooledHeaders:
@@ -34,7 +35,7 @@ class SpooledHeaders:
         self._numbers: dict[SeriesKey, int] = {}
         self._paths: list[str] = []
         self._path, self._start = array("i", [0]) * count, array("q", [0]) * count
-        self._sizes = array("q", [0]) * (2 * count)
+        self._sizes = array("I", [0]) * (2 * count)  # below 4 GiB: headers and rows
 
     def take(self, start: int, result: IndexResult) -> None:
         """Keep the answer of an index task."""
@@ -72,23 +73,23 @@ class SpooledHeaders:
         return Spooled(self._paths[self._path[number]], self._start[number], sizes)
 
 
-class _Keys(Sequence[SeriesKey]):
-    """The keys of files, each looked up when it is asked for."""
+class _Looked(Sequence[T]):
+    """Something of each of these files, looked up when it is asked for."""
 
-    def __init__(self, headers: SpooledHeaders, numbers: Sequence[int]) -> None:
-        self._headers, self._numbers = headers, numbers
+    def __init__(self, numbers: Sequence[int], look: Callable[[int], T]) -> None:
+        self._numbers, self._look = numbers, look
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     @overload
-    def __getitem__(self, place: int) -> SeriesKey: ...
+    def __getitem__(self, place: int) -> T: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[SeriesKey]: ...
-    def __getitem__(self, place: int | slice) -> SeriesKey | Sequence[SeriesKey]:
+    def __getitem__(self, place: slice) -> Sequence[T]: ...
+    def __getitem__(self, place: int | slice) -> T | Sequence[T]:
         if isinstance(place, slice):
-            return [self._headers.key(number) for number in self._numbers[place]]
-        return self._headers.key(self._numbers[place])
+            return [*map(self._look, self._numbers[place])]
+        return self._look(self._numbers[place])
 
 
 class LargeFolder:
@@ -122,21 +123,22 @@ class LargeFolder:
     def scan_tasks(self) -> Iterator[ScanTask]:
         """Group what was read: tasks that export each scan that changed, the largest first, tiny ones bundled."""
         self.waiting = 1
+        stem = self._stems()  # before the groups: each takes some 50 bytes a file, and not at the same time
         plan, read = self.plan, self._headers.read()
-        names = [self._name(number) for number in read]
-        groups = scan_members(plan.key, names, _Keys(self._headers, read), true_names(plan.files, read))
-        del names
+        names = _Looked(read, self._name)
+        keys = _Looked(read, self._headers.key)
+        groups = scan_members(plan.key, names, keys, true_names(plan.files, read))
         self.scans = list(groups)
         sizes = {scan_id: sum(self._size(read[one]) for one in members) for scan_id, members in groups.items()}
         order = sorted(groups, key=lambda scan_id: -sizes[scan_id])
         numbers = ((scan_id, [read[member] for member in groups.pop(scan_id)]) for scan_id in order)
-        for task in bundled(self._jobs(numbers)):
+        for task in bundled(self._jobs(numbers, stem)):
             self.waiting += 1
             yield task
         self.waiting -= 1
 
-    def _jobs(self, groups: Iterator[tuple[str, list[int]]]) -> Iterator[ScanJob]:
-        plan, stem = self.plan, self._stems()
+    def _jobs(self, groups: Iterator[tuple[str, list[int]]], stem: Callable[[int], str]) -> Iterator[ScanJob]:
+        plan = self.plan
         for scan_id, numbers in groups:
             files = tuple(plan.files[number] for number in numbers)
             stems = tuple(stem(number) for number in numbers)
