@@ -40,8 +40,8 @@ $(VENV)/.main: requirements.txt
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.main requirements-formats.txt requirements-tables.txt requirements-test.txt
-	$(PIP) -r requirements.txt -r requirements-formats.txt -r requirements-tables.txt -r requirements-test.txt
+$(VENV)/.test: $(VENV)/.main requirements-formats.txt requirements-tables.txt requirements-web.txt requirements-test.txt
+	$(PIP) -r requirements.txt -r requirements-formats.txt -r requirements-tables.txt -r requirements-web.txt -r requirements-test.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.main requirements-dev.txt

@@ -12,6 +12,7 @@ CRAWLER = Path(__file__).parents[1] / "crawler"
 # From the top down, one line a folder: a folder may import what stands below it, and itself.
 FOLDERS = (
     "cli",
+    "web",
     "cluster",
     "verify",
     "dryrun",

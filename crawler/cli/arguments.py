@@ -19,6 +19,7 @@ COMMANDS = {
     "status": "what is done, as the ledger has it",
     "schema": "the configuration as a JSON Schema, for editors",
     "convert": "pictures, videos and texts of a file or a folder, without a configuration",
+    "web": "search, start, watch and look at jobs in a browser, on this machine",
     "plan": "divide the input into shards, for a cluster or several machines",
     "merge": "join the shards, when all have run",
     "verify": "open every output, compare it with its record, and a sample with the source",
@@ -54,6 +55,7 @@ examples:
   {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
   {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
   {program} completion bash              print a script that completes what you type; for zsh, too
+  {program} web --root /data              pages in a browser: jobs, their series, a viewer
   {program} image convert --of nifti out scan_folder       a series in other formats, or as a new DICOM series
   {program} privacy key study.key        write a secret key for the section privacy
   {program} privacy audit config.yml     search a finished output for what its originals say of persons

@@ -16,10 +16,18 @@ if TYPE_CHECKING:  # a run prints no such table
     from crawler.dryrun.preflight import Preflight, Span
     from crawler.dryrun.survey import Archives
     from crawler.dryrun.trial import Trial
+    from crawler.ledger.live import Live
     from crawler.ledger.status import Status
 
 SHOWN = 8  # lines of one kind: a terminal shows the largest, the run itself names them all
 WIDTH = 17  # of the first column
+STAGES = {
+    "starting": "starting",
+    "retrieving": "retrieving from the PACS",
+    "survey": "listing folders",
+    "running": "exporting",
+    "finishing": "making the tables",
+}
 
 
 def size_text(size: float) -> str:
@@ -80,7 +88,8 @@ def status_table(status: Status, command: str) -> str:
     changed = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.changed))
     lines = [_line("ledger", portable(status.ledger)), _line("last change", changed)]
     if status.summary is None:
-        return "\n".join([*lines, _line("state", "a run is going on; ask again when it has ended")])
+        lines.append(_line("state", "a run is going on"))
+        return "\n".join([*lines, *_live(status.live)])
     summary = status.summary
     state = "finished" if status.finished else f"interrupted: {command} goes on"
     lines.append(_line("state", state))
@@ -95,6 +104,24 @@ def status_table(status: Status, command: str) -> str:
         lines += [_line("", f"{count:>10,}  {reason}") for reason, count in by_count(counts)]
     lines.append(f"{summary.scans:,} scans, {summary.volumes:,} volumes")
     return "\n".join(lines)
+
+
+def _live(live: Live | None) -> list[str]:
+    """How far a run is that goes on."""
+    if live is None:
+        return []
+    lines = [_line("stage", STAGES.get(live.state, live.state))]
+    if live.retrieval:
+        received, wanted = live.retrieval.get("received", 0), live.retrieval.get("wanted", 0)
+        lines.append(_line("received", f"{received:,} of {wanted:,} instances"))
+    if live.state == "survey":
+        lines.append(_line("found", f"{live.to_do:,} files   {size_text(live.size)}   up to now"))
+    elif live.to_do:
+        done = f"{live.done:,} of {live.to_do:,} files   {size_text(live.done_size)} of {size_text(live.size)}"
+        lines.append(_line("done", f"{done}   {live.failed:,} failed"))
+    if live.seconds_left is not None:
+        lines.append(_line("rate", f"{live.rate:,.0f} files/s, {time_text(live.seconds_left)} left"))
+    return lines
 
 
 def _archives(archives: Archives) -> list[str]:

@@ -247,16 +247,27 @@ def load_config(path: str | os.PathLike[str] | Mapping[str, Any], *, retrieves: 
     return _assemble(checking.parse(text, name), os.path.abspath(native), text, retrieves)
 
 
+def parse_config(text: str, name: str, directory: str, *, retrieves: bool = False) -> Config:
+    """Check YAML text as `load_config` does a file of that name in a folder, which relative paths start from.
+
+    Without `retrieves` a PACS need not be complete.
+    """
+    return _assemble(checking.parse(text, name), os.path.join(directory, name), text, retrieves, directory)
+
+
 def _refuse_pipe(path: str) -> None:
     """OSError for a named pipe, which would wait for ever; a shell's `<(...)` lies below /dev or /proc, and ends."""
     if stat.S_ISFIFO(os.stat(path).st_mode) and not path.startswith(("/dev/", "/proc/")):
         raise OSError(errno.EINVAL, "it is a pipe")
 
 
-def _assemble(document: checking.Document, source: str | None, text: str, retrieves: bool = True) -> Config:
+def _assemble(
+    document: checking.Document, source: str | None, text: str, retrieves: bool = True, directory: str | None = None
+) -> Config:
     """Check, switch on what belongs together, and apply the rules that join several keys."""
     document = replace(document, data=pacs.input_of(document.data))
-    config, problems = _with_pacs(replace(checking.check(Config, document), source=source, text=text))
+    config = replace(checking.check(Config, document), source=source, text=text)
+    config, problems = _with_pacs(config if directory is None else replace(config, directory=directory))
     if config.metadata and config.metadata.compat:  # its rows are by name
         config = replace(config, metadata=replace(config.metadata, keys="name"))
     if config.media and not config.image and not config.video:

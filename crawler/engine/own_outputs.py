@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from crawler.config.loader import BIDS, Config
+from crawler.ledger.live import live_path
 from crawler.ledger.own_files import UNFINISHED
 from crawler.ledger.store import ledger_of, output_roots
 from crawler.pacs.names import manifest_files
@@ -29,7 +30,7 @@ def own_outputs(config: Config) -> Outputs:
     folders.append(config.own_path(SHARDS))
     folders += [config.path(config.output.pack.dir)] if config.output.pack else []
     folders += [config.output_address] if config.output_address else []
-    files = [ledger_of(config), config.own_path("run.log"), *registry.paths(config)]
+    files = [ledger_of(config), live_path(config), config.own_path("run.log"), *registry.paths(config)]
     files += [path for path in (config.metadata_path, config.copy_path, config.source) if path]
     if config.pacs_dir is not None:  # received files are input; the manifest and what is still arriving are not
         folders.append(os.path.join(config.pacs_dir, TEMP))

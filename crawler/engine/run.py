@@ -22,9 +22,11 @@ from crawler.engine.interrupts import interrupts
 from crawler.engine.places import tell_places, tell_rows
 from crawler.engine.privacy import agree, policy_of, with_public_names
 from crawler.engine.progress import Progress, Silent
+from crawler.engine.progress_file import told_to_others
 from crawler.engine.root_names import keep_names
 from crawler.engine.survey import require_files
 from crawler.errors import ConfigError, LedgerError
+from crawler.ledger.live import live_path
 from crawler.ledger.lost import make_again
 from crawler.ledger.products import MERGED
 from crawler.ledger.store import Store, disk_error, open_store
@@ -156,12 +158,15 @@ def _run(
     if rebuild is True:
         received = os.path.realpath(config.pacs_dir or "")  # may be empty: it is filled anew
         require_files([root for root in roots if root.path != received], config.dicom.max_lost)
-    with _remote_side(config) as remote, open_store(config, rebuild) as store, interrupts() as stop:
+    with contextlib.ExitStack() as stack:
+        remote = stack.enter_context(_remote_side(config))
+        store, stop = stack.enter_context(open_store(config, rebuild)), stack.enter_context(interrupts())
         if remote is not None:
             remote.attach(store)
         _require_no_shards(store)
         packer = _packer(store)
-        store.own.claim(own_files(config), set_aside=rebuild is True)
+        store.own.claim([*own_files(config), live_path(config)], set_aside=rebuild is True)
+        progress = stack.enter_context(told_to_others(progress, live_path(config)))
         agree(policy, store.ledger)
         roots = with_public_names(policy, keep_names(store.ledger, roots))
         make_again(config, store.ledger)

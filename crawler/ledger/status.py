@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from crawler.config.loader import Config
 from crawler.errors import LedgerError
 from crawler.ledger.database import Ledger
+from crawler.ledger.live import Live, live_path, read_live
 from crawler.ledger.lost import lost_products
 from crawler.ledger.schema import MIGRATIONS, VERSION
 from crawler.ledger.store import ledger_of
@@ -40,7 +41,7 @@ class Status:
     changed
         When it was last written, seconds since the epoch.
     running
-        A run is going on; nothing else is known then, for it holds the ledger's lock.
+        A run is going on; only `live` is known then, for it holds the ledger's lock.
     finished
         The last run came to its end.
     unfinished
@@ -49,6 +50,8 @@ class Status:
         The accounts; None while a run is going on.
     lost
         Outputs that are gone, by a listing of the output folders: the next run makes them again.
+    live
+        How far a run is that goes on; None when there is none, or it tells nothing.
     """
 
     ledger: str
@@ -58,6 +61,7 @@ class Status:
     unfinished: int = 0
     summary: Summary | None = None
     lost: int = 0
+    live: Live | None = None
 
 
 def read_status(config: Config) -> Status:
@@ -75,7 +79,7 @@ def read_status(config: Config) -> Status:
         raise LedgerError(f"{portable(path)} does not exist: nothing was exported here yet") from None
     with reading(path) as ledger:
         if ledger is None:
-            return Status(path, changed, running=True)
+            return Status(path, changed, running=True, live=read_live(live_path(config)))
         finished = bool(ledger.get("finished", False))
         summary = summarise(
             ledger, handled=0, listed=0, seconds=0.0, interrupted=not finished, retrieval=_retrieval(config)

@@ -1,0 +1,200 @@
+"""Looking at an output: the table of series, planes of volumes, ratings, files and archives of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.factories import ct_series
+from support.web import Web
+
+from crawler.sinks.reading import read_volume
+
+
+def series(web: Web, job: str) -> dict[str, Any]:
+    """The first row of the table, by columns."""
+    told = web.get(f"/look/{job}/series.json").json
+    return dict(zip(told["columns"], told["rows"][0], strict=True))
+
+
+def volume_of(web: Web, job: str, ending: str) -> tuple[str, Path]:
+    """Address and path of a volume."""
+    page = web.get(f"/look/{job}/s/{series(web, job)['id']}").text
+    [path] = (web.workspace / "jobs" / job / "output" / "volumes").rglob(f"*{ending}")
+    after = page.partition(f"<h2>{path.name}</h2>")[0]
+    checksum = after.rpartition('data-volume="')[2].partition('"')[0]
+    return f"/look/{job}/s/{series(web, job)['id']}/v/{checksum}", path
+
+
+def plane(web: Web, address: str, at: str) -> np.ndarray[Any, Any]:
+    """A plane, as a browser reads it."""
+    answer = web.get(f"{address}/plane?at={at}")
+    assert answer.status == 200, answer.text
+    shape = [int(extent) for extent in answer.headers["x-shape"].split(",")]
+    return np.frombuffer(answer.body, f"<{answer.headers['x-type']}").reshape(shape)
+
+
+@pytest.fixture(scope="module")
+def formats(web: Web, data: Path) -> str:
+    """A job that wrote a volume in every format that the viewer reads."""
+    pytest.importorskip("nibabel")
+    job = web.new_job(data, "training")
+    text = (
+        f"num_workers: 0\noutput: {{dir: output}}\ndicom: {{dir: {data}}}\n"
+        "volume: {formats: [hdf5, npz, nifti, metaimage, mhd]}\n"
+    )
+    web.post(f"/jobs/{job}", action="start", yaml=text)
+    web.wait(job, "finished")
+    return job
+
+
+def test_table_has_what_series_csv_has(web: Web, done: str) -> None:
+    row = series(web, done)
+    with open(web.workspace / "jobs" / done / "output" / "series.csv", newline="", encoding="utf-8") as file:
+        [expected] = csv.DictReader(file)
+    assert (row["scan_id"], row["Modality"], row["verdict"]) == (expected["scan_id"], "CT", expected["verdict"])
+    assert (row["files"], row["failed"], row["volumes"]) == (3, 0, 1)
+    assert row["shapes"] == expected["shapes"]
+
+
+@pytest.mark.parametrize("ending", [".h5", ".npz", ".nii.gz", ".mha", ".mhd"])
+def test_planes_are_those_of_the_file(web: Web, formats: str, ending: str) -> None:
+    address, path = volume_of(web, formats, ending)
+    volume = read_volume(str(path))
+    told = web.get(address).json
+    assert told["shape"] == list(volume.array.shape)
+    assert volume.affine is not None
+    np.testing.assert_allclose(told["affine"], volume.affine, atol=1e-5)
+    np.testing.assert_array_equal(plane(web, address, "1,-,-"), volume.array[1])
+    np.testing.assert_array_equal(plane(web, address, "-,2,-"), volume.array[:, 2])
+    np.testing.assert_array_equal(plane(web, address, "-,-,3"), volume.array[:, :, 3])
+
+
+def test_origin_of_a_plane(web: Web, formats: str) -> None:
+    address, path = volume_of(web, formats, ".h5")
+    told = web.get(f"{address}/source?at=1").json
+    import h5py
+
+    with h5py.File(path) as file:
+        row = file["provenance"][1]
+    assert told == {
+        "SOPInstanceUID": row["SOPInstanceUID"].decode(),
+        "source": row["source"].decode(),
+        "frame_number": int(row["frame_number"]),
+    }
+    assert web.get(f"{address}/source?at=99").json == {}
+    assert web.get(f"{volume_of(web, formats, '.npz')[0]}/source?at=1").json == {}
+
+
+@pytest.mark.parametrize("at", ["", "1", "1,-", "-,-,-", "9,-,-", "0,0,0", "1,-,-,-", "a,-,-", "-1,-,-"])
+def test_planes_that_are_none(web: Web, formats: str, at: str) -> None:
+    address, _ = volume_of(web, formats, ".h5")
+    assert web.get(f"{address}/plane?at={at}").status == 400
+
+
+def test_a_damaged_volume_is_told(web: Web, formats: str) -> None:
+    address, path = volume_of(web, formats, ".h5")
+    kept = path.read_bytes()
+    path.write_bytes(kept[:100])
+    try:
+        assert web.get(address).status == 422
+    finally:
+        path.write_bytes(kept)
+
+
+def test_pieces_of_a_file(web: Web, formats: str) -> None:
+    address, path = volume_of(web, formats, ".h5")
+    address, whole = address.replace("/v/", "/f/"), path.read_bytes()
+    answer = web.get(address)
+    assert (answer.status, answer.body) == (200, whole)
+    assert answer.headers["content-disposition"].startswith(f'attachment; filename="{path.name}"')
+    for asked, piece in (("bytes=5-9", whole[5:10]), ("bytes=100-", whole[100:]), ("bytes=-7", whole[-7:])):
+        answer = web.get(address, Range=asked)
+        assert (answer.status, answer.body) == (206, piece)
+        assert answer.headers["content-range"].endswith(f"/{len(whole)}")
+    assert web.get(address, Range=f"bytes={len(whole)}-").status == 416
+    assert web.get(address, Range="bytes=9-5").status == 416
+    assert web.get(address, Range="bytes=0-1,5-6").body == whole, "several pieces at once are not given"
+    head = web.ask("HEAD", address)
+    assert (head.body, head.headers["content-length"]) == (b"", str(len(whole)))
+
+
+def test_archives_open(web: Web, done: str) -> None:
+    output = web.workspace / "jobs" / done / "output"
+    answer = web.post(f"/look/{done}/zip", series=str(series(web, done)["id"]))
+    with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        assert all(archive.read(name) == (output / name).read_bytes() for name in names)
+    assert {Path(name).suffix for name in names} == {".h5", ".png"}
+    with zipfile.ZipFile(io.BytesIO(web.post(f"/look/{done}/zip", series="all").body)) as archive:
+        assert archive.testzip() is None
+        whole = set(archive.namelist())
+    assert names < whole
+    assert {"metadata.jsonl", "series.csv", "report.html", "summary.json", "run.log"} <= whole
+
+
+def test_what_is_gone_is_named_in_the_archive(web: Web, data: Path) -> None:
+    job = web.new_job(data, "training")
+    web.post(
+        f"/jobs/{job}",
+        action="start",
+        yaml=f"dicom: {{dir: {data}}}\noutput: {{dir: output}}\nvolume:\nnum_workers: 0\n",
+    )
+    web.wait(job, "finished")
+    [path] = (web.workspace / "jobs" / job / "output" / "volumes").rglob("*.h5")
+    path.unlink()
+    with zipfile.ZipFile(io.BytesIO(web.post(f"/look/{job}/zip", series="all").body)) as archive:
+        assert path.name in archive.read("MISSING.txt").decode()
+
+
+def test_ratings_go_to_a_csv(web: Web, done: str) -> None:
+    row = series(web, done)
+    place = web.workspace / "jobs" / done / "ratings.csv"
+    for rating in ("keep", "unsure"):
+        assert web.send(f"/look/{done}/rate", {"series": row["id"], "rating": rating}).json == {"rating": rating}
+        [rated] = csv.DictReader(place.read_text().splitlines())
+        assert (rated["scan_id"], rated["rating"]) == (row["scan_id"], rating)
+    assert web.get(f"/look/{done}/ratings.json").json == {str(row["id"]): "unsure"}
+    assert web.get(f"/look/{done}/ratings.csv").text == place.read_text()
+    web.send(f"/look/{done}/rate", {"series": row["id"], "rating": ""})
+    assert list(csv.DictReader(place.read_text().splitlines())) == []
+    assert web.send(f"/look/{done}/rate", {"series": row["id"], "rating": "great"}).status == 400
+    assert web.send(f"/look/{done}/rate", {"series": 999, "rating": "keep"}).status == 404
+    assert web.send(f"/look/{done}/rate", {"series": True, "rating": "keep"}).status == 400
+
+
+def test_nothing_there_yet(web: Web) -> None:
+    job = web.new_job()
+    assert web.get(f"/look/{job}").status == 404
+    assert web.get(f"/look/{job}/series.json").status == 404
+
+
+def test_four_dimensions_and_colour(tmp_path: Path) -> None:
+    """Planes of arrays with further axes and with samples, by the same rule."""
+    from crawler.web.volumes import Volume
+
+    data = np.arange(2 * 3 * 4 * 5 * 3).reshape(2, 3, 4, 5, 3).astype(np.uint8)
+    volume = Volume(data, ("time", "slice", "row", "column", "sample"), None)
+    np.testing.assert_array_equal(volume.plane([1, 2, None, None]), data[1, 2])
+    np.testing.assert_array_equal(volume.plane([1, None, 0, None]), data[1, :, 0])
+    flat = Volume(np.zeros((4, 5), np.int64), ("row", "column"), None)
+    assert flat.plane([None, None]).dtype == np.float64
+
+
+def test_unpacked_volumes_make_room(tmp_path: Path) -> None:
+    from crawler.web.volumes import opened
+
+    unpacked = tmp_path / "unpacked"
+    ct_series(tmp_path / "in", 1)
+    for number in range(7):
+        path = tmp_path / f"{number}.npz"
+        np.savez_compressed(path, data=np.full((1, 2, 2), number, np.float32), axes=np.array(["Z", "Y", "X"]))
+        with opened(str(path), f"sum{number}", str(unpacked)) as volume:
+            assert volume.plane([0, None, None])[0, 0] == number
+    assert sorted(path.name for path in unpacked.iterdir()) == [f"sum{number}.npy" for number in (3, 4, 5, 6)]
