@@ -44,6 +44,16 @@ def readable(path: str) -> str:
     return printable(portable(path))
 
 
+def absolute(path: str, start: str) -> str:
+    """A path as an absolute one that begins at a folder; ``~`` is the home folder."""
+    return os.path.abspath(os.path.join(start, os.path.expanduser(path)))
+
+
+def within(inner: str, outer: str) -> bool:
+    """Whether a path is another, or lies below it."""
+    return inner == outer or inner.startswith(os.path.join(outer, ""))
+
+
 def _escaped(name: str) -> str:
     try:
         name.encode("utf-8")

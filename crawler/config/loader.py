@@ -46,8 +46,11 @@ from crawler.config.sections import (
 from crawler.config.yaml_nodes import Problem
 from crawler.disk import is_folder
 from crawler.errors import ConfigError
+from crawler.paths import absolute as _absolute
 from crawler.paths import portable, readable
+from crawler.paths import within as _within
 from crawler.stores import address
+from crawler.stores.address import identity as _identity
 
 SHIPPED_TEMPLATES = "dicom_tags"
 BIDS = "bids"  # the folder of the BIDS dataset, likewise
@@ -391,18 +394,3 @@ def _json(value: object) -> object:
     if isinstance(value, Mapping):
         return {name: _json(item) for name, item in value.items()}
     return [_json(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _absolute(path: str, start: str) -> str:
-    return os.path.abspath(os.path.join(start, os.path.expanduser(path)))
-
-
-def _identity(path: str) -> str:
-    """A text that two names of one place share."""
-    if address.is_remote(path):
-        return path
-    return os.path.normcase(os.path.realpath(path))
-
-
-def _within(inner: str, outer: str) -> bool:
-    return inner == outer or inner.startswith(os.path.join(outer, ""))

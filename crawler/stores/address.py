@@ -5,6 +5,7 @@ It connects to nothing. Everything that is no address of a known kind is a path 
 
 from __future__ import annotations
 
+import os
 import re
 
 # By scheme: what `fsspec` needs beside itself. `file` and `memory` need nothing, and serve tests.
@@ -37,6 +38,11 @@ def scheme_of(path: str) -> str:
 def is_remote(path: str) -> bool:
     """Whether a path is an address that `fsspec` reaches."""
     return "://" in path and scheme_of(path) in PACKAGES
+
+
+def identity(path: str) -> str:
+    """A text that two names of one place share: an address as it is, else the real path."""
+    return path if is_remote(path) else os.path.normcase(os.path.realpath(path))
 
 
 def normal(address: str) -> str:
