@@ -1,4 +1,4 @@
-"""What a person thinks of series: keep, drop, unsure, in a CSV file that `select.list` takes.
+"""What a person thinks of series: keep, drop, unsure, in a CSV file.
 
 One row a series, by its UID and its scan_id. The file is written whole, and renamed into place.
 """

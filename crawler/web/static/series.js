@@ -6,8 +6,11 @@ const place = document.querySelector("[data-look]");
 const output = place.dataset.look;
 const body = place.querySelector("tbody");
 const fields = Object.fromEntries(["search", "modality", "verdict", "rating", "quality"].map((id) => [id, document.getElementById(id)]));
-const STEP = 100;
+const STEP = 40; // rows that are drawn at a time: a few screens
+const labels = (field) => Object.fromEntries([...field.options].map((option) => [option.value, option.textContent]));
 const chosen = new Set();
+const verdicts = labels(fields.verdict);
+const rated = labels(fields.rating);
 let columns = {};
 let rows = [];
 let words = [];
@@ -72,7 +75,6 @@ function line(row) {
     ? make("a", { href: link }, make("img", { src: `${link}/f/${preview}?show`, alt: name, loading: "lazy", height: 64 }))
     : "";
   const verdict = row[columns.verdict];
-  const shown = fields.verdict.querySelector(`option[value="${CSS.escape(verdict)}"]`);
   const rating = ratings[id];
   return make(
     "tr",
@@ -85,11 +87,11 @@ function line(row) {
     cell("PatientID"),
     cell("StudyDate"),
     cell("shapes"),
-    make("td", {}, shown ? shown.textContent : verdict),
+    make("td", {}, verdicts[verdict] || verdict),
     cell("quality"),
     cell("files"),
     cell("failed"),
-    make("td", {}, rating ? fields.rating.querySelector(`option[value=${rating}]`).textContent : ""),
+    make("td", {}, rating ? rated[rating] : ""),
   );
 }
 

@@ -1,0 +1,167 @@
+"""The pages in a real browser: from a new job to a ZIP, in both languages, at every width, and what axe finds in them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.factories import ct_series
+from support.pacs_servers import ORTHANC, orthanc
+from support.web import Web, serving
+
+from crawler.cli.main import main
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+WIDTHS = (390, 900, 1280, 2560)
+
+pytestmark = [pytest.mark.system, pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A browser that is signed in, and what it complained about or asked elsewhere."""
+
+    def __init__(self, chromium: Any, web: Web, **settings: Any) -> None:
+        self.page = chromium.new_context(accept_downloads=True, **settings).new_page()
+        self.wrong: list[str] = []
+        self.page.on("request", lambda one: self._asked(one.url, web.origin))
+        self.page.on("console", lambda one: self.wrong.append(one.text) if one.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.goto(f"{web.origin}/open#{web.token}")
+        self.page.wait_for_url(f"{web.origin}/")
+
+    def _asked(self, url: str, origin: str) -> None:
+        if not url.startswith((origin, "blob:")):
+            self.wrong.append(url)
+
+
+@pytest.fixture
+def visit(chromium: Any, web: Web) -> Iterator[Visit]:
+    one = Visit(chromium, web, locale="en-US")
+    yield one
+    one.page.context.close()
+    assert one.wrong == [], "errors, violations of the policy, or requests that leave the machine"
+
+
+def test_from_a_folder_to_a_zip(visit: Visit, web: Web, data: Path, tmp_path: Path) -> None:
+    page = visit.page
+    page.goto(f"{web.origin}/new")
+    page.fill("#title", "from a browser")
+    page.fill("#folder", str(data))
+    page.check("input[value=everything]")
+    page.click("main button.primary")
+    page.wait_for_url("**/edit")
+    page.select_option('[data-path="image.bits"]', "8")
+    for _ in range(200):
+        if "bits: 8" in page.input_value("#yaml"):
+            break
+        page.wait_for_timeout(20)
+    assert "bits: 8" in page.input_value("#yaml")
+    page.fill("#yaml", page.input_value("#yaml").replace("bits: 8", "bits: auto"))
+    for _ in range(200):
+        if page.input_value('[data-path="image.bits"]') == "auto":
+            break
+        page.wait_for_timeout(20)
+    assert page.input_value('[data-path="image.bits"]') == "auto", "and the other way"
+    page.click("button[value=start]")
+    page.wait_for_selector("text=What was done", timeout=60_000)
+    assert "3/3 files" in page.inner_text("#log") or "exported" in page.inner_text("#log")
+    page.click("text=Look at 1 series")
+    page.wait_for_selector("tbody tr")
+    page.fill("#search", "nothing like it")
+    assert page.locator("tbody tr").count() == 0
+    page.fill("#search", "ct")
+    page.click("tbody th a")
+    page.wait_for_selector("text=slice 2/3")
+    page.focus("canvas")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector("text=slice 3/3")
+    page.hover("canvas")
+    assert " HU" in page.inner_text(".readout")
+    assert " mm" in page.inner_text(".readout")
+    page.wait_for_selector("text=frame 1")
+    page.keyboard.press("k")
+    page.wait_for_selector("[data-rate=keep][aria-pressed=true]")
+    with page.expect_download() as download:
+        page.click("text=Save this series as ZIP")
+    download.value.save_as(tmp_path / "out.zip")
+    unzip = shutil.which("unzip")
+    if unzip:
+        subprocess.run([unzip, "-tq", tmp_path / "out.zip"], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_files_of_the_browser_are_uploaded(visit: Visit, web: Web, data: Path) -> None:
+    page = visit.page
+    page.goto(f"{web.origin}/new")
+    page.check("input[value=upload]")
+    page.click("main button.primary")
+    page.wait_for_url("**/edit")
+    page.set_input_files("#files", sorted((data / "ct").iterdir()))
+    page.wait_for_selector("text=3 files are here")
+    page.click("button[value=start]")
+    page.wait_for_selector("text=What was done", timeout=60_000)
+
+
+@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_for_everybody(chromium: Any, web: Web, done: str, language: str, scheme: str) -> None:
+    """No violation of axe, nothing wider than the window, nothing refused, at four widths."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    visit = Visit(chromium, web, locale=language, color_scheme=scheme)
+    number = web.get(f"/look/{done}/series.json").json["rows"][0][0]
+    look = f"/look/{done}"
+    for place in ("/", "/new", f"/jobs/{done}", f"/jobs/{done}/edit", look, f"{look}/s/{number}", f"{look}/files"):
+        visit.page.goto(web.origin + place)
+        assert visit.page.evaluate("document.documentElement.lang").startswith(language[:2])
+        for width in WIDTHS:
+            visit.page.set_viewport_size({"width": width, "height": 900})
+            wide = visit.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wide <= 0, (place, width)
+        found = [one["id"] for one in axe.run(visit.page).response["violations"]]
+        assert found == [], place
+    for place in ("/system", "/search", "/outputs"):
+        visit.page.goto(web.origin + place)
+        assert [one["id"] for one in axe.run(visit.page).response["violations"]] == [], place
+    visit.page.context.close()
+    assert visit.wrong == []
+
+
+def test_a_search_of_a_pacs_becomes_a_job(chromium: Any, tmp_path: Path) -> None:
+    if not Path(ORTHANC).exists():
+        pytest.skip("orthanc is not installed")
+    for number in (1, 2, 3):
+        ct_series(tmp_path / "in" / str(number), 2)
+    with orthanc(tmp_path) as server, serving(tmp_path / "ws") as web:
+        place = ["--host", server.host, "--port", str(server.port), "--called-aet", server.called_aet]
+        assert main(["pacs", "send", *place, "-q", str(tmp_path / "in")]) == 0
+        visit = Visit(chromium, web, locale="en-US")
+        page = visit.page
+        page.goto(f"{web.origin}/search")
+        page.fill("#pacs-host", server.host)
+        page.fill("#pacs-port", str(server.port))
+        page.fill("#pacs-called_aet", server.called_aet)
+        page.click("form[action='/search/pacs'] button")
+        page.wait_for_selector("#ask-PatientID")
+        page.fill("#ask-PatientID", "*")
+        page.click("form[action='/search'] button")
+        page.wait_for_selector("text=3 series found")
+        for number in (0, 1):
+            page.locator("[data-pair]").nth(number).check()
+        page.click("#found button.primary")
+        page.wait_for_url("**/edit")
+        page.click("button[value=start]")
+        page.wait_for_selector("text=Look at 2 series", timeout=90_000)
+        assert visit.wrong == []
+        page.context.close()
