@@ -1,4 +1,4 @@
-"""The pages in a real browser: from a new job to a ZIP, in both languages, at every width, and what axe finds in them."""
+"""The pages in a real browser: from a new job to a ZIP, in both languages, at every width, and judged by axe."""
 
 from __future__ import annotations
 
