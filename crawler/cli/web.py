@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from importlib.util import find_spec
@@ -86,5 +87,6 @@ def execute(options: argparse.Namespace) -> int:
         if not options.quiet:
             print("dme: Ctrl-C ends the server; jobs that run go on", flush=True)
 
-    serve(settings, told)
+    with contextlib.suppress(KeyboardInterrupt):  # how uvicorn tells of Ctrl-C when all is closed
+        serve(settings, told)
     return EXIT_OK
