@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from support.factories import ct_series
 
 from crawler.cli.main import main
 from crawler.privacy.audit import anonymity
 from crawler.privacy.search import Needles, encoded
-from tests.support.factories import ct_series
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import Dataset
+from support.burned import SHAPES, SIZES, covered, ground, picture
+from support.factories import quick_dataset, save
+from support.runs import export, rows
 
 from crawler.privacy.strokes import find, share
-from tests.support.burned import SHAPES, SIZES, covered, ground, picture
-from tests.support.factories import quick_dataset, save
-from tests.support.runs import export, rows
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import h5py
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
+from support.factories import ct_series, make_uid, quick_dataset, save
+from support.faults import Faults, in_child, kill
+from support.runs import config, content, rows
 
 from crawler.config.loader import load_config
 from crawler.engine.run import run
 from crawler.errors import ConfigError, LedgerError
 from crawler.privacy.keys import make_key
-from tests.support.factories import ct_series, make_uid, quick_dataset, save
-from tests.support.runs import config, content, rows
 
 OUTPUTS: dict[str, Any] = {"metadata": {}, "image": {}, "volume": {}, "preview": {}}
 
@@ -240,3 +242,23 @@ def test_a_tree_is_as_clean_and_goes_on_as_well(cohort: Path, tmp_path: Path) ->
     assert tree("steps") == tree("anew")
     run(config(cohort, tmp_path / "plain", **OUTPUTS, dicom={"group": "tree"}))
     assert volumes(tmp_path / "plain") == volumes(tmp_path / "anew")
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+@pytest.mark.skipif(sys.platform == "win32", reason="a forked child is killed")
+def test_a_run_that_was_killed_goes_on_to_the_same(cohort: Path, tmp_path: Path, share: float) -> None:
+    section = private(tmp_path)
+
+    def to(out: str) -> int:
+        export(cohort, tmp_path / out, section)
+        return 0
+
+    counted = Faults(-1, kill, tmp_path / "whole")
+    calls = len(in_child(lambda: to("whole"), counted).calls)
+    ended = in_child(lambda: to("killed"), Faults(round(share * calls), kill, tmp_path / "killed"))
+    assert ended.code == -9
+    assert in_child(lambda: to("killed")).code == 0
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+    assert volumes(tmp_path / "killed") == volumes(tmp_path / "whole")
+    left = [path.name for path in (tmp_path / "private-key-killed").rglob("*") if path.suffix in (".spool", ".rows")]
+    assert left == []

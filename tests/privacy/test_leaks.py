@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
+from support.planter import plant, plant_others
+from support.runs import ROOT
 
 from crawler.privacy.containers import contents
 from crawler.privacy.search import Needles
-from tests.support.planter import plant, plant_others
-from tests.support.runs import ROOT
 
 EVERYTHING: dict[str, Any] = {
     "config": {},

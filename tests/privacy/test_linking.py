@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from support.factories import ct_series
+from support.runs import rows
 
 from crawler.cli.common import Public
 from crawler.cli.main import main
 from crawler.cli.run import public_error
 from crawler.errors import OutputError, SourceError
 from crawler.privacy.keys import make_key, read_key
-from tests.support.factories import ct_series
-from tests.support.runs import rows
 
 
 def job_of(tmp_path: Path, **keys: Any) -> Path:

@@ -18,7 +18,7 @@ from pydicom.dataelem import DataElement
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from tests.support.factories import ct_series, quick_dataset, save
+from support.factories import ct_series, quick_dataset, save
 
 FREE = ("LO", "SH", "ST", "LT", "UT", "UC", "PN", "AE", "UR", "CS")
 LIMITS = {"SH": 16, "CS": 16, "AE": 16}
