@@ -38,7 +38,7 @@ DISPLAY = ("tests/display",)
 LEDGER = (
     *(f"tests/engine/test_{name}.py" for name in ("changed_config", "disk_errors", "hostile_places", "input_lost")),
     *(f"tests/engine/test_{name}.py" for name in ("lost_outputs", "meanwhile", "missing", "order")),
-    "tests/ledger",
+    *("tests/ledger", "tests/tables/test_named.py"),
 )
 RUNS = (
     *(f"tests/engine/test_{name}.py" for name in ("archive_run", "disk_errors", "input_lost", "losses", "meanwhile")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -12,8 +13,10 @@ import pytest
 from support.factories import ct_series, quick_dataset, save
 from support.runs import ALL, content, export
 
+from crawler.disk import fingerprint
 from crawler.errors import LedgerError, OutputError
 from crawler.ledger.database import Ledger
+from crawler.ledger.own_files import OwnFiles
 from crawler.ledger.rows import Rows
 from crawler.ledger.store import Store
 from crawler.model import Outcome
@@ -227,3 +230,20 @@ def test_rebuild_with_another_folder_of_media_leaves_the_old_one_alone(tmp_path,
     assert sorted((tmp_path / "out" / "first").rglob("*.png")) == before
     assert len(list((tmp_path / "out" / "second").rglob("*.png"))) == 2
     assert any("first stay there" in record.getMessage() for record in caplog.records)
+
+
+def test_a_first_run_has_nothing_to_warn_of(tmp_path, caplog):
+    ct_series(tmp_path / "in", n=2)
+    assert export(tmp_path / "in", tmp_path / "out").exit_code == 0
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_file_of_ours_agrees_with_its_record_or_was_being_written(tmp_path):
+    ledger = Ledger(str(tmp_path / "l"))
+    own, path = OwnFiles(ledger), str(tmp_path / "file")
+    (tmp_path / "file").write_bytes(b"abc")
+    assert own.agrees(path, (None, None))
+    assert own.agrees(path, fingerprint(path))
+    assert not own.agrees(path, (3, "0" * 32))
+    assert not own.agrees(path, (4, fingerprint(path)[1]))
+    ledger.close()
