@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from crawler.engine.privacy import LEDGER_KEY
 from crawler.errors import StopError
 from crawler.ledger.status import Reader, reading
 from crawler.ledger.store import ledger_of
@@ -56,8 +57,8 @@ class Output:
         What a person calls it.
     notes
         Folder for ratings.
-    home, rows
-        The folder of its tables, and the JSONL; that may be gone, or another's.
+    home, rows, log
+        The folder of its tables, the JSONL and the log; those two may be gone.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Output:
     notes: str
     home: str
     rows: str
+    log: str
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -109,7 +111,15 @@ def output_of(site: Site, name: str) -> Output:
         except StopError:
             raise Refused(409, "the configuration of this job is wrong: correct it first") from None
         rows = config.metadata_path or ""
-        found = Output(name, ledger_of(config), job.title or job.id, job.folder, config.output_dir, rows)
+        found = Output(
+            name,
+            ledger_of(config),
+            job.title or job.id,
+            job.folder,
+            config.output_dir,
+            rows,
+            config.own_path("run.log"),
+        )
     else:
         listed = next((one for one in found_outputs(site) if one.id == name), None)
         if listed is None:
@@ -146,7 +156,9 @@ def _found(site: Site, ledger: str) -> Output:
     digest = hashlib.blake2b(os.fsencode(ledger), digest_size=8).hexdigest()
     notes = os.path.join(site.places.workspace, "ratings", digest)
     home = os.path.dirname(ledger)
-    return Output(digest, ledger, portable(home), notes, home, ledger.removesuffix(".ledger"))
+    return Output(
+        digest, ledger, portable(home), notes, home, ledger.removesuffix(".ledger"), os.path.join(home, "run.log")
+    )
 
 
 # -- series ------------------------------------------------------------------------------------------------------------
@@ -241,10 +253,11 @@ def products(ledger: Reader, numbers: list[int] | None = None) -> Iterator[Produ
 
 def own(output: Output, ledger: Reader) -> Iterator[str]:
     """Tables, rows and log of an output, beside its products. What lies in the private folder of `privacy` is none."""
-    roots = tuple(os.path.join(str(root), "") for root in dict(ledger.get("roots", {})).values())
+    private = ledger.get(LEDGER_KEY) is not None  # the ledger lies among what identifies
+    folder = os.path.join(os.path.dirname(output.ledger), "")
     found = [path for path, _, _ in own_files(ledger)]
-    found += [path for path in (output.rows, os.path.join(output.home, "run.log")) if os.path.isfile(path)]
-    yield from (path for path in found if path.startswith(roots))
+    found += [path for path in (output.rows, output.log) if os.path.isfile(path)]
+    yield from (path for path in found if not (private and path.startswith(folder)))
 
 
 def product_of(ledger: Reader, number: int, checksum: str) -> Product:

@@ -139,6 +139,22 @@ def test_archives_open(web: Web, done: str) -> None:
     assert {"metadata.jsonl", "series.csv", "report.html", "summary.json", "run.log"} <= whole
 
 
+def test_what_identifies_is_not_taken_away(web: Web, data: Path) -> None:
+    """Under `privacy` the ledger, the full log and the linking table lie apart: no archive holds them."""
+    job = web.new_job(data, "tables")
+    text = (
+        f"dicom: {{dir: {data}}}\noutput: {{dir: output}}\nmetadata:\nprivacy: {{private: private}}\nnum_workers: 0\n"
+    )
+    web.post(f"/jobs/{job}", action="start", yaml=text)
+    web.wait(job, "finished")
+    private = {path.name for path in (web.workspace / "jobs" / job / "private").rglob("*") if path.is_file()}
+    assert private
+    with zipfile.ZipFile(io.BytesIO(web.post(f"/look/{job}/zip", series="all").body)) as archive:
+        names = archive.namelist()
+    assert "output/metadata.jsonl" in names or "metadata.jsonl" in names
+    assert not [name for name in names if "private" in name or name.endswith((".ledger", "linking.csv"))]
+
+
 def test_what_is_gone_is_named_in_the_archive(web: Web, data: Path) -> None:
     job = web.new_job(data, "training")
     web.post(
