@@ -276,3 +276,67 @@ def test_a_plane_taken_twice_leaves_its_volume_in_doubt() -> None:
         "repeated positions in unequal numbers; the first of several planes that nothing tells apart"
     )
     assert (second.shape[0], second.verdict.regular_volume) == (1, False)
+
+
+def shuttle(volumes: int, slices: int) -> list[tuple[int, int]]:
+    """(volume, slot) in the order of a table that goes up and down in turn."""
+    ways = [list(range(slices)), list(range(slices))[::-1]]
+    return [(volume, slot) for volume in range(volumes) for slot in ways[volume % 2]]
+
+
+HOSTILE: dict[str, list[Shot]] = {
+    "a table that goes to and fro": [
+        Shot((v,), k, {"AcquisitionTime": 36_000 + 0.4 * n}, {}, n)
+        for n, (v, k) in enumerate(shuttle(6, 4), start=1)
+        if (v, k) != (3, 1)
+    ],
+    "numbers that go to and fro": [
+        Shot((v,), k, {}, {}, n) for n, (v, k) in enumerate(shuttle(4, 5), start=1) if (v, k) != (2, 2)
+    ],
+    "numbers made anew after a loss": [
+        Shot((v,), k, {}, {}, n)
+        for n, (v, k) in enumerate(
+            ((v, k) for v in range(5) for k in range(5) if (v, k) not in ((1, 2), (3, 4))), start=1
+        )
+    ],
+    "numbers that begin anew": [Shot((v,), k, {}, {}, k + 1) for v in range(3) for k in range(5)],
+    "every volume lacks another plane": [
+        Shot((v,), k, {"AcquisitionTime": 36_000 + 2.5 * v + 0.5 * k}, {}, 1 + 5 * v + k)
+        for v in range(5)
+        for k in range(5)
+        if v != k
+    ],
+    "a heart at its own pace, without one phase": [
+        Shot((v,), k, {"TriggerTime": 20 + v * (100 + 5.0 * k)}, {}, 1 + 8 * k + v)
+        for v in range(8)
+        for k in range(5)
+        if (v, k) != (3, 2)
+    ],
+    "slices at once, without one": [
+        Shot((v,), k, {"AcquisitionTime": 36_000 + 2.0 * v + 0.5 * (k % 3)}, {}, 1 + 6 * v + k)
+        for v in range(4)
+        for k in range(6)
+        if (v, k) != (2, 4)
+    ],
+    "a time for the whole series": [
+        Shot((v,), k, {"AcquisitionTime": 36_000.0}, {}, 1 + 5 * v + k)
+        for v in range(4)
+        for k in range(5)
+        if (v, k) not in ((0, 0), (3, 4))
+    ],
+    "energies whose ends are missing": [
+        Shot((v,), k, {"KVP": 80 + 60 * v}, {}, 1 + 2 * k + (v if k % 2 else 1 - v))
+        for v in range(2)
+        for k in range(8)
+        if (v, k) not in ((0, 0), (0, 7), (1, 3))
+    ],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("seed", range(3))
+def test_series_of_other_makers_are_not_mixed(name: str, seed: int) -> None:
+    of, known = scan_of(HOSTILE[name], random.Random(seed))
+    found = layouts(of)
+    assert_whole(found, of, known)
+    assert not all(layout.verdict.regular_volume for layout in found), "none of them is whole"
