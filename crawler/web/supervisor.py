@@ -21,20 +21,20 @@ def main(folder: str, run: str, log_name: str, exit_name: str, command: list[str
     with contextlib.suppress(PermissionError):  # it leads a session already
         os.setsid()
     os.chdir(folder)
+    asked: list[int] = []
+    children: list[subprocess.Popen[bytes]] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        for child in children:
+            child.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # before the log tells of the run: who reads that may cancel it
+        signal.signal(number, forward)
     with open(log_name, "ab") as log:
         head = f"--- run {run}, {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
         log.write(head.encode())
         log.flush()
-        asked: list[int] = []
-        children: list[subprocess.Popen[bytes]] = []
-
-        def forward(number: int, frame: FrameType | None) -> None:
-            asked.append(number)
-            for child in children:
-                child.send_signal(number)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, forward)
         try:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         except OSError as error:
