@@ -11,7 +11,6 @@ from __future__ import annotations
 import builtins
 import errno
 import functools
-import gc
 import io
 import mmap
 import os
@@ -232,7 +231,12 @@ def in_child(deed: Callable[[], int], faults: Faults | None = None) -> Ended:
         os.close(ours)
         code, text = 1, ""
         unseen: list[str] = []
-        sys.unraisablehook = lambda caught: unseen.append(repr(caught.exc_value))
+
+        def note(caught: Any) -> None:
+            if not isinstance(caught.exc_value, Warning):  # of a file whose close was struck
+                unseen.append(repr(caught.exc_value))
+
+        sys.unraisablehook = note
         try:
             if faults is not None:
                 faults.install()
@@ -241,7 +245,6 @@ def in_child(deed: Callable[[], int], faults: Faults | None = None) -> Ended:
             text = str(error) if type(error).__mro__[1].__name__ == "StopError" else traceback.format_exc()
             text = f"{type(error).__name__}: {text}"
         finally:
-            gc.collect()
             if unseen:
                 code, text = 1, f"errors that Python prints, as nobody can catch them: {unseen}; {text}"
             report = "\0".join([text, *(faults.calls if faults else ())]).encode("utf-8", "replace")
