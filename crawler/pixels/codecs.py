@@ -35,6 +35,7 @@ from crawler.pixels.codestream import (
     Decoded,
     adobe_transform,
     component_names,
+    require_boxes,
     require_end,
     require_segments,
     require_size,
@@ -243,6 +244,8 @@ def decode(source: bytes, syntax: str, options: dict[str, Any], rgb: bool = Fals
         "damaged pixel data": every decoder refused, in the words of the first; or the codestream says another size
         than the header.
     """
+    if syntax in J2K_LIKE:
+        require_boxes(source)
     require_size(source, syntax, options["rows"], options["columns"])
     if syntax in _JPEG_XL:
         return _decode_jpegxl(source, options)

@@ -25,6 +25,7 @@ JPEG_LS = (uids.JPEGLSLossless, uids.JPEGLSNearLossless)
 J2K = (uids.JPEG2000Lossless, uids.JPEG2000)
 HTJ2K_LOSSLESS = (uids.HTJ2KLossless, uids.HTJ2KLosslessRPCL)
 # The families whose codestream begins with SOI and holds a frame header (ISO/IEC 10918-1, 14495-1).
+_JP2_SIGNATURE = b"\0\0\0\x0cjP  "
 JPEG_LIKE = (*JPEG, *JPEG_LOSSLESS, *JPEG_LS)
 J2K_LIKE = (*J2K, *HTJ2K_LOSSLESS, uids.HTJ2K)
 JPEG_XL = (uids.JPEGXLLossless, uids.JPEGXLJPEGRecompression, uids.JPEGXL)
@@ -134,6 +135,25 @@ def require_size(source: bytes, syntax: str, rows: int, columns: int) -> None:
         return
     if size is not None and size != (rows, columns):
         raise PixelError("damaged pixel data", sizes_differ(size, (rows, columns)))
+
+
+def require_boxes(source: bytes) -> None:
+    """Refuse JP2 boxes round a JPEG 2000 codestream whose lengths lead nowhere (ISO/IEC 15444-1 I.4).
+
+    PS3.5 A.4.4 allows no boxes, yet some files have them. pydicom steps over them, and stands still for
+    ever on one of length 0, which only the last may have: the codestream itself.
+
+    Raises
+    ------
+    PixelError
+        "damaged pixel data": a box in front of the codestream is shorter than its own header, or ends behind the frame.
+    """
+    at = len(_JP2_SIGNATURE) + 4 if source.startswith(_JP2_SIGNATURE) else len(source)
+    while at < len(source) and source[at + 4 : at + 8] != b"jp2c":
+        length = int.from_bytes(source[at : at + 4], "big")
+        if length < 8 or length > len(source) - at:
+            raise PixelError("damaged pixel data", "a JP2 box in front of the codestream has an impossible length")
+        at += length
 
 
 def _j2k_size(source: bytes) -> tuple[int, int] | None:

@@ -328,6 +328,19 @@ def test_jpeg_in_jpeg_xl_is_rgb(tmp_path: Path) -> None:
     np.testing.assert_allclose(frame.values.astype(int), imagecodecs.jpeg8_decode(jpeg).astype(int), atol=6)
 
 
+@pytest.mark.parametrize("length", [0, 1, 7, 1 << 30])
+def test_jp2_boxes_that_lead_nowhere_cost_the_frame_and_no_hang(tmp_path: Path, length: int) -> None:
+    """pydicom steps over the boxes by their lengths, and stays for ever at one of 0."""
+    values = np.random.default_rng(0).integers(0, 255, (32, 32), np.uint8)
+    source = imagecodecs.jpeg2k_encode(values, codecformat="jp2", reversible=True)
+    assert source[4:8] == b"jP  "
+    path = encapsulated(tmp_path / "jp2.dcm", "1.2.840.10008.1.2.4.90", [source], values)
+    np.testing.assert_array_equal(decoded(path)[0], values)
+    source = source[:12] + struct.pack(">L", length) + source[16:]
+    path = encapsulated(tmp_path / "box.dcm", "1.2.840.10008.1.2.4.90", [source], values)
+    assert reason_of(path)[0] == "damaged pixel data"
+
+
 @pytest.mark.parametrize("cut", [slice(0, 40), slice(0, 0)])
 def test_jpeg_xl_that_is_cut_or_of_another_size(tmp_path: Path, cut: slice) -> None:
     values = np.random.default_rng(0).integers(0, 255, (32, 32), np.uint8)
