@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from crawler import __version__
 from crawler.cli.terminal import reasons, size_text
@@ -26,18 +27,36 @@ log = logging.getLogger("dme")
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command; what stops it becomes one line and an exit code."""
+    _write_messages_at_once()
     try:
         return command()
     except StopError as error:
         lines = str(error).split("\n") if isinstance(error, ConfigError) else [str(error)]  # a line a problem
-        print("dme: " + "\n".join(map(printable, lines)), file=sys.stderr)
+        _tell("dme: " + "\n".join(map(printable, lines)))
         return EXIT_STOPPED
     except KeyboardInterrupt:
-        print("dme: stopped at once; run the same command again to go on", file=sys.stderr)
+        _tell("dme: stopped at once; run the same command again to go on")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output left
         sys.stdout = None
         return EXIT_STOPPED
+
+
+def _write_messages_at_once() -> None:
+    """Take the buffer off stderr: what a full disk refuses would lie there, and fail whoever flushes it next.
+
+    That is `multiprocessing`, which could start no worker, and Python's end, which would exit with 120.
+    """
+    stream = sys.stderr
+    if isinstance(stream, io.TextIOWrapper) and isinstance(stream.buffer, io.BufferedWriter):
+        raw: Any = io.FileIO(stream.fileno(), "w", closefd=False)  # as Python does itself with -u
+        sys.stderr = io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)
+
+
+def _tell(text: str) -> None:
+    """Write a line to stderr, or not: a terminal that is gone changes no exit code."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr)
 
 
 class OneLine(logging.Formatter):

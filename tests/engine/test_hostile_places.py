@@ -95,8 +95,10 @@ def test_few_open_files(tree, tmp_path, limit):
         assert command(tmp_path, tree).returncode == 0
 
 
+@pytest.mark.parametrize("unbuffered", [False, True])
 @pytest.mark.parametrize("after", ["2>&-", "2>/dev/full", ">&- 2>&-", "2>&- -q"])
-def test_a_terminal_that_is_gone(tree, tmp_path, after):
+def test_a_terminal_that_is_gone(tree, tmp_path, monkeypatch, after, unbuffered):
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1" if unbuffered else "")
     assert command(tmp_path, tree, after=after).returncode == 0
     assert (tmp_path / "out" / "summary.json").exists()
 
