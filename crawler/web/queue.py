@@ -34,6 +34,7 @@ from crawler.web.jobs import (
     write_whole,
 )
 from crawler.web.refusals import Refused
+from crawler.web.supervisor import SIGNALS
 
 log = logging.getLogger("dme.web")
 
@@ -155,8 +156,15 @@ class Queue:
         nowhere = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
         try:
             # No child that is waited for, as those of `subprocess` are: it outlives the server.
+            # Signals wait until it listens: a cancel right after the start is not lost, even where this server's own
+            # shell had it ignore SIGINT (`nohup`, `&`).
             child = os.posix_spawn(
-                sys.executable, [sys.executable, *looked_after], _environment(), file_actions=nowhere
+                sys.executable,
+                [sys.executable, *looked_after],
+                _environment(),
+                file_actions=nowhere,
+                setsigmask=SIGNALS,
+                setsigdef=SIGNALS,
             )
             self._children.append(child)
             return child, psutil.Process(child).create_time()

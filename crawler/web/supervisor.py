@@ -15,6 +15,9 @@ import sys
 import time
 from types import FrameType
 
+# What ends a run in order. They are blocked until `main` listens, see `queue.py`.
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 def main(folder: str, run: str, log_name: str, exit_name: str, command: list[str]) -> int:
     """Start a command in a folder, wait for it, and note how it ended."""
@@ -29,8 +32,9 @@ def main(folder: str, run: str, log_name: str, exit_name: str, command: list[str
         for child in children:
             child.send_signal(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):  # before the log tells of the run: who reads that may cancel it
+    for number in SIGNALS:  # before the log tells of the run: who reads that may cancel it
         signal.signal(number, forward)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     with open(log_name, "ab") as log:
         head = f"--- run {run}, {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
         log.write(head.encode())

@@ -77,6 +77,10 @@ def test_from_a_folder_to_a_zip(visit: Visit, web: Web, data: Path, tmp_path: Pa
     assert page.input_value('[data-path="image.bits"]') == "auto", "and the other way"
     page.click("button[value=start]")
     page.wait_for_selector("text=What was done", timeout=60_000)
+    for _ in range(1000):
+        if "3/3 files" in page.inner_text("#log") or "exported" in page.inner_text("#log"):
+            break
+        page.wait_for_timeout(20)
     assert "3/3 files" in page.inner_text("#log") or "exported" in page.inner_text("#log")
     page.click("text=Look at 1 series")
     page.wait_for_selector("tbody tr")
