@@ -12,6 +12,7 @@ import zlib
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
+from crawler.stores.sized_stream import SizedStream
 from crawler.stores.stream import RemoteStream
 
 if TYPE_CHECKING:
@@ -43,32 +44,7 @@ class Source(Protocol):
         """Let go of the file."""
 
 
-class _SizedStream(io.RawIOBase):
-    """A read-only stream of known size: what is the same however its bytes are had."""
-
-    name = ""  # pydicom asks a buffered stream for it
-    _position = 0
-    _size = 0
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move as any file does; nothing is read for it."""
-        self._position = _moved(self._position, self._size, offset, whence)
-        return self._position
-
-    def tell(self) -> int:
-        """Return the present position."""
-        return self._position
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-
-class FileSlice(_SizedStream):
+class FileSlice(SizedStream, io.RawIOBase):
     """A part of a file as a file: `size` bytes from offset `start` on."""
 
     def __init__(self, path: str, start: int, size: int) -> None:
@@ -89,7 +65,7 @@ class FileSlice(_SizedStream):
         super().close()
 
 
-class LoadedStream(_SizedStream):
+class LoadedStream(SizedStream, io.RawIOBase):
     """A stream of which a part is in memory.
 
     Parameters
@@ -126,7 +102,7 @@ class LoadedStream(_SizedStream):
         super().close()
 
 
-class InflatingStream(_SizedStream):
+class InflatingStream(SizedStream, io.RawIOBase):
     """A stream that inflates no further than it is read, and keeps what it inflated: in memory, then on disk.
 
     Parameters
@@ -244,14 +220,6 @@ def read_block(stream: BinaryIO, least: int, most: int) -> bytes:
     if isinstance(stream, RemoteStream):
         return stream.read_block(least)
     return stream.read(most)
-
-
-def _moved(position: int, size: int, offset: int, whence: int) -> int:
-    """Return where a seek leads."""
-    position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: position, io.SEEK_END: size}[whence]
-    if position < 0:
-        raise ValueError(f"negative seek position {position}")
-    return position
 
 
 def _described(error: Exception) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from crawler.stores.header_sizes import LEAST
 from crawler.stores.remote import RemoteStore
+from crawler.stores.sized_stream import SizedStream
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -20,7 +21,7 @@ LARGEST = 8 << 20  # bytes of one request: a longer read is made of several, in 
 _HEAD = 4 << 20
 
 
-class RemoteStream(io.BufferedIOBase):
+class RemoteStream(SizedStream, io.BufferedIOBase):
     """A part of a remote file, read only.
 
     Parameters
@@ -33,12 +34,9 @@ class RemoteStream(io.BufferedIOBase):
         The part that the stream is made of; all of it without.
     """
 
-    name = ""  # pydicom asks a buffered stream for it
-
     def __init__(self, store: RemoteStore, address: str, size: int, start: int = 0, length: int | None = None) -> None:
         self._store, self._address, self._whole, self._start = store, address, size, start
         self._size = size - start if length is None else length
-        self._position = 0
         self._head = b""
         self._window, self._window_at, self._ahead = b"", 0, 0
 
@@ -76,26 +74,6 @@ class RemoteStream(io.BufferedIOBase):
         return f"{self._address}\0{self._start}" if self._start else self._address
 
     # -- what any file does ----------------------------------------------------------------------------------------
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move as any file does; nothing is read for it."""
-        position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if position < 0:
-            raise ValueError(f"negative seek position {position}")
-        self._position = position
-        return position
-
-    def tell(self) -> int:
-        """Return the present position."""
-        return self._position
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read so many bytes; fewer at the end.
