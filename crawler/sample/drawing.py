@@ -67,9 +67,11 @@ def blob(y: Array, x: Array, cy: float, cx: float, ry: float, rx: float, angle: 
 def stroke(y: Array, x: Array, points: npt.ArrayLike) -> Array:
     """Return the distance to a line through ``points``, shape (n, 2), as (y, x)."""
     path = np.asarray(points, dtype=float)
-    nearest = np.full(np.broadcast_shapes(y.shape, x.shape), np.inf)
+    nearest = np.full(np.broadcast_shapes(y.shape, x.shape), np.inf)  # squared: one root at the end, not one a segment
     for (ay, ax), (by, bx) in itertools.pairwise(path):
         dy, dx = by - ay, bx - ax
-        along = np.clip(((y - ay) * dy + (x - ax) * dx) / (dy * dy + dx * dx + 1e-12), 0, 1)
-        nearest = np.minimum(nearest, np.hypot(y - ay - along * dy, x - ax - along * dx))
-    return nearest
+        v, u = y - ay, x - ax
+        along = (v * dy + u * dx) / (dy * dy + dx * dx + 1e-12)
+        np.clip(along, 0, 1, out=along)
+        np.minimum(nearest, (v - along * dy) ** 2 + (u - along * dx) ** 2, out=nearest)
+    return np.sqrt(nearest)

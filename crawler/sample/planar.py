@@ -165,7 +165,7 @@ def angiogram(frames: int = 20, size: int = 160) -> Array:
         for points, width, way in tree:
             for n in range(5):
                 fill = np.clip((front - way - 3 * n) / 12, 0, 1) * np.clip(1 - (back - way - 3 * n) / 30, 0, 1)
-                here = _around(points[n : n + 2], 10.0, 100.0, size)
+                here = _around(y, x, points[n : n + 2], 10.0)
                 if fill > 0:
                     radius = width * (0.5 - 0.02 * n)
                     narrow = 0.45 if abs(way - 17.6) < 0.1 and n == 1 and width > 1.5 else 1.0  # a stenosis
@@ -180,14 +180,19 @@ def angiogram(frames: int = 20, size: int = 160) -> Array:
     return np.clip(cine * collimated + 0.03, 0, 1)
 
 
-def _around(points: list[tuple[float, float]], margin: float, field: float, size: int) -> tuple[slice, slice]:
-    """Return the part of a square picture near some points.
+def _around(y: Array, x: Array, points: list[tuple[float, float]], margin: float) -> tuple[slice, slice]:
+    """Return the part of a picture with rows at ``y`` and columns at ``x`` that is near some points.
 
-    Drawing only there takes 0.7 s for the cine, 2.5 s otherwise; the pictures are equal.
+    Lines are drawn only there: the cine takes 0.7 s instead of 2.5 s, and the pictures are equal.
     """
     low, high = np.min(points, axis=0) - margin, np.max(points, axis=0) + margin
-    first, last = (np.clip((end / field + 0.5) * size, 0, size).astype(int) for end in (low, high))
-    return slice(first[0], last[0] + 1), slice(first[1], last[1] + 1)
+    rows, columns = (
+        np.flatnonzero((at.ravel() >= first) & (at.ravel() <= last))
+        for at, first, last in zip((y, x), low, high, strict=True)
+    )
+    if not len(rows) or not len(columns):
+        return slice(0), slice(0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def chest(rows: int = 320, columns: int = 304) -> Array:
@@ -229,7 +234,9 @@ def _half_chest(image: Array, y: Array, s: Array, side: float, soft: Array) -> A
     seed = 66 + int(side)
     branches = vessels((-8.0, 24.0), 0.75, 34.0, 5.5, seed=seed) + vessels((-14.0, 24.0), 2.4, 26.0, 4.5, seed=seed + 4)
     for points, width, way in branches:
-        image += 0.09 * edge(stroke(y, s, points) - width / 2, 2.4) * air * np.exp(-way / 110)
+        here = _around(y, s, points, width / 2 + 1.2)
+        line = stroke(y[here[0]], s[:, here[1]], points) - width / 2
+        image[here] += 0.09 * edge(line, 2.4) * air[here] * np.exp(-way / 110)
     for n in range(9):  # ribs fall outwards behind and, fainter, inwards in front
         top = -134 + 25.0 * n
         wide = 64 + 62 * np.sqrt(max(1 - ((top + 12) / 152) ** 2, 0.05))
@@ -269,7 +276,9 @@ def breast(rows: int = 352, columns: int = 224) -> Array:
     image = 0.25 + 0.30 * dense * (0.8 + 0.22 * glands) + (0.018 + 0.040 * dense) * fibres
     for seed, turn in ((73, -1.9), (74, -1.45), (75, -1.1), (76, -0.8)):  # ducts run from the nipple inwards
         for points, width, way in vessels((24.0, 103.0), turn, 24.0, 2.4, seed=seed, depth=4):
-            image += 0.09 * edge(stroke(y, x, points) - width / 2, 1.6) * np.exp(-way / 120)
+            here = _around(y, x, points, width / 2 + 0.8)
+            line = stroke(y[here[0]], x[:, here[1]], points) - width / 2
+            image[here] += 0.09 * edge(line, 1.6) * np.exp(-way / 120)
     muscle = x - 50 + 0.52 * (y + 110)
     image += (0.66 + 0.02 * fibres - image) * edge(muscle, 9)
     mass = stroke(y, x, [(2, 50), (3, 51)])
