@@ -74,4 +74,5 @@ def stroke(y: Array, x: Array, points: npt.ArrayLike) -> Array:
         along = (v * dy + u * dx) / (dy * dy + dx * dx + 1e-12)
         np.clip(along, 0, 1, out=along)
         np.minimum(nearest, (v - along * dy) ** 2 + (u - along * dx) ** 2, out=nearest)
-    return np.sqrt(nearest)
+    distance: Array = np.sqrt(nearest)
+    return distance

@@ -235,8 +235,8 @@ def _half_chest(image: Array, y: Array, s: Array, side: float, soft: Array) -> A
     branches = vessels((-8.0, 24.0), 0.75, 34.0, 5.5, seed=seed) + vessels((-14.0, 24.0), 2.4, 26.0, 4.5, seed=seed + 4)
     for points, width, way in branches:
         here = _around(y, s, points, width / 2 + 1.2)
-        line = stroke(y[here[0]], s[:, here[1]], points) - width / 2
-        image[here] += 0.09 * edge(line, 2.4) * air[here] * np.exp(-way / 110)
+        vessel = stroke(y[here[0]], s[:, here[1]], points) - width / 2
+        image[here] += 0.09 * edge(vessel, 2.4) * air[here] * np.exp(-way / 110)
     for n in range(9):  # ribs fall outwards behind and, fainter, inwards in front
         top = -134 + 25.0 * n
         wide = 64 + 62 * np.sqrt(max(1 - ((top + 12) / 152) ** 2, 0.05))
@@ -277,8 +277,8 @@ def breast(rows: int = 352, columns: int = 224) -> Array:
     for seed, turn in ((73, -1.9), (74, -1.45), (75, -1.1), (76, -0.8)):  # ducts run from the nipple inwards
         for points, width, way in vessels((24.0, 103.0), turn, 24.0, 2.4, seed=seed, depth=4):
             here = _around(y, x, points, width / 2 + 0.8)
-            line = stroke(y[here[0]], x[:, here[1]], points) - width / 2
-            image[here] += 0.09 * edge(line, 1.6) * np.exp(-way / 120)
+            duct = stroke(y[here[0]], x[:, here[1]], points) - width / 2
+            image[here] += 0.09 * edge(duct, 1.6) * np.exp(-way / 120)
     muscle = x - 50 + 0.52 * (y + 110)
     image += (0.66 + 0.02 * fibres - image) * edge(muscle, 9)
     mass = stroke(y, x, [(2, 50), (3, 51)])
