@@ -192,7 +192,7 @@ def check(options: argparse.Namespace) -> int:
         for finding in trials(server_of(source.config), stop):
             found.append(finding)
             if not options.json and not options.quiet:
-                print(f"{_WORKS[finding.works]:<4} {finding.name:<28} {finding.detail}".rstrip(), flush=True)
+                print(f"{_WORKS[finding.works]:<4} {finding.name:<32} {finding.detail}".rstrip(), flush=True)
         interrupted = stop.is_set()
     if options.json:
         print(json.dumps([asdict(finding) for finding in found], indent=1))

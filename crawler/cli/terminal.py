@@ -97,11 +97,16 @@ def status_table(status: Status, command: str) -> str:
         lines.append(_line("", f"{status.unfinished:,} folders are to be done again"))
     if status.lost:
         lines.append(_line("", f"{status.lost:,} outputs are gone: {command} makes them again"))
+    if (counts := summary.retrieval) is not None:
+        asked = f"{counts.found:>10,} instances of {counts.series:,} series, {counts.requests:,} requests"
+        lines += [_line("in PACS", asked), _line("received", f"{counts.received:>10,}   {size_text(counts.bytes)}")]
+        lines.append(_line("missing", f"{counts.missing + counts.refused:>10,}"))
+        lines += [_line("", f"{count:>10,}  {reason}") for reason, count in by_count(counts.failed)]
     lines.append(_line("found", f"{summary.found:>10,} files   {size_text(summary.bytes)}"))
     lines.append(_line("exported", f"{summary.exported:>10,}"))
-    for name, counts in (("skipped", summary.skipped), ("failed", summary.failed)):
-        lines.append(_line(name, f"{sum(counts.values()):>10,}"))
-        lines += [_line("", f"{count:>10,}  {reason}") for reason, count in by_count(counts)]
+    for name, reasons in (("skipped", summary.skipped), ("failed", summary.failed)):
+        lines.append(_line(name, f"{sum(reasons.values()):>10,}"))
+        lines += [_line("", f"{count:>10,}  {reason}") for reason, count in by_count(reasons)]
     lines.append(f"{summary.scans:,} scans, {summary.volumes:,} volumes")
     return "\n".join(lines)
 

@@ -6,6 +6,8 @@ from typing import TypeGuard
 
 FORMATS = ("hdf5", "nifti", "nii", "npz", "metaimage", "mhd", "mat")
 SOME_FORMATS = "hdf5, nifti, nii, npz, metaimage, mhd or mat"
+# What a format's files are called, for those who write that: .mha and .h5 are no names of formats.
+_BY_ENDING = {"nii.gz": "nifti", "h5": "hdf5", "hdf": "hdf5", "mha": "metaimage", "numpy": "npz", "matlab": "mat"}
 
 
 def read_formats(written: object) -> object:
@@ -21,7 +23,8 @@ def read_formats(written: object) -> object:
         return written
     import difflib  # for an error's text only
 
-    near = difflib.get_close_matches(wrong, [*FORMATS, *installed], n=1)
+    named = _BY_ENDING.get(wrong.lower().lstrip("."))
+    near = [named] if named else difflib.get_close_matches(wrong.lower(), [*FORMATS, *installed], n=1)
     more = f", or of installed packages {', '.join(installed)}" if installed else ""
     raise ValueError(f"{SOME_FORMATS}{more}{f'; nearest: {near[0]}' if near else ''}")
 

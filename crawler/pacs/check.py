@@ -186,22 +186,19 @@ def _web(server: Server, stop: threading.Event) -> Iterator[Finding]:
     """QIDO-RS, WADO-RS and STOW-RS, by what is answered for a study that is nowhere."""
     hurried = replace(server, timeouts=replace(server.timeouts, total=server.timeouts.idle))
     with closing(WebClient(hurried)) as client:
-        for name, method, path, headers, good in (
-            ("QIDO-RS", "GET", "/studies?limit=1", {"Accept": "application/dicom+json"}, {200, 204}),
-            ("WADO-RS", "GET", f"/studies/{_NOWHERE}", {"Accept": _WADO}, {204, 404}),
-            (
-                "STOW-RS",
-                "POST",
-                "/studies",
-                {"Content-Type": _STOW, "Content-Length": str(len(_EMPTY))},
-                {200, 202, 400, 409},
-            ),
+        length = {"Content-Type": _STOW, "Content-Length": str(len(_EMPTY))}
+        json, wado = {"Accept": "application/dicom+json"}, {"Accept": _WADO}
+        for name, method, path, headers, good, asked in (
+            ("QIDO-RS", "GET", "/studies?limit=1", json, {200, 204}, "asked for one study"),
+            ("WADO-RS", "GET", f"/studies/{_NOWHERE}", wado, {204, 404}, "asked for a study that is not there"),
+            ("STOW-RS", "POST", "/studies", length, {200, 202, 400, 409}, "given a message without an instance"),
         ):
             with _told(name) as told:
                 body = (lambda: [_EMPTY]) if method == "POST" else None
                 with client.request(method, path, stop, headers, body) as response:
                     whole(response)
-                told.append(Finding(name, response.status in good, status_words(response.status)))
+                answer = status_words(response.status) + (f", {asked}" if response.status >= 400 else "")
+                told.append(Finding(name, response.status in good, answer))
             yield from told
 
 

@@ -7,6 +7,7 @@ A misspelt key is no error to a PACS: it leaves the condition out, and DICOMweb 
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Literal
@@ -191,8 +192,8 @@ def _is_date(text: str) -> bool:
     match = _DATE.fullmatch(text)
     if match is None:
         return False
-    month, day = int(match[2]), int(match[3])
-    return 1 <= month <= 12 and 1 <= day <= 31
+    year, month, day = map(int, match.groups())
+    return 1 <= month <= 12 and 1 <= day <= monthrange(max(1, year), month)[1]
 
 
 def _vr(keyword: str) -> str:

@@ -43,6 +43,7 @@ def test_bad_rows_are_named_and_stop_no_other(tmp_path: Path) -> None:
     rows = {
         "A1,20240101,1.2.3": "",
         "A2,31.01.2024,": "StudyDate: is no date",
+        "A2,20240230,": "StudyDate: is no date",
         "A3,,1.2.x": "StudyInstanceUID: is no UID",
         ",,": "holds no value",
         "A4,20240101": "has 2 cells for 3 columns",

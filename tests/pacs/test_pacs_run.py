@@ -14,7 +14,7 @@ import pytest
 from support.archive import Archive, FakeFinder, FakeTransport, Instance, make_instance, refusing
 
 from crawler.cli.main import main
-from crawler.cli.terminal import size_text
+from crawler.cli.terminal import size_text, status_table
 from crawler.config.loader import Config
 from crawler.engine import retrieving
 from crawler.engine.run import run
@@ -230,13 +230,17 @@ def test_select_saves_what_it_would_leave_out(archive: Archive) -> None:
     assert summary.found == 24
 
 
-def test_status_tells_both_halves(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_tells_both_halves(archive: Archive) -> None:
     archive.fault = refusing({archive.instances[0].uid}, 0xC123)
     config = Config.from_mapping(document())
     summary = run(config)
-    status = read_status(config).summary
-    assert status is not None
-    assert status.retrieval == summary.retrieval
+    status = read_status(config)
+    assert status.summary is not None
+    assert status.summary.retrieval == summary.retrieval
+    told = " ".join(status_table(status, "dme c.yml").split())
+    assert "in PACS 24 instances" in told
+    assert "missing 1 1 refused (0xC123)" in told
+    assert "found 23 files" in told
 
 
 def test_command_tells_both_halves_and_no_identifiers(
