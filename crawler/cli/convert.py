@@ -12,7 +12,9 @@ from crawler.compat.convert import Request
 from crawler.disk import created_as
 from crawler.engine.progress import make_progress
 from crawler.engine.run import run
+from crawler.pacs.address import is_address
 from crawler.paths import portable
+from crawler.stores.address import is_remote
 
 DEFAULT = "dicom_data"  # as the earlier converter has it
 EPILOG = """\
@@ -72,8 +74,13 @@ def execute(options: argparse.Namespace) -> int:
 
 def request_of(options: argparse.Namespace) -> Request:
     """What the arguments ask for."""
-    source, out = (os.path.abspath(os.path.expanduser(path)) for path in (options.path, options.output))
+    source, out = (_absolute(path) for path in (options.path, options.output))
     return Request(source, out, options.narrow, options.mp4, options.fps)
+
+
+def _absolute(path: str) -> str:
+    """A path from here on; an address, of a PACS or of remote storage, as it stands."""
+    return path if is_address(path) or is_remote(path) else os.path.abspath(os.path.expanduser(path))
 
 
 def closing_line(request: Request, failed: int, shown: str) -> str:

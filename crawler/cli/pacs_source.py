@@ -11,7 +11,7 @@ from typing import Any
 from crawler.config.loader import Config, load_config
 from crawler.config.pacs import missing_server
 from crawler.errors import ConfigError
-from crawler.pacs.address import is_address
+from crawler.pacs.address import is_address, parse_address
 from crawler.pacs.query import text_of, wrong_key, wrong_value
 
 _FLAGS = ("host", "port", "called_aet", "calling_aet", "calling_port", "url", "retrieve")
@@ -79,6 +79,10 @@ def _config(words: list[str], options: argparse.Namespace) -> Config:
 def _made(section: dict[str, Any], address: str | None = None) -> Config:
     document: dict[str, Any] = {"pacs": section}
     if address is not None:
+        try:
+            parse_address(address)
+        except ValueError as error:
+            raise ConfigError(f"{address}: expected {error}") from None
         document["dicom"] = {"dir": address}
     return Config.from_mapping(document, retrieves=False)
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.config.loader import Config
+from crawler.pacs.address import is_address
 
 RECORDS = "records"
+RECEIVED = "received"  # what a PACS sent
 RATE = 10  # frames a second where a file names none: that of the earlier converter
 
 
@@ -54,8 +56,10 @@ class Request:
         video: dict[str, Any] = {"extension": [".mp4", ".gif"] if self.mp4 else [".gif"], "default_fps": RATE}
         if self.fps is not None:
             video["fps"] = self.fps
+        received = {"pacs": {"dir": os.path.join(self.records, RECEIVED)}} if is_address(self.source) else {}
         return Config.from_mapping(
-            {
+            received
+            | {
                 "output": {"dir": self.records},
                 "dicom": {"dir": self.source},
                 "metadata": {"text": True},

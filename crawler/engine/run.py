@@ -112,7 +112,7 @@ def run_part(
     began = time.monotonic()
     refuse(config, "shards")
     with created_as(config.output.mode):
-        roots = roots_of(config.roots, config.dicom.readers)
+        roots = roots_of(config.roots, config.dicom.readers, "dicom.dir")
         _try_writers(config)
         with open_store(config, _sections(rebuild)) as store, interrupts() as stop:
             store.ledger.put("shard", about)
@@ -150,7 +150,7 @@ def _run(
     if config.pacs_dir is not None:
         _make(config.pacs_dir)
     policy = policy_of(config)
-    roots = roots_of(config.roots, config.dicom.readers)
+    roots = roots_of(config.roots, config.dicom.readers, "dicom.dir")
     tell_places(config, roots)
     tell_rows(config)
     registry.check(config)

@@ -13,7 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from crawler.errors import RequestError
+from crawler.errors import PacsError, RequestError
 from crawler.pacs import contexts
 from crawler.pacs.model import Server
 from crawler.pacs.negotiation import rejection
@@ -120,14 +120,17 @@ class Scu:
 
     def _associate(self, ae: AE, handlers: list[Any], tls: Any) -> Association:
         server = self._server
-        association = ae.associate(
-            server.host,
-            server.port,
-            ae_title=server.called_aet,
-            evt_handlers=handlers,
-            tls_args=tls or None,
-            max_pdu=_MAX_PDU,
-        )
+        try:
+            association = ae.associate(
+                server.host,
+                server.port,
+                ae_title=server.called_aet,
+                evt_handlers=handlers,
+                tls_args=tls or None,
+                max_pdu=_MAX_PDU,
+            )
+        except socket.gaierror as error:
+            raise PacsError("pacs.host: no such host") from error
         if association.is_established:
             return association
         if association.is_rejected and (answer := association.acceptor.primitive) is not None:

@@ -208,13 +208,15 @@ class Visited:
         return True
 
 
-def roots_of(paths: Iterable[str], readers: Sequence[str] = ()) -> list[Root]:
+def roots_of(paths: Iterable[str], readers: Sequence[str] = (), key: str = "") -> list[Root]:
     """Inputs with their names in outputs: none for a single one, else the base name, made unique by a number.
 
     Parameters
     ----------
     readers
         Endings of files that packages beside read (`dicom.readers`).
+    key
+        Of the configuration that names the paths, for the error's text.
 
     Raises
     ------
@@ -230,7 +232,7 @@ def roots_of(paths: Iterable[str], readers: Sequence[str] = ()) -> list[Root]:
             missing = isinstance(error, FileNotFoundError | NotADirectoryError)
             why = "does not exist" if missing else f"cannot be reached: {error.strerror or type(error).__name__}"
             hint = "the address" if is_remote(path) else "the path or mount the disk"
-            raise SourceError(f"dicom.dir: {readable(path)} {why}; correct {hint}") from None
+            raise SourceError(f"{key and f'{key}: '}{readable(path)} {why}; correct {hint}") from None
     real = [_real(path) for path in paths]
     names = names_of(real) if len(real) > 1 else [""]
     return [Root(*one, readers=tuple(readers)) for one in zip(real, names, files, strict=True)]

@@ -30,7 +30,7 @@ def open_accounts(config: Config) -> Iterator[Snapshot | None]:
 def prefix_of(config: Config, ledger: Ledger) -> str:
     """The name of the folder of received files in outputs; empty where it is the only input."""
     received = os.path.realpath(config.pacs_dir or "")
-    for root in roots_of(config.roots, config.dicom.readers):
+    for root in roots_of(config.roots, config.dicom.readers, "dicom.dir"):
         if received == root.path or received.startswith(os.path.join(root.path, "")):
             below = os.path.relpath(received, root.path)
             name = ledger.get("prefixes", {}).get(portable(root.path), root.prefix)

@@ -105,6 +105,7 @@ def test_what_cannot_be_done_is_one_line(
     heard = capsys.readouterr()
     assert message in heard.err
     assert heard.err.count("\n") == 1
+    assert "dicom.dir" not in heard.err  # nobody wrote such a key
     assert archive.finds == []
 
 
@@ -115,6 +116,20 @@ def test_server_that_fails_is_one_line(archive: Archive, capsys: pytest.CaptureF
     archive.find_fault = fail
     assert main(["pacs", "find", *SERVER, "PatientID=1"]) == 1
     assert capsys.readouterr().err == "dme: the server did not answer for 60 s\n"
+
+
+def test_an_unknown_host_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pacs", "echo", "dicom://no-such-host.invalid:104/AET"]) == 1
+    assert capsys.readouterr().err == "dme: pacs.host: no such host\n"
+
+
+def test_convert_takes_an_address(archive: Archive) -> None:
+    study = archive.instances[0].attributes["StudyInstanceUID"]
+    assert main(["convert", f"dicom://pacs:104/AET/{study}", "-o", "out", "-q", "--workers", "0"]) == 0
+    (records,) = Path("out", "records").iterdir()
+    assert len(list(records.joinpath("received").rglob("*.dcm"))) == 6
+    assert len(list(Path("out", study).rglob("*.txt"))) == 6
+    assert sorted(path.name for path in Path().iterdir()) == ["out"]
 
 
 def test_get_retrieves_and_accounts(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
