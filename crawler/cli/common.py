@@ -6,6 +6,7 @@ import argparse
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -148,11 +149,33 @@ def logging_to(
         log.addHandler(handler)
     log.info("dme %s on %s", __version__, ", ".join(map(readable, inputs)))
     try:
-        yield
+        with public_errors(private):
+            yield
     finally:
         for handler in handlers:
             log.removeHandler(handler)
             handler.close()
+
+
+@contextmanager
+def public_errors(private: str | None) -> Iterator[None]:
+    """With a folder `private`, tell of an error without what it names; run.log there has all of it."""
+    try:
+        yield
+    except StopError as error:
+        if private is None:
+            raise
+        os.makedirs(private, mode=0o700, exist_ok=True)
+        file = _log_file(os.path.join(private, "run.log"), OneLine)
+        file.emit(logging.makeLogRecord({"levelname": "ERROR", "msg": "%s", "args": (str(error),)}))
+        file.close()
+        raise StopError(public_error(error)) from None
+
+
+def public_error(error: StopError) -> str:
+    """What stops a run under `privacy`, without paths and what is quoted: its kind, and its words."""
+    words = re.sub(r"\S*[/\\\\]\S*|'[^']*'|\"[^\"]*\"", "(private)", str(error))
+    return f"{words}; run.log in privacy.private has the whole message"
 
 
 def _log_file(path: str, shape: type[logging.Formatter]) -> logging.Handler:

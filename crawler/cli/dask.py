@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from crawler.cli.common import add_common, count, program, started_command
+from crawler.cli.common import add_common, count, program, public_errors, started_command
 from crawler.cli.merge import execute as merge
 from crawler.cli.plan import plan_table
 from crawler.cluster.dask_shards import Ended, client_of, cpus_here, run_on
@@ -14,7 +14,7 @@ from crawler.cluster.plan import read_plan
 from crawler.cluster.shards import Shard
 from crawler.config.loader import load_config
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK, EXIT_STOPPED
-from crawler.privacy.coverage import refuse
+from crawler.privacy.coverage import require_covered
 
 EACH = 4  # shards a worker: one that is lost costs little, and the last ones even out
 
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> int:
     """Plan when there is no plan, run all shards, merge."""
     config = load_config(options.config, retrieves=False)
-    refuse(config, "dask")
+    require_covered(config)
     cpus = options.cpus or (max(1, cpus_here() // max(1, options.local)) if options.local else config.num_workers)
     slurm = None
     if options.slurm:
@@ -53,7 +53,8 @@ def execute(options: argparse.Namespace) -> int:
         wanted = options.shards or (plan.shards if plan else 0)
         wanted = wanted or EACH * max(1, options.local or options.slurm or _workers(client))
         if plan is None or plan.shards != wanted:
-            planned = make_plan(config, wanted, estimate=False)
+            with public_errors(config.private_dir):
+                planned = make_plan(config, wanted, estimate=False)
             if not options.quiet:
                 print(plan_table(planned))
         path = os.path.abspath(options.config)

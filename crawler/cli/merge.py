@@ -10,7 +10,7 @@ from crawler.cluster.merge import Merged, merge
 from crawler.config.loader import load_config
 from crawler.disk import created_as
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_STOPPED
-from crawler.privacy.coverage import refuse
+from crawler.privacy.coverage import require_covered
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,8 +27,9 @@ def build_parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> int:
     """Merge; or say which shards owe what, and how to run them."""
     config = load_config(options.config, retrieves=False)
-    refuse(config, "merge")
-    with created_as(config.output.mode), logging_to(config.own_path("run.log"), config.roots, options):
+    require_covered(config)
+    log_path, private = config.own_path("run.log"), config.private_dir
+    with created_as(config.output.mode), logging_to(log_path, config.roots, options, private):
         merged = merge(config)
     if merged.summary is None:
         print(owed_table(merged, options.config), file=sys.stderr)

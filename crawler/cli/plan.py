@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from crawler.cli.common import count, program
+from crawler.cli.common import count, program, public_errors
 from crawler.cli.terminal import size_text, span_text, time_text
 from crawler.cluster.making import Planned, make_plan
 from crawler.cluster.plan import plan_path
 from crawler.config.loader import load_config
 from crawler.ledger.summary import EXIT_OK
 from crawler.paths import readable
-from crawler.privacy.coverage import refuse
+from crawler.privacy.coverage import require_covered
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,8 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> int:
     """Write the plan and print what is in it."""
     config = load_config(options.config, retrieves=False)
-    refuse(config, "plan")
-    planned = make_plan(config, options.shards, estimate=not options.no_estimate)
+    require_covered(config)
+    with public_errors(config.private_dir):
+        planned = make_plan(config, options.shards, estimate=not options.no_estimate)
     print(plan_table(planned))
     print(
         f"The plan is {readable(plan_path(config))}. Each shard by hand: "

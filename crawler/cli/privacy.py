@@ -23,7 +23,7 @@ from crawler.paths import readable
 from crawler.privacy.audit import MADE_BY, NAME, private_report, public_report, search
 from crawler.privacy.harvest import harvest
 from crawler.privacy.keys import make_key, read_key
-from crawler.privacy.linking import FOLDER, read_links
+from crawler.privacy.linking import read_links
 from crawler.privacy.search import Needles
 from crawler.sources.directory import roots_of
 
@@ -65,7 +65,7 @@ def _link(config: Config) -> int:
         raise ConfigError("privacy.key: the linking table cannot be read without the key")
     writer = csv.writer(sys.stdout)
     writer.writerow(["public_file", "root", "file", "subject", "basis", "PatientID", *UIDS])
-    for link in read_links(Path(config.private_dir) / FOLDER, key):
+    for link in read_links(Path(config.private_dir), key):
         pairs = [uid for name in ("study", "series", "sop") for uid in link[name]]
         names = ("public", "root", "file", "subject", "basis", "patient_id")
         writer.writerow([*(link[name] for name in names), *pairs])

@@ -6,7 +6,6 @@ import argparse
 import csv
 import logging
 import os
-import re
 import sys
 import warnings
 from itertools import islice
@@ -44,7 +43,6 @@ def execute(options: argparse.Namespace) -> int:
         refuse(config, "--dry-run")
         return _dry_run(config, options.config)
     if shard is not None:
-        refuse(config, "--shard")
         from crawler.cli import shard as of_shard  # a run without shards needs nothing of it
 
         return of_shard.execute(config, shard, options)
@@ -54,19 +52,13 @@ def execute(options: argparse.Namespace) -> int:
     log_path = config.own_path("run.log")
     with created_as(config.output.mode), logging_to(log_path, config.roots, options, config.private_dir):
         progress = make_progress(sys.stderr, quiet=options.quiet)
-        try:
-            summary = run(
-                config,
-                rebuild=rebuilt(options.rebuild),
-                retry_failed=options.retry_failed,
-                retrieve=not options.no_retrieve,
-                progress=progress,
-            )
-        except StopError as error:
-            if config.privacy is None:
-                raise
-            log.error("%s", error)  # the log in privacy.private has all of it
-            raise StopError(public_error(error)) from None
+        summary = run(
+            config,
+            rebuild=rebuilt(options.rebuild),
+            retry_failed=options.retry_failed,
+            retrieve=not options.no_retrieve,
+            progress=progress,
+        )
         counts = {**summary.skipped, **summary.failed}
         told = "; ".join(f"{reason}: {count:,}" for reason, count in counts.items())
         found = summary.found + summary.pending
@@ -78,12 +70,6 @@ def execute(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(closing)
     return summary.exit_code
-
-
-def public_error(error: StopError) -> str:
-    """What stops a run under `privacy`, without paths and what is quoted: its kind, and its words."""
-    words = re.sub(r"\S*[/\\\\]\S*|'[^']*'|\"[^\"]*\"", "(private)", str(error))
-    return f"{words}; run.log in privacy.private has the whole message"
 
 
 def _log_failures(path: str, summary: Summary) -> None:

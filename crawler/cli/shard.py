@@ -15,14 +15,18 @@ from crawler.cluster.shards import Shard, shard_dir
 from crawler.config.loader import Config
 from crawler.disk import created_as
 from crawler.engine.progress import make_progress
+from crawler.privacy.coverage import require_covered
 
 log = logging.getLogger("dme")
 
 
 def execute(config: Config, shard: Shard, options: argparse.Namespace) -> int:
     """Run it; return its exit code."""
-    path = os.path.join(shard_dir(config, shard), "run.log")
-    with created_as(config.output.mode), logging_to(path, config.roots, options):
+    require_covered(config)
+    folder = shard_dir(config, shard)
+    private = folder if config.privacy else None  # a log of each shard's own
+    path = None if private else os.path.join(folder, "run.log")
+    with created_as(config.output.mode), logging_to(path, config.roots, options, private):
         log.info("shard %s, %d workers", shard, config.num_workers)
         summary = run_shard(
             config,

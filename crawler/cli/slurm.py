@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from crawler.cli.common import count, program, shown, started_command
+from crawler.cli.common import count, program, public_errors, shown, started_command
 from crawler.cli.plan import plan_table
 from crawler.cluster.making import make_plan
 from crawler.cluster.slurm import Wishes, submit, write_scripts
 from crawler.config.loader import load_config
 from crawler.disk import created_as
 from crawler.ledger.summary import EXIT_OK
-from crawler.privacy.coverage import refuse
+from crawler.privacy.coverage import require_covered
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,8 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
 def execute(options: argparse.Namespace) -> int:
     """Plan, write, submit; say how to look on."""
     config = load_config(options.config, retrieves=False)
-    refuse(config, "slurm")
-    print(plan_table(make_plan(config, options.shards, estimate=not options.no_estimate)))
+    require_covered(config)
+    with public_errors(config.private_dir):
+        print(plan_table(make_plan(config, options.shards, estimate=not options.no_estimate)))
     cpus = max(1, options.cpus or config.num_workers)
     wishes = Wishes(cpus, options.partition, options.time, options.mem, tuple(options.extra))
     with created_as(config.output.mode):

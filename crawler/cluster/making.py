@@ -16,9 +16,11 @@ from crawler.dryrun.preflight import Span
 from crawler.dryrun.survey import SPOOLED, survey
 from crawler.dryrun.trial import trial
 from crawler.engine.plan import without_archives
+from crawler.engine.privacy import shared_policy, with_public_names
 from crawler.errors import StopError
 from crawler.layout.scan import HASH_DIGITS, series_hash
 from crawler.model import File, Instance, Outcome
+from crawler.privacy.policy import Policy
 from crawler.sources.directory import Folder, roots_of
 
 
@@ -37,7 +39,7 @@ def make_plan(config: Config, shards: int, *, estimate: bool = True) -> Planned:
     Parameters
     ----------
     estimate
-        Whether to run on a few files, as `--dry-run` does, to estimate the time.
+        Whether to run on a few files, as `--dry-run` does, to estimate the time; not under privacy.
 
     Raises
     ------
@@ -46,16 +48,17 @@ def make_plan(config: Config, shards: int, *, estimate: bool = True) -> Planned:
     """
     checked(1, shards)
     require_merged(config)
+    policy = shared_policy(config)
+    roots = with_public_names(policy, roots_of(config.roots, config.dicom.readers))
+    estimate = estimate and policy is None  # a trial leaves originals in temporary files
     with (
         created_as(config.output.mode),
-        tempfile.TemporaryDirectory(prefix="dme-plan-", ignore_cleanup_errors=True) as spool,
+        tempfile.TemporaryDirectory(prefix="dme-plan-", dir=config.private_dir, ignore_cleanup_errors=True) as spool,
         ContainedReader(config, SPOOLED) as reader,
     ):
         writer = PlanWriter(config, shards)
-        each = partial(_add_series, writer, reader) if config.dicom.group == "tree" else writer.add
-        seen = survey(
-            config, roots_of(config.roots, config.dicom.readers), spool, reader if estimate else None, each=each
-        )
+        each = partial(_add_series, writer, reader, policy) if config.dicom.group == "tree" else writer.add
+        seen = survey(config, roots, spool, reader if estimate else None, each=each)
         plan = writer.write()
         tried = trial(config, seen, reader) if estimate else None
     workers = max(1, config.num_workers)
@@ -67,7 +70,9 @@ def make_plan(config: Config, shards: int, *, estimate: bool = True) -> Planned:
     return Planned(plan, (low * tried.seconds / workers, high * tried.seconds / workers), workers)
 
 
-def _add_series(writer: PlanWriter, reader: ContainedReader, number: int, folder: Folder) -> None:
+def _add_series(
+    writer: PlanWriter, reader: ContainedReader, policy: Policy | None, number: int, folder: Folder
+) -> None:
     """Read the headers of a folder of a tree, and give the plan its files by series."""
     if without_archives(folder) is not folder:
         raise StopError(
@@ -75,14 +80,15 @@ def _add_series(writer: PlanWriter, reader: ContainedReader, number: int, folder
             " unpack it, or run without shards"
         )
     files = folder.files()
-    found = [_series_of(file, header) for file, header in zip(files, reader.headers(files), strict=True)]
+    found = [_series_of(file, header, policy) for file, header in zip(files, reader.headers(files), strict=True)]
     found += [_bucket(series_hash("", f"{folder.key}/{name}")) for name, _ in folder.faults]
     if found:
         writer.add_shared(number, folder, found)
 
 
-def _series_of(file: File, header: Instance | Outcome) -> int:
+def _series_of(file: File, header: Instance | Outcome, policy: Policy | None) -> int:
     uid = header.series_uid if isinstance(header, Instance) else ""
+    uid = uid if policy is None else policy.uid(uid)
     return _bucket(series_hash(uid, "" if uid else file.key))
 
 

@@ -31,6 +31,7 @@ from crawler.disk import created_as
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.packer import write_index
 from crawler.engine.plan import archive_digest, archives_of, without_archives
+from crawler.engine.privacy import LEDGER_KEY, agree, made_with, shared_policy, with_public_names
 from crawler.engine.root_names import keep_names
 from crawler.engine.run import copy_config, own_files, warn_of_scattered
 from crawler.errors import ConfigError, LedgerError, StopError
@@ -40,7 +41,8 @@ from crawler.ledger.status import Reader, reading
 from crawler.ledger.store import Store, open_store
 from crawler.ledger.summary import Summary, summarise
 from crawler.paths import native, portable
-from crawler.sources.directory import Visited, listing, roots_of, walk
+from crawler.privacy.policy import Policy
+from crawler.sources.directory import Root, Visited, listing, roots_of, walk
 from crawler.stores.access import is_absent
 from crawler.tables import registry
 
@@ -90,18 +92,20 @@ def merge(config: Config) -> Merged:
     shards = _shards(config)
     require_merged(config)
     registry.check(config)
-    owed = [one for shard in shards if (one := _unfinished(config, shard))]
+    policy = shared_policy(config)
+    owed = [one for shard in shards if (one := _unfinished(config, shard, policy))]
     if owed:
         return Merged(len(shards), tuple(_counted(config, owed)))
     with created_as(config.output.mode), open_store(config) as store:
         store.own.claim(own_files(config))
+        agree(policy, store.ledger)
         keep_names(store.ledger, roots_of(config.roots, config.dicom.readers))
         mark = _mark(config, shards)
         fresh = (store.ledger.get(MERGED) or {}).get("mark") != mark or not store.ledger.get("finished", False)
         if fresh:
             _import(store, config, shards)
-        check = _Check(store, shards[0].of)
-        for _, units in itertools.groupby(_units(config), key=lambda unit: unit.key):
+        check = _Check(store, shards[0].of, policy)
+        for _, units in itertools.groupby(_units(config, policy), key=lambda unit: unit.key):
             check.compare(list(units))
         if check.owed:
             return Merged(len(shards), tuple(check.owed.values()))  # closed without a commit
@@ -144,7 +148,7 @@ def _opened(config: Config, shard: Shard) -> Iterator[Reader | None]:
         yield ledger
 
 
-def _unfinished(config: Config, shard: Shard) -> Owed | None:
+def _unfinished(config: Config, shard: Shard, policy: Policy | None) -> Owed | None:
     """Why a shard cannot be merged now; None when it can."""
     if is_absent(ledger_path_of(config, shard)):
         return Owed(shard, "it never ran")
@@ -155,6 +159,10 @@ def _unfinished(config: Config, shard: Shard) -> Owed | None:
             if not ledger.get("finished", False):
                 return Owed(shard, "it was stopped before its end")
             _require_same(config, shard, ledger)
+            if policy is not None and ledger.get(LEDGER_KEY) != made_with(policy):
+                raise LedgerError(
+                    f"privacy: shard {shard} was made with another key or other rules; run it again with --rebuild"
+                )
     except LedgerError as error:
         if "a run was stopped before it began" not in str(error):
             raise
@@ -197,14 +205,14 @@ def _import(store: Store, config: Config, shards: list[Shard]) -> None:
             import_shard(store, ledger, shard_config(config, shard).metadata_path, str(shard))
 
 
-def _units(config: Config) -> Iterator[Unit]:
+def _units(config: Config, policy: Policy | None) -> Iterator[Unit]:
     """What must have been done: as planned, or as the input is now."""
     plan = read_plan(config)
     if plan is not None:
         yield from planned_units(config)
         return
     shards = begun_shards(config)[0].of
-    roots, outputs = roots_of(config.roots, config.dicom.readers), own_outputs(config)
+    roots, outputs = _named(config, policy), own_outputs(config)
     visited = Visited(roots)
     for number, root in enumerate(roots):
         for whole in walk(root, config.dicom.recursive, outputs, visited):
@@ -218,12 +226,16 @@ def _units(config: Config) -> Iterator[Unit]:
                 yield Unit(number, path, file.name, file.key, 1, file.size, archive_digest(file), (), shard)
 
 
+def _named(config: Config, policy: Policy | None) -> list[Root]:
+    return with_public_names(policy, roots_of(config.roots, config.dicom.readers))
+
+
 class _Check:
     """Holds what should be done against what the merged ledger has, before that is committed."""
 
-    def __init__(self, store: Store, of: int) -> None:
+    def __init__(self, store: Store, of: int, policy: Policy | None) -> None:
         self._ledger, self._of = store.ledger, of
-        self._roots, self._outputs = roots_of(store.config.roots, store.config.dicom.readers), own_outputs(store.config)
+        self._roots, self._outputs = _named(store.config, policy), own_outputs(store.config)
         self.owed: dict[int, Owed] = {}
         self.changed = self.gone = 0
 

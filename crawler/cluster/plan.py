@@ -24,10 +24,12 @@ from crawler.cluster.shards import HashShare, Shard, begun_shards, number_of, sh
 from crawler.config.loader import Config
 from crawler.disk import make_folders
 from crawler.engine.plan import archive_digest, archives_of, without_archives
+from crawler.engine.privacy import with_public_names
 from crawler.engine.share import Share
 from crawler.errors import OutputError, StopError
 from crawler.ledger.store import disk_error
 from crawler.paths import native, portable
+from crawler.privacy.policy import Policy
 from crawler.sources.directory import Folder, Outputs, Root, Visited, listing, roots_of
 from crawler.stores.access import is_absent
 
@@ -314,12 +316,12 @@ class PlannedShare(Share):
 class PlannedSeries(PlannedShare):
     """The series that a plan gives to a shard (`dicom.group: tree`): some files of many folders, and every root."""
 
-    def __init__(self, config: Config, shard: Shard) -> None:
+    def __init__(self, config: Config, shard: Shard, policy: Policy | None = None) -> None:
         super().__init__(config, shard)
         self._names: dict[str, set[str]] = {}
         for unit in planned_units(config, shard.number):
             self._names.setdefault(unit.key, set()).update(unit.names)
-        for number, root in enumerate(roots_of(config.roots, config.dicom.readers)):
+        for number, root in enumerate(with_public_names(policy, roots_of(config.roots, config.dicom.readers))):
             self._paths[number] = {"": None} | self._paths.get(number, {})
             self._keys.add(Folder(root, "", ()).key)
 
@@ -332,7 +334,7 @@ class PlannedSeries(PlannedShare):
         return Folder(folder.root, folder.path, entries, faults, folder.children, others, folder.digest())
 
 
-def share_of(config: Config, shard: Shard) -> Share:
+def share_of(config: Config, shard: Shard, policy: Policy | None = None) -> Share:
     """What a shard is for: by the plan, or by a hash where there is none.
 
     Raises
@@ -350,4 +352,4 @@ def share_of(config: Config, shard: Shard) -> Share:
             f"the plan is for {plan.shards} shards, not {shard.of}: run one of 1/{plan.shards} to"
             f" {plan.shards}/{plan.shards}, or plan again"
         )
-    return PlannedSeries(config, shard) if plan.group == "tree" else PlannedShare(config, shard)
+    return PlannedSeries(config, shard, policy) if plan.group == "tree" else PlannedShare(config, shard)

@@ -6,13 +6,16 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import orjson
+
 from crawler.cluster.beats import Beating, read_beat
 from crawler.cluster.plan import share_of
-from crawler.cluster.shards import Shard, begun_shards, checked, shard_config, shard_dir
+from crawler.cluster.shards import Shard, begun_shards, checked, shard_config, shard_dir, shards_dir
 from crawler.config.loader import Config, load_config
 from crawler.disk import is_absent, make_folders
 from crawler.engine.crawl import Part
 from crawler.engine.own_outputs import own_outputs
+from crawler.engine.privacy import made_with, shared_policy
 from crawler.engine.progress import Progress, Silent
 from crawler.engine.run import run_part
 from crawler.errors import ConfigError, LedgerError, StopError
@@ -21,6 +24,8 @@ from crawler.ledger.status import reading
 from crawler.ledger.store import disk_error, ledger_of
 from crawler.ledger.summary import Summary
 from crawler.paths import portable
+
+AGREED = "privacy.json"  # beside the shards: the policy that they share
 
 
 def run_shard(
@@ -69,11 +74,20 @@ def run_shard(
         raise disk_error(error, folder) from None
     beating = Beating(progress or Silent(), folder, job)
     about = {"number": shard.number, "of": shard.of}
-    part = Part(share_of(config, shard), own_outputs(config))
+    policy = shared_policy(config)
+    if policy is not None:
+        _agree(config, made_with(policy), anew=rebuild is True)
+    part = Part(share_of(config, shard, policy), own_outputs(config))
     state = "stopped"
     try:
         summary = run_part(
-            shard_config(config, shard), part, about, beating, rebuild=rebuild, retry_failed=retry_failed
+            shard_config(config, shard),
+            part,
+            about,
+            beating,
+            rebuild=rebuild,
+            retry_failed=retry_failed,
+            policy=policy,
         )
         state = "interrupted" if summary.interrupted else "finished"
         return summary
@@ -87,6 +101,35 @@ def run_shard(
     finally:
         if state:
             beating.end(state)
+
+
+def _agree(config: Config, now: dict[str, str], *, anew: bool) -> None:
+    """Note the policy beside the shards, or refuse one that differs from that of the others.
+
+    Raises
+    ------
+    LedgerError
+        Another key, or other rules.
+    """
+    path = os.path.join(shards_dir(config), AGREED)
+    try:
+        with open(path, "wb" if anew else "xb") as file:
+            file.write(orjson.dumps(now))
+        return
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise disk_error(error, path) from None
+    try:
+        with open(path, "rb") as file:
+            known = orjson.loads(file.read())
+    except (OSError, orjson.JSONDecodeError):  # another shard is writing it: `merge` compares all of them
+        return
+    if known != now:
+        raise LedgerError(
+            "privacy: other shards of this output were made with another key or other rules; set them back, choose"
+            " another output.dir, or use --rebuild for every shard"
+        )
 
 
 def _require_shards(config: Config, shard: Shard) -> None:

@@ -1,7 +1,7 @@
 """Shards of one output: their names, places and configurations, and which folders each has without a plan.
 
-Ledger and rows of a shard lie in ``<output>/dme-shards/<number>-of-<shards>/``; its products lie where a run without
-shards would put them. It reads no DICOM and opens no ledger for writing.
+Ledger and rows of a shard lie in ``<output>/dme-shards/<number>-of-<shards>/``, with `privacy` in its private folder;
+its products lie where a run without shards would put them. It reads no DICOM and opens no ledger for writing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from crawler.config.loader import Config
 from crawler.disk import is_absent
 from crawler.engine.share import Share
 from crawler.errors import StopError
-from crawler.paths import SHARDS
 
 _FOLDER = re.compile(r"([1-9]\d*)-of-([1-9]\d*)")
 ROWS = "metadata.jsonl"  # of a shard, whatever the name of the whole
@@ -67,7 +66,7 @@ def checked(number: int, of: int) -> Shard:
 
 def shards_dir(config: Config) -> str:
     """The folder of all shards and their plan."""
-    return config.own_path(SHARDS)
+    return config.shards_dir
 
 
 def begun_shards(config: Config) -> list[Shard]:
@@ -97,6 +96,7 @@ def shard_config(config: Config, shard: Shard) -> Config:
     if metadata is not None:
         rows = os.path.join(folder, ROWS)
         metadata = replace(metadata, file=rows, append=True, tables=(), templates=None, mr_clean=False)
+    privacy = config.privacy and replace(config.privacy, private=folder)
     pack = config.output.pack
     if pack is not None:
         pack = replace(pack, dir=config.path(pack.dir))
@@ -104,6 +104,7 @@ def shard_config(config: Config, shard: Shard) -> Config:
         config,
         output=replace(config.output, dir=folder, report=False, pack=pack),
         config=None,
+        privacy=privacy,
         metadata=metadata,
         media=replace(media, dir=config.media_dir) if media and config.media_dir else None,
         volume=replace(volume, dir=config.volume_dir) if volume and config.volume_dir else None,

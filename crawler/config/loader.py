@@ -46,8 +46,8 @@ from crawler.config.sections import (
 from crawler.config.yaml_nodes import Problem
 from crawler.disk import is_folder
 from crawler.errors import ConfigError
+from crawler.paths import SHARDS, portable, readable
 from crawler.paths import absolute as _absolute
-from crawler.paths import portable, readable
 from crawler.paths import within as _within
 from crawler.stores import address
 from crawler.stores.address import identity as _identity
@@ -116,9 +116,8 @@ class Config:
     def roots(self) -> tuple[str, ...]:
         """Absolute native paths of the input, in the order given."""
         written = (self.dicom.dir,) if isinstance(self.dicom.dir, str) else self.dicom.dir
-        return tuple(
-            address.normal(root) if address.is_remote(root) else _absolute(root, self.directory) for root in written
-        )
+        found = (address.normal(one) if address.is_remote(one) else _absolute(one, self.directory) for one in written)
+        return tuple(found)
 
     @property
     def pacs_dir(self) -> str | None:
@@ -168,6 +167,11 @@ class Config:
     def private_dir(self) -> str | None:
         """Absolute native path of the folder of what identifies; None without the section `privacy`."""
         return _absolute(self.privacy.private, self.directory) if self.privacy and self.privacy.private else None
+
+    @property
+    def shards_dir(self) -> str:
+        """Absolute native path of the folder of shards and their plan; under privacy below its private folder."""
+        return os.path.join(self.private_dir, SHARDS) if self.private_dir else self.own_path(SHARDS)
 
     @property
     def copy_path(self) -> str | None:

@@ -9,7 +9,7 @@ from crawler.ledger.live import live_path
 from crawler.ledger.own_files import UNFINISHED
 from crawler.ledger.store import ledger_of, output_roots
 from crawler.pacs.names import manifest_files
-from crawler.paths import SHARDS, TEMP
+from crawler.paths import TEMP
 from crawler.sources.directory import Outputs
 from crawler.tables import named, registry
 
@@ -27,7 +27,7 @@ def own_outputs(config: Config) -> Outputs:
     folders += [named.folder(config)] if named.path(config) else []
     folders += [config.own_path(BIDS)] if config.output.layout == "bids" else []
     folders += [os.path.join(path, TEMP) for path in output_roots(config)]
-    folders.append(config.own_path(SHARDS))
+    folders.append(config.shards_dir)
     folders += [config.path(config.output.pack.dir)] if config.output.pack else []
     folders += [config.output_address] if config.output_address else []
     files = [ledger_of(config), live_path(config), config.own_path("run.log"), *registry.paths(config)]

@@ -58,6 +58,19 @@ def policy_of(config: Config) -> Policy | None:
     return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster)
 
 
+def shared_policy(config: Config) -> Policy | None:
+    """As `policy_of`, for an output that several processes make in shards: they need one key.
+
+    Raises
+    ------
+    ConfigError
+        As of `policy_of`, and where no key is given.
+    """
+    if config.privacy is not None and config.privacy.key.file is None and config.privacy.key.env is None:
+        raise ConfigError("privacy.key: shards need one key, which each of them reads: dme privacy key FILE makes it")
+    return policy_of(config)
+
+
 def with_public_names(policy: Policy | None, roots: Sequence[Root]) -> list[Root]:
     """Inputs whose paths have public names, in the order of these."""
     if policy is None or policy.section.paths == "keep":
@@ -77,7 +90,7 @@ def agree(policy: Policy | None, ledger: Ledger) -> None:
     known = ledger.get(LEDGER_KEY)
     if policy is None:
         return  # an output under privacy has its ledger elsewhere
-    now = {"key": policy.key.name, "policy": digest(policy), "edition": edition()}
+    now = made_with(policy)
     if known is not None and known["key"] != now["key"]:
         raise LedgerError(
             f"privacy.key: this output was made with the key {known['key']}, and the key now is {now['key']}: patients"
@@ -89,6 +102,11 @@ def agree(policy: Policy | None, ledger: Ledger) -> None:
             " output.dir, or use --rebuild"
         )
     ledger.put(LEDGER_KEY, now)
+
+
+def made_with(policy: Policy) -> dict[str, str]:
+    """What tells outputs of one policy from those of another, and nothing of the key."""
+    return {"key": policy.key.name, "policy": digest(policy), "edition": edition()}
 
 
 def digest(policy: Policy) -> str:

@@ -31,8 +31,8 @@ from crawler.ledger.lost import make_again
 from crawler.ledger.products import MERGED
 from crawler.ledger.store import Store, disk_error, open_store
 from crawler.ledger.summary import Summary, summarise
-from crawler.paths import SHARDS, portable
-from crawler.privacy.coverage import refuse
+from crawler.paths import portable
+from crawler.privacy.policy import Policy
 from crawler.privacy.redact import redacted
 from crawler.sources.directory import Root, roots_of
 from crawler.tables import registry
@@ -94,6 +94,7 @@ def run_part(
     *,
     rebuild: bool | str | Iterable[str],
     retry_failed: bool,
+    policy: Policy | None = None,
 ) -> Summary:
     """As `run`, for one shard: its share of the input, without a PACS, tables and the copy of the configuration.
 
@@ -103,6 +104,8 @@ def run_part(
         Of the shard: its ledger and rows lie apart, its products beside those of the others.
     about
         Kept in the ledger as ``shard``.
+    policy
+        Of the whole output.
 
     Raises
     ------
@@ -110,19 +113,19 @@ def run_part(
         As of `run`.
     """
     began = time.monotonic()
-    refuse(config, "shards")
     with created_as(config.output.mode):
         roots = roots_of(config.roots, config.dicom.readers, "dicom.dir")
         _try_writers(config)
         with open_store(config, _sections(rebuild)) as store, interrupts() as stop:
             store.ledger.put("shard", about)
             packer = _packer(store)
-            roots = keep_names(store.ledger, roots)
+            agree(policy, store.ledger)
+            roots = with_public_names(policy, keep_names(store.ledger, roots))
             if retry_failed:
                 store.ledger.forget_digests(failed_only=True)
             store.ledger.begin_survey()
             space = FreeSpace(config, stop)
-            engine = Engine(store, roots, progress, space.stopped, part=part, patient=stop.is_patient)
+            engine = Engine(store, roots, progress, space.stopped, part=part, policy=policy, patient=stop.is_patient)
             engine.run()
             summary = _summary(engine, 0, began, stop.is_set(), None)
             if packer is not None:
@@ -234,7 +237,7 @@ def _summary(engine: Engine, early: int, began: float, stopped: bool, retrieved:
 
 def _require_no_shards(store: Store) -> None:
     """Refuse to begin where shards are at work and were not merged yet: their products would be a stranger's."""
-    folder = store.config.own_path(SHARDS)
+    folder = store.config.shards_dir
     if store.ledger.get(MERGED) is None and glob.glob(os.path.join(glob.escape(folder), "*-of-*", "*.ledger")):
         raise LedgerError(
             f"{portable(store.config.output_dir)} is made in shards, and they were not merged: run `merge`, or"

@@ -72,7 +72,7 @@ class LinkWriter:
 
 
 def read_links(folder: Path, key: Key) -> Iterator[dict[str, Any]]:
-    """Links of all runs, one a file of the input, the last record of each.
+    """Links of all runs and shards below a folder, one a file of the input, the last record of each.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def read_links(folder: Path, key: Key) -> Iterator[dict[str, Any]]:
         A record cannot be opened: another key made it, or it is damaged.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in sorted(folder.glob(f"*{_ENDING}"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
+    for path in sorted(folder.rglob(f"*{_ENDING}"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
         data = path.read_bytes()
         place = 0
         while place + _SIZE <= len(data):

@@ -123,7 +123,7 @@ class Policy:
         patient = self._patient(instance)
         found = self._like_the_last(record, patient)
         self._say(found, record)
-        uid = self._uid
+        uid = self.uid
         fields = Attributes(record, self.keys)
         held, mask = decide(instance, fields, self.section)
         return instance._replace(
@@ -297,11 +297,12 @@ class Policy:
 
     # -- what was taken from the original before -------------------------------------------------------------------
 
-    def _uid(self, uid: str) -> str:
+    def uid(self, uid: str) -> str:
+        """The UID that stands for another; empty for none."""
         return uid if not uid or "uids" in (self.section.retain or ()) else self.key.uid(uid)
 
     def _registered(self, uid: str) -> str:
-        return uid if uid in registered_uids() or uid == _GE_SYNTAX else self._uid(uid)
+        return uid if uid in registered_uids() or uid == _GE_SYNTAX else self.uid(uid)
 
     def _text_of(self, record: Record, keyword: str) -> str:
         value = record.get(key_for(keyword, self.keys))

@@ -13,9 +13,8 @@ import yaml
 from support.factories import ct_series
 from support.runs import rows
 
-from crawler.cli.common import Public
+from crawler.cli.common import Public, public_error
 from crawler.cli.main import main
-from crawler.cli.run import public_error
 from crawler.errors import OutputError, SourceError
 from crawler.privacy.keys import make_key, read_key
 
