@@ -118,7 +118,7 @@ def merge(config: Config) -> Merged:
         warn_of_scattered(store)
         count = store.ledger.count("files")
         summary = summarise(store.ledger, handled=0, listed=count, seconds=time.monotonic() - began, interrupted=False)
-        registry.build(config, store.ledger, summary)
+        registry.build(config, store.ledger, summary, policy=policy)
         if config.output.pack is not None:
             write_index(config, store)
         store.seal()

@@ -32,6 +32,7 @@ from crawler.ledger.store import Store
 from crawler.pacs.accounts import Counts
 from crawler.pacs.identify import place
 from crawler.pacs.retrieval import Standing
+from crawler.privacy.policy import Policy
 from crawler.sources.directory import Outputs, Root
 
 log = logging.getLogger("dme")
@@ -71,7 +72,15 @@ class Overlap:
         Whether the user wants the run to end.
     """
 
-    def __init__(self, store: Store, roots: list[Root], progress: Progress, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        roots: list[Root],
+        progress: Progress,
+        stopped: Callable[[], bool],
+        policy: Policy | None = None,
+    ) -> None:
+        self._policy = policy
         self._store, self._roots, self._progress, self._stopped = store, roots, progress, stopped
         config = store.config
         self._settle = config.pacs.settle if config.pacs else 0.0
@@ -114,7 +123,8 @@ class Overlap:
     def _pass(self, helper: subprocess.Popen[bytes]) -> None:
         """Export what the gate lets through; what the ledger knows beyond is left as it is."""
         self._store.ledger.begin_survey()
-        engine = Engine(self._store, self._roots, _Pumping(lambda: self._pump(helper)), self._stopped, self._gate)
+        progress = _Pumping(lambda: self._pump(helper))
+        engine = Engine(self._store, self._roots, progress, self._stopped, self._gate, policy=self._policy)
         engine.run()
         self.handled += engine.handled
         self.passes += 1
@@ -142,7 +152,8 @@ class Overlap:
             study, series = event["complete"]
             self._complete[study, series] = time.monotonic()
         elif "note" in event:
-            log.log(*event["note"])
+            level, text = event["note"]
+            log.log(level, "%s", text)
         else:
             self._end = event
 

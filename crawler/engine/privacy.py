@@ -75,7 +75,7 @@ def with_public_names(policy: Policy | None, roots: Sequence[Root]) -> list[Root
     """Inputs whose paths have public names, in the order of these."""
     if policy is None or policy.section.paths == "keep":
         return list(roots)
-    named = [root._replace(public=policy.key.path) for root in roots]
+    named = [root._replace(public=policy.path) for root in roots]
     return sorted(named, key=lambda root: root.shown(root.prefix))
 
 

@@ -178,7 +178,7 @@ def _run(
         copy_config(store)
         retrieved, early = None, 0
         if config.pacs is not None and retrieve:
-            retrieved, early = _retrieve(store, roots, progress, stop.is_set)
+            retrieved, early = _retrieve(store, roots, progress, stop.is_set, policy)
         store.ledger.begin_survey()
         space = FreeSpace(config, stop)
         engine = Engine(store, roots, progress, space.stopped, policy=policy, patient=stop.is_patient)
@@ -188,7 +188,7 @@ def _run(
             packer.finish(index=True)
         if not stop.is_set():
             warn_of_scattered(store)
-            registry.build(store.config, store.ledger, summary, store.cells, lambda: time.monotonic() - began)
+            registry.build(store.config, store.ledger, summary, store.cells, lambda: time.monotonic() - began, policy)
         _end(store, stop.is_set())
         if remote is not None:
             remote.finish(store)
@@ -263,7 +263,9 @@ def _end(store: Store, stopped: bool) -> None:
     store.sweep()
 
 
-def _retrieve(store: Store, roots: list[Root], progress: Progress, stopped: Callable[[], bool]) -> tuple[Counts, int]:
+def _retrieve(
+    store: Store, roots: list[Root], progress: Progress, stopped: Callable[[], bool], policy: Policy | None
+) -> tuple[Counts, int]:
     """Receive from the PACS what is not here yet, and export what is complete meanwhile; also return files handled.
 
     With workers it goes on in a process of its own. Views are stale when it changed anything.
@@ -272,7 +274,7 @@ def _retrieve(store: Store, roots: list[Root], progress: Progress, stopped: Call
 
     early = 0
     if store.config.num_workers and store.config.dicom.group == "folder" and sys.platform != "win32":
-        both = overlap.Overlap(store, roots, progress, stopped)
+        both = overlap.Overlap(store, roots, progress, stopped, policy)
         counts, fingerprint = both.run()
         early = both.handled
     else:

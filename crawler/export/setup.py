@@ -160,7 +160,7 @@ def setup_of(config: Config, spool: str, token: str, policy: Policy | None = Non
         documents=config.media is not None and config.media.documents,
         waveforms=config.media is not None and config.media.waveforms,
         text=config.metadata is not None and config.metadata.text,
-        incomplete=_incomplete(config),
+        incomplete=_incomplete(config, policy),
         policy=policy,
         links=_links(config, policy),
     )
@@ -173,10 +173,11 @@ def _links(config: Config, policy: Policy | None) -> str | None:
     return os.path.join(config.private_dir, FOLDER)
 
 
-def _incomplete(config: Config) -> dict[str, str]:
+def _incomplete(config: Config, policy: Policy | None) -> dict[str, str]:
     """What a retrieval could not bring, by series: volumes say so."""
     if config.pacs is None:
         return {}
     from crawler.pacs.accounts import incomplete_below  # only runs with a PACS need it
 
-    return incomplete_below(config.pacs_dir or "")
+    found = incomplete_below(config.pacs_dir or "")
+    return found if policy is None else {policy.uid(series): text for series, text in found.items()}

@@ -53,8 +53,6 @@ def _problems(config: Config, section: PrivacySection) -> Iterator[str]:
         yield "privacy does not cover output.pack yet: leave it out"
     if config.volume is not None and (others := set(config.volume.formats).difference(FORMATS)):
         yield f"privacy does not cover volume.formats: {', '.join(sorted(others))}, which other packages write"
-    if config.pacs is not None:
-        yield "privacy does not cover the section pacs yet: retrieve first, then run on the folder of files"
     if config.output.layout == "bids":
         yield "privacy does not cover output.layout: bids yet: leave it out"
     for name, part in (("media", config.media), ("volume", config.volume)):
@@ -83,6 +81,10 @@ def _places(config: Config, section: PrivacySection) -> Iterator[str]:
         other = os.path.realpath(place)
         if private == other or private.startswith(os.path.join(other, "")):
             yield f"privacy.private lies below {name}: who gets the outputs would get what identifies; move it"
+            return
+    for name, place in (("output.dir", config.output_dir), *config.outputs().items()):
+        if config.pacs_dir and os.path.realpath(config.pacs_dir).startswith(os.path.join(os.path.realpath(place), "")):
+            yield f"pacs.dir lies below {name}: who gets the outputs would get the originals; move it"
             return
     for root in config.roots:
         if private == os.path.realpath(root):

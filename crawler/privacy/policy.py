@@ -151,6 +151,10 @@ class Policy:
             found = self._rules[key] = self._find_rule(_REPEATED.sub("", key))
         return found
 
+    def path(self, native: str) -> str:
+        """The name that outputs have for a relative path of the input."""
+        return native if self.section.paths == "keep" else self.key.path(native)
+
     # -- records ---------------------------------------------------------------------------------------------------
 
     def _like_the_last(self, record: Record, patient: Patient) -> Record:

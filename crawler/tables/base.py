@@ -16,6 +16,7 @@ from crawler.ledger.store import disk_error
 from crawler.ledger.summary import Summary
 
 if TYPE_CHECKING:
+    from crawler.privacy.policy import Policy
     from crawler.tables.table import RowReader  # only runs that make tables need it
 
 
@@ -28,6 +29,8 @@ class Context(NamedTuple):
     cells: CellSpool | None = None
     views: tuple[str, ...] = ()
     """Paths of all views of the configuration."""
+    policy: Policy | None = None
+    """Of the section `privacy`."""
 
     @property
     def temp(self) -> str:

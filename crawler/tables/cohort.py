@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 
 from crawler.config.loader import Config
 from crawler.pacs.accounts import STATES, Fared
@@ -12,8 +13,10 @@ from crawler.tables.received import open_accounts, place_of
 
 
 def path(config: Config) -> str | None:
-    """Beside the summary, where requests come from a list."""
-    return config.own_path("cohort.csv") if config.cohort_path else None
+    """Beside the summary, where requests come from a list; it repeats the list, so under privacy it is private."""
+    if not config.cohort_path:
+        return None
+    return os.path.join(config.private_dir, "cohort.csv") if config.private_dir else config.own_path("cohort.csv")
 
 
 def build(context: Context, target: str) -> None:
@@ -27,7 +30,7 @@ def build(context: Context, target: str) -> None:
         columns = accounts.columns()
         writer = csv.writer(file)
         writer.writerow([*columns, *RESULTS])
-        place = place_of(context.config, context.ledger)
+        place = place_of(context.config, context.ledger, context.policy)
         for fared in accounts.requests():
             folders = [place(study, series) for study, series in fared.series]
             exported = sum(context.ledger.exported_in(folder) for folder in folders)

@@ -6,7 +6,6 @@ import csv
 from collections.abc import Iterator
 
 from crawler.config.loader import Config
-from crawler.ledger.database import Ledger
 from crawler.tables.base import Context, View
 
 
@@ -23,19 +22,18 @@ def build(context: Context, target: str) -> None:
         for folder, name, stage, reason, detail in context.ledger.failures():
             writer.writerow(["/".join(filter(None, (folder, name))) or ".", stage, reason, detail])
         if context.config.pacs is not None:
-            writer.writerows(_not_received(context.config, context.ledger))
+            writer.writerows(_not_received(context))
 
 
-def _not_received(config: Config, ledger: Ledger) -> Iterator[tuple[str, str, str, str]]:
+def _not_received(context: Context) -> Iterator[tuple[str, str, str, str]]:
     """Rows of what did not come from a PACS: by the place where it would lie, or by the request."""
     from crawler.pacs.accounts import STAGE
-    from crawler.tables.received import open_accounts, prefix_of  # other runs need nothing of it
+    from crawler.tables.received import failures, open_accounts, prefix_of  # other runs need nothing of it
 
-    prefix = prefix_of(config, ledger)
-    with open_accounts(config) as accounts:
-        for path, reason, detail in accounts.failures() if accounts else ():
-            of_request = path.startswith("pacs.")
-            yield path if of_request or not prefix else f"{prefix}/{path}", STAGE, reason, detail
+    prefix = prefix_of(context.config, context.ledger)
+    with open_accounts(context.config) as accounts:
+        for place, reason, detail in failures(accounts, prefix, context.policy):
+            yield place, STAGE, reason, detail
 
 
 VIEW = View("failures", path, build)

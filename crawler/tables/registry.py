@@ -18,6 +18,7 @@ from crawler.ledger.cells import CellSpool
 from crawler.ledger.database import Ledger
 from crawler.ledger.own_files import OwnFiles
 from crawler.ledger.summary import Summary
+from crawler.privacy.policy import Policy
 from crawler.tables import failures, hdf5_index, missing, named, report, series
 from crawler.tables import summary as summary_json
 from crawler.tables.base import Context, View, replacing
@@ -97,6 +98,7 @@ def build(
     summary: Summary,
     cells: CellSpool | None = None,
     clock: Callable[[], float] | None = None,
+    policy: Policy | None = None,
 ) -> list[str]:
     """Rebuild views that are missing or older than the last change; return what was made.
 
@@ -106,6 +108,8 @@ def build(
         Those of metadata.csv that workers made.
     clock
         Tells how long the run has taken: what tells of the run as a whole is made last, and counts the other views.
+    policy
+        Of the section `privacy`, for what a PACS told and no row has.
 
     Raises
     ------
@@ -127,7 +131,7 @@ def build(
         with replacing(path) as scratch:
             if clock is not None:
                 summary = replace(summary, seconds=round(clock(), 3))
-            view.build(Context(config, ledger, summary, cells, tuple(paths(config))), scratch)
+            view.build(Context(config, ledger, summary, cells, tuple(paths(config)), policy), scratch)
         own.finish(path)
         written = is_there(path)
         ledger.put(f"view {view.name}", [*state, written])

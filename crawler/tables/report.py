@@ -197,10 +197,10 @@ def _not_retrieved(context: Context) -> Iterator[tuple[str, str, str]]:
     """Place, reason and detail of what did not come."""
     if context.config.pacs is None:
         return
-    from crawler.tables.received import open_accounts  # only runs with a PACS need it
+    from crawler.tables.received import failures, open_accounts  # only runs with a PACS need it
 
     with open_accounts(context.config) as accounts:
-        yield from accounts.failures() if accounts else ()
+        yield from failures(accounts, "", context.policy)
 
 
 def _failures(context: Context) -> str:

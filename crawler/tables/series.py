@@ -88,7 +88,7 @@ def table(context: Context) -> Table:
 
     def rows() -> Iterator[Row]:
         written = _written(context.ledger)
-        retrieved, reasons = _retrieved(config) if config.pacs else ({}, {})
+        retrieved, reasons = _retrieved(context) if config.pacs else ({}, {})
         for scan_id, verdict, folders in context.ledger.scans():
             mine = written.get(scan_id) or _Written()
             yield {
@@ -143,15 +143,12 @@ def _text(place: bytes) -> str:
     return portable(os.fsdecode(place))
 
 
-def _retrieved(config: Config) -> tuple[dict[str, str], dict[str, str]]:
+def _retrieved(context: Context) -> tuple[dict[str, str], dict[str, str]]:
     """Series of which a part is missing -> how much of it a PACS sent ("127 of 180"), and why not the rest."""
-    from crawler.tables.received import open_accounts  # only runs with a PACS need it
+    from crawler.tables.received import missing, open_accounts  # only runs with a PACS need it
 
-    with open_accounts(config) as accounts:
-        found = accounts.incomplete() if accounts else {}
-        reasons = accounts.reasons() if accounts else {}
-    retrieved = {series: f"{here:,} of {known:,}" for (_, series), (here, known) in found.items()}
-    return retrieved, {series: reason for (_, series), reason in reasons.items()}
+    with open_accounts(context.config) as accounts:
+        return missing(accounts, context.policy)
 
 
 VIEW = View("series", path, build, shape)
