@@ -19,7 +19,7 @@ from crawler.dicom.record import Record
 from crawler.errors import FileError
 from crawler.instance.header import read_instance
 from crawler.model import File
-from crawler.privacy.policy import IDENTIFYING
+from crawler.privacy.identity import IDENTIFYING
 from crawler.privacy.text import is_vocabulary
 from crawler.sources.archive import expand, is_archive
 from crawler.sources.directory import Outputs, Root, walk

@@ -7,10 +7,9 @@ same. Pure: it opens no file, and equal originals and keys give equal results, i
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
@@ -22,27 +21,16 @@ from crawler.dicom.attributes import Attributes
 from crawler.dicom.dictionary import KeyStyle, is_private, is_private_creator, key_for, key_of, tag_for
 from crawler.dicom.dictionary_tables import public, registered_uids, repeating
 from crawler.dicom.record import Record
-from crawler.model import Instance, Outcome, Pixels, Plane
+from crawler.model import Instance, Outcome, Pixels
 from crawler.privacy.dates import age_at, capped_age
 from crawler.privacy.hold import decide, shows_face
+from crawler.privacy.identity import identifying_keys, identifying_texts, of_path
 from crawler.privacy.keys import Key
 from crawler.privacy.rules import Act, Rule, own_rules, rule_of
-from crawler.privacy.text import Known, is_vocabulary
+from crawler.privacy.text import Known
+from crawler.privacy.traits import PublicTraits
 from crawler.privacy.values import DROPPED, Patient, cleaned
 
-# Elements whose values are searched in all text that stays: of the patient, staff, places, the order.
-IDENTIFYING = (
-    *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName", "IssuerOfPatientID"),
-    *("PatientMotherBirthName", "PatientBirthDate", "PatientAddress", "PatientTelephoneNumbers", "ResponsiblePerson"),
-    *("MilitaryRank", "RegionOfResidence", "ResponsibleOrganization", "AccessionNumber", "StudyID", "AdmissionID"),
-    *("ReferringPhysicianName", "ReferringPhysicianAddress", "ReferringPhysicianTelephoneNumbers"),
-    "PhysiciansOfRecord",
-    *("ConsultingPhysicianName", "PerformingPhysicianName", "NameOfPhysiciansReadingStudy", "OperatorsName"),
-    *("RequestingPhysician", "RequestingService", "ScheduledPerformingPhysicianName", "ReviewerName", "PersonName"),
-    *("VerifyingObserverName", "ContentCreatorName", "InstitutionName", "InstitutionAddress", "StationName"),
-    *("InstitutionalDepartmentName", "ScheduledProcedureStepID", "PerformedProcedureStepID", "RequestedProcedureID"),
-    *("DeviceSerialNumber", "PlateID", "ClinicalTrialSubjectID", "ClinicalTrialSponsorName", "ClinicalTrialSiteName"),
-)  # fmt: skip
 # Schemes whose codes stay: PS3.16 8.2. Their forms, so that nothing else passes as a code.
 _CODES = {
     "DCM": re.compile(r"\d{6}"),
@@ -57,7 +45,6 @@ _CODES = {
 _PRIVATE_KEY = re.compile(r"\(([0-9A-F]{4}),xx([0-9A-F]{2})\) (.*)", re.DOTALL)
 _TAG_KEY = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
 _REPEATED = re.compile(r"#\d+\Z")
-_SHORT = re.compile(r"\d{1,4}")
 _CREATOR_KEY = re.compile(r"\([0-9A-F]{3}[13579BDF],00[1-9A-F][0-9A-F]\)")
 _PHOTOMETRIC = frozenset(
     (
@@ -113,9 +100,11 @@ class Policy:
     keys: KeyStyle = "keyword"
     roster: Mapping[str, str] = field(default_factory=dict)
     _rules: dict[str, Rule] = field(default_factory=dict, repr=False)
-    _words: dict[str, str] = field(default_factory=dict, repr=False)
     _last: _Last | None = field(default=None, repr=False)
     _known: dict[tuple[str, Any, tuple[str, str, str]], Patient] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self._traits = PublicTraits(self.key)
 
     def __call__(self, instance: Instance) -> Instance:
         """The instance without what identifies; its file keeps its true place, and gets a public name."""
@@ -139,7 +128,7 @@ class Policy:
             modality=self._text_of(found, "Modality"),
             window_function=instance.window_function if instance.window_function in _FUNCTIONS else "LINEAR",
             pixels=_pixels(instance.pixels),
-            planes=self._planes(instance.planes, patient),
+            planes=self._traits.planes(instance.planes),
             header_fault=public_outcome(instance.header_fault) if instance.header_fault else None,
             header_notes=tuple(dict.fromkeys([*map(public_note, instance.header_notes), *_faces(instance, fields)])),
         )
@@ -268,7 +257,7 @@ class Policy:
 
     def _patient(self, instance: Instance) -> Patient:
         record = instance.record
-        values: Any = tuple(map(record.get, _identifying_keys(self.keys)))
+        values: Any = tuple(map(record.get, identifying_keys(self.keys)))
         file = instance.file
         folder = file.prefix, file.path[: file.path.rfind(os.sep) + 1], (file.member or "").rpartition("/")[0]
         study = instance.study_uid or instance.series_uid or instance.sop_uid or file.key
@@ -280,7 +269,7 @@ class Policy:
             found = self._known.get(place)
         if found is None:
             identity = self.identity(instance)
-            texts = [*self._identifying(record), *_of_path(os.sep.join(folder))]
+            texts = [*identifying_texts(record, self.keys), *of_path(os.sep.join(folder))]
             section = self.section
             found = self._known[place] = Patient(
                 self.key,
@@ -295,10 +284,6 @@ class Policy:
                 del self._known[next(iter(self._known))]
         return found
 
-    def _identifying(self, record: Record) -> Iterator[str]:
-        for word in _IDENTIFYING_KNOWN:
-            yield from _texts(record.get(key_for(word, self.keys)))
-
     # -- what was taken from the original before -------------------------------------------------------------------
 
     def uid(self, uid: str) -> str:
@@ -312,36 +297,6 @@ class Policy:
         value = record.get(key_for(keyword, self.keys))
         return value if isinstance(value, str) else ""
 
-    def _planes(self, planes: tuple[Plane, ...], patient: Patient) -> tuple[Plane, ...]:
-        """Texts that tell planes apart stay as different as they were: as they are where harmless, else as tokens."""
-        return tuple(self._plane(plane) for plane in planes)
-
-    def _plane(self, plane: Plane) -> Plane:
-        changed = plane.traits
-        for place, value in enumerate(plane.traits):
-            if value is not None and type(value) not in _PLAIN and (new := self._trait(value)) != value:
-                changed = (*changed[:place], new, *changed[place + 1 :])
-        stack = (
-            plane.stack if not plane.stack or _SHORT.fullmatch(plane.stack) else self.key.token("trait", plane.stack)
-        )
-        custom = self._trait(plane.custom)
-        if changed == plane.traits and stack == plane.stack and custom == plane.custom:
-            return plane
-        return plane._replace(traits=changed, stack=stack, custom=custom)
-
-    def _trait(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._word(value)
-        if isinstance(value, tuple | list):
-            return type(value)(self._trait(one) for one in value)
-        return value
-
-    def _word(self, text: str) -> str:
-        found = self._words.get(text)
-        if found is None:
-            found = self._words[text] = text if is_vocabulary(text) else self.key.token("trait", text)
-        return found
-
 
 def public_outcome(outcome: Outcome) -> Outcome:
     """An outcome whose detail names no value: tags alone are left of it."""
@@ -354,11 +309,9 @@ def public_note(note: str) -> str:
     return f"{tags or 'header'}: not as the standard has it"
 
 
-_PLAIN = frozenset({int, float})
 _CODE_VALUE = Rule(Act.KEEP, "SH", "vr")
 _FAST = frozenset({"DS", "IS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV", "US or SS"})
 _GE_SYNTAX = "1.2.840.113619.5.2"
-_IDENTIFYING_KNOWN = tuple(word for word in IDENTIFYING if tag_for(word) is not None)
 
 
 def _pixels(pixels: Pixels | None) -> Pixels | None:
@@ -378,27 +331,3 @@ def _names(style: KeyStyle) -> dict[str, int]:
     """Tags by key, of a style, the first of each repeating group included."""
     tags = [*public(), *(int(mask.replace("x", "0"), 16) for mask in repeating())]
     return {key_of(tag, "", style): tag for tag in tags}
-
-
-@cache
-def _identifying_keys(style: KeyStyle) -> tuple[str, ...]:
-    return tuple(key_for(word, style) for word in _IDENTIFYING_KNOWN)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """All texts in a value, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for one in value.values():
-            yield from _texts(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
-    elif isinstance(value, int) and not isinstance(value, bool) and math.isfinite(value):
-        yield str(value)
-
-
-def _of_path(folder: str) -> Iterable[str]:
-    """Names of folders that may be of persons: without those that the standard's words make up."""
-    return [part for part in re.split(r"[/\\]", folder) if part and not is_vocabulary(part)]

@@ -1,0 +1,62 @@
+"""What a header says of persons, places and orders: the texts that are searched in all other text.
+
+It reads records and names of folders, and decides nothing: `policy.py` says whose they are.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from crawler.dicom.dictionary import KeyStyle, key_for, tag_for
+from crawler.dicom.record import Record
+from crawler.privacy.text import is_vocabulary
+
+# Elements whose values are searched in all text that stays: of the patient, staff, places, the order.
+IDENTIFYING = (
+    *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName", "IssuerOfPatientID"),
+    *("PatientMotherBirthName", "PatientBirthDate", "PatientAddress", "PatientTelephoneNumbers", "ResponsiblePerson"),
+    *("MilitaryRank", "RegionOfResidence", "ResponsibleOrganization", "AccessionNumber", "StudyID", "AdmissionID"),
+    *("ReferringPhysicianName", "ReferringPhysicianAddress", "ReferringPhysicianTelephoneNumbers"),
+    "PhysiciansOfRecord",
+    *("ConsultingPhysicianName", "PerformingPhysicianName", "NameOfPhysiciansReadingStudy", "OperatorsName"),
+    *("RequestingPhysician", "RequestingService", "ScheduledPerformingPhysicianName", "ReviewerName", "PersonName"),
+    *("VerifyingObserverName", "ContentCreatorName", "InstitutionName", "InstitutionAddress", "StationName"),
+    *("InstitutionalDepartmentName", "ScheduledProcedureStepID", "PerformedProcedureStepID", "RequestedProcedureID"),
+    *("DeviceSerialNumber", "PlateID", "ClinicalTrialSubjectID", "ClinicalTrialSponsorName", "ClinicalTrialSiteName"),
+)  # fmt: skip
+_IDENTIFYING_KNOWN = tuple(word for word in IDENTIFYING if tag_for(word) is not None)
+
+
+@cache
+def identifying_keys(style: KeyStyle) -> tuple[str, ...]:
+    """Keys of the elements that identify."""
+    return tuple(key_for(word, style) for word in _IDENTIFYING_KNOWN)
+
+
+def identifying_texts(record: Record, style: KeyStyle) -> Iterator[str]:
+    """All texts of the elements that identify."""
+    for key in identifying_keys(style):
+        yield from _texts(record.get(key))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, int) and not isinstance(value, bool) and math.isfinite(value):
+        yield str(value)
+
+
+def of_path(folder: str) -> Iterable[str]:
+    """Names of folders that may be of persons: without those that the standard's words make up."""
+    return [part for part in re.split(r"[/\\]", folder) if part and not is_vocabulary(part)]
