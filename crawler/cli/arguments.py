@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 
 from crawler.cli.common import add_common, count, program
+from crawler.cli.help_text import HelpText
 from crawler.config.parts import SECTIONS
 from crawler.config.starters import GOALS
 
@@ -55,15 +56,18 @@ examples:
   {program} convert scan.dcm -o out      pictures, videos and texts of a file or a folder; no configuration needed
   {program} pacs find config.yml         what a PACS holds; config.yml with a section pacs retrieves and exports it
   {program} completion bash              print a script that completes what you type; for zsh, too
-  {program} web --root /data              pages in a browser: jobs, their series, a viewer
-  {program} image convert --of nifti out scan_folder       a series in other formats, or as a new DICOM series
+  {program} web --root /data             pages in a browser: jobs, their series, a viewer
+  {program} image show scan_folder       look at a series; image --help: convert it, list, statistics and more
   {program} privacy key study.key        write a secret key for the section privacy
   {program} privacy audit config.yml     search a finished output for what its originals say of persons
   {program} sample demo --broken         write a small sample tree with damaged files into demo/
 
 exit codes:
-  0  all well    1  could not run    2  wrong arguments    3  finished, but some files failed (see
-  unreadable_files.csv)    130  interrupted
+  0    all well
+  1    could not run
+  2    wrong arguments
+  3    finished, but some files failed (see unreadable_files.csv)
+  130  interrupted
 """
 
 
@@ -74,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=program(),
         description="Turn folders of DICOM files into tables, media and volumes, with every file accounted for.",
         epilog=EPILOG.format(program=program(), commands=commands, goals=", ".join(GOALS)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
     parser.add_argument("config", metavar="CONFIG", help="YAML file that says what to do: config.yml explains each key")
     parser.add_argument("--workers", type=count, metavar="N", help="worker processes, in place of num_workers")

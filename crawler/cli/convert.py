@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 from crawler.cli.common import account_lines, add_common, count, logging_to, program, shown
+from crawler.cli.help_text import HelpText
 from crawler.compat.convert import Request
 from crawler.disk import created_as
 from crawler.engine.progress import make_progress
@@ -28,8 +29,11 @@ Beside each picture lies its header as a text. Run it again to convert what is n
 the list of failures are in output/records/.
 
 exit codes:
-  0  all well    1  could not run    2  wrong arguments    3  finished, but some files failed (see
-  unreadable_files.csv)    130  interrupted
+  0    all well
+  1    could not run
+  2    wrong arguments
+  3    finished, but some files failed (see unreadable_files.csv)
+  130  interrupted
 """
 
 
@@ -39,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=f"{program()} convert",
         description="Convert a DICOM file, or all below a folder, to PNG, MP4, GIF and a text of the header.",
         epilog=EPILOG.format(program=program()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
     parser.add_argument(
         "path", metavar="PATH", nargs="?", default=DEFAULT, help=f"file, archive or folder (default: {DEFAULT})"

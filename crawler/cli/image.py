@@ -9,6 +9,7 @@ import argparse
 
 from crawler import __version__
 from crawler.cli.common import add_common, program
+from crawler.cli.help_text import HelpText
 from crawler.errors import ConfigError
 
 COMMANDS = {
@@ -44,7 +45,11 @@ examples:
   {program} image send --sernum 1004 --serdes "Processed data" dicom://server:104/AETITLE dicomResult
 
 exit codes:
-  0  all well    1  could not run    2  wrong arguments    3  some instances were not sent    130  interrupted
+  0    all well
+  1    could not run
+  2    wrong arguments
+  3    some instances were not sent
+  130  interrupted
 """
 
 
@@ -54,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=f"{program()} image",
         description="Series of images: convert, list, compute, show, send.",
         epilog=EPILOG.format(program=program()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, line in COMMANDS.items():

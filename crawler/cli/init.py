@@ -6,6 +6,7 @@ import argparse
 import os
 
 from crawler.cli.common import program, shown
+from crawler.cli.help_text import HelpText
 from crawler.config.packaged import packaged
 from crawler.config.starters import GOALS, starter
 from crawler.errors import StopError
@@ -14,7 +15,9 @@ from crawler.ledger.summary import EXIT_OK
 NAME = "config.yml"
 CODES = """\
 exit codes:
-  0  written    1  it is there already, or cannot be written    2  wrong arguments
+  0  written
+  1  it is there already, or cannot be written
+  2  wrong arguments
 """
 
 
@@ -25,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=f"{program()} init",
         description=f"Write {NAME}: every key with its default and a comment. A file of that name stays as it is.",
         epilog=f"goals:\n{goals}\n\n{CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
     parser.add_argument("dir", metavar="DIR", nargs="?", default=".", help="folder; made when absent (default: here)")
     parser.add_argument("--goal", choices=GOALS, metavar="GOAL", help=f"a short one in its place: {', '.join(GOALS)}")

@@ -9,6 +9,7 @@ import argparse
 from typing import Any
 
 from crawler.cli.common import add_common, program
+from crawler.cli.help_text import HelpText
 from crawler.cli.pacs_source import add_server
 
 COMMANDS = {
@@ -34,8 +35,11 @@ examples:
   {program} pacs receive config.yml
 
 exit codes:
-  0  all well    1  could not run, or the server did not answer    2  wrong arguments    3  some instances were not
-  received, sent or exported    130  interrupted
+  0    all well
+  1    could not run, or the server did not answer
+  2    wrong arguments
+  3    some instances were not received, sent or exported
+  130  interrupted
 """
 
 
@@ -61,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=f"{program()} pacs",
         description="Find, retrieve, send and receive, with every instance accounted for.",
         epilog=EPILOG.format(program=program()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Intermixed)
     for name, line in COMMANDS.items():

@@ -10,6 +10,7 @@ import os
 import sys
 
 from crawler.cli.common import account_lines, add_common, count, logging_to, shown, started_as
+from crawler.cli.help_text import HelpText
 from crawler.compat.crawl import CrawlResult, Request, crawl
 from crawler.compat.folders import parse_folders
 from crawler.disk import created_as
@@ -34,8 +35,11 @@ examples:
 Run it again, with the same folders or more, to add what is new.
 
 exit codes:
-  0  all well    1  could not run    2  wrong arguments    3  finished, but some scans failed (see
-  unreadable_files.csv)    130  interrupted
+  0    all well
+  1    could not run
+  2    wrong arguments
+  3    finished, but some scans failed (see unreadable_files.csv)
+  130  interrupted
 """
 
 
@@ -45,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=started_as("run_crawler"),
         description="Collect the metadata and pixel data of DICOM folders in one CSV file and one HDF5 file.",
         epilog=EPILOG.replace("python run_crawler.py", started_as("run_crawler")),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
         allow_abbrev=False,
     )
     parser.add_argument(

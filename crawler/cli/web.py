@@ -9,6 +9,7 @@ import sys
 from importlib.util import find_spec
 
 from crawler.cli.common import add_common, program, started_command
+from crawler.cli.help_text import HelpText
 from crawler.errors import StopError
 from crawler.ledger.summary import EXIT_OK
 from crawler.paths import readable
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=f"{program()} web",
         description="Serve pages in which jobs are made, started, watched and looked at; for one user.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpText,
     )
     parser.add_argument("--dir", default="dme-web", metavar="WORKSPACE", help="folder of the jobs (default: dme-web)")
     parser.add_argument(
