@@ -235,7 +235,7 @@ def test_a_tree_is_as_clean_and_goes_on_as_well(cohort: Path, tmp_path: Path) ->
     found = tree("steps")
     assert len({row["scan_id"] for row in found.values()}) == 4
     text = (tmp_path / "steps" / "metadata.jsonl").read_text()
-    assert not any(name in text for name in ("Alder", "Birch", "Cedar", "4711"))
+    assert not any(name in text for name in ("Alder", "Birch", "Cedar", "ID04711", "ID14711", "ID24711"))
     (cohort / "Cedar" / "more" / "x0000.dcm").touch()
     assert tree("steps") == found
     next((cohort / "Alder").rglob("*.dcm")).unlink()
