@@ -1,4 +1,4 @@
-"""`dme privacy key FILE` makes a secret key; `dme privacy audit CONFIG` searches a finished output."""
+"""`dme privacy key FILE` makes a secret key; `audit CONFIG` searches a finished output; more here."""
 
 from __future__ import annotations
 
@@ -42,11 +42,18 @@ def build_parser() -> argparse.ArgumentParser:
     link.add_argument("config", metavar="CONFIG", help="the YAML file of the run, with its key")
     audit = commands.add_parser("audit", help="search a finished output for what its originals say of persons")
     audit.add_argument("config", metavar="CONFIG", help="the YAML file of the run")
+    dicom = commands.add_parser("dicom", help="write the input as de-identified DICOM files")
+    dicom.add_argument("config", metavar="CONFIG", help="the YAML file, with the section privacy and its key")
+    dicom.add_argument("folder", metavar="FOLDER", help="where: a new folder, or one that this command made")
     return parser
 
 
 def execute(options: argparse.Namespace) -> int:
     """Do what was asked for."""
+    if options.what == "dicom":
+        from crawler.cli import privacy_dicom  # decodes pixels, and the other commands need nothing of it
+
+        return privacy_dicom.execute(options)
     if options.what == "audit":
         return _audit(load_config(options.config, retrieves=False))
     if options.what == "link":

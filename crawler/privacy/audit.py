@@ -19,24 +19,13 @@ from crawler.config.privacy import PrivacySection
 from crawler.dicom.dictionary_tables import public
 from crawler.privacy.containers import Unopened, contents
 from crawler.privacy.harvest import Harvest
+from crawler.privacy.methods import CODES, earned
 from crawler.privacy.rules import rule_of
 from crawler.privacy.search import Needles
 from crawler.privacy.standard import edition
 
 NAME = "privacy_audit.json"
 MADE_BY = "dme privacy audit"
-# De-identification method codes of PS3.16 CID 7050, by option.
-_CODES = {
-    "basic": "113100",
-    "descriptors": "113105",
-    "full_dates": "113106",
-    "modified_dates": "113107",
-    "patient": "113108",
-    "device": "113109",
-    "uids": "113110",
-    "private": "113111",
-    "institution": "113112",
-}
 QUASI = ("PatientAge", "PatientSex", "Modality", "BodyPartExamined", "ManufacturerModelName")
 """What may tell a subject from others together, of the rows."""
 
@@ -99,7 +88,7 @@ def public_report(
         "standard": f"PS3.15 {edition()}",
         "profile": section.profile,
         "options": [*(section.retain or ()), f"dates: {section.dates}", f"text: {section.text}"],
-        "method_codes": _earned(section),
+        "method_codes": [CODES[name][0] for name in earned(section)],
         "key": key,
         "rules": dict(sorted(rules.items())),
         "actions_of_the_user": dict(sorted(section.actions.items())),
@@ -164,13 +153,3 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _held(rows: list[dict[str, Any]]) -> Counter[str]:
     return Counter(str(row.get("stage")) for row in rows if row.get("reason") == "held by privacy")
-
-
-def _earned(section: PrivacySection) -> list[str]:
-    """Codes of the options that the rules carry out. Clean Pixel Data is not claimed: detection is no proof."""
-    earned = ["basic", *(name for name in section.retain or () if name in _CODES)]
-    earned += ["modified_dates"] if section.dates in ("weeks", "days") else []
-    earned += ["full_dates"] if section.dates == "keep" else []
-    earned += ["descriptors"] if section.text in ("known", "vocabulary") else []
-    earned += ["private"] if section.private_tags == "safe" else []
-    return [_CODES[name] for name in dict.fromkeys(earned)]

@@ -26,6 +26,7 @@ from crawler.privacy.dates import age_at, capped_age
 from crawler.privacy.hold import decide, shows_face
 from crawler.privacy.identity import identifying_keys, identifying_texts, of_path
 from crawler.privacy.keys import Key
+from crawler.privacy.methods import temporal
 from crawler.privacy.rules import Act, Rule, own_rules, rule_of
 from crawler.privacy.text import Known
 from crawler.privacy.traits import PublicTraits
@@ -109,7 +110,7 @@ class Policy:
     def __call__(self, instance: Instance) -> Instance:
         """The instance without what identifies; its file keeps its true place, and gets a public name."""
         record = instance.record
-        patient = self._patient(instance)
+        patient = self.patient_of(instance)
         found = self._like_the_last(record, patient)
         self._say(found, record)
         uid = self.uid
@@ -125,7 +126,7 @@ class Policy:
             study_uid=uid(instance.study_uid),
             series_uid=uid(instance.series_uid),
             frame_of_reference=uid(instance.frame_of_reference),
-            modality=self._text_of(found, "Modality"),
+            modality=self.text_of(found, "Modality"),
             window_function=instance.window_function if instance.window_function in _FUNCTIONS else "LINEAR",
             pixels=_pixels(instance.pixels),
             planes=self._traits.planes(instance.planes),
@@ -182,8 +183,8 @@ class Policy:
                     found[key] = None
                 continue
             new: Any
-            if rule is _CODE_VALUE:
-                new = self._code(value, record)
+            if rule is CODE_VALUE:
+                new = self.code(value, record)
             elif rule.source == "private" and _CREATOR_KEY.fullmatch(key):
                 new = value if isinstance(value, str) and self._is_safe_creator(key, value) else DROPPED
             else:
@@ -198,7 +199,7 @@ class Policy:
             return Rule(Act.REMOVE, "UN", "vr")
         own = own_rules(tuple(sorted(self.section.actions.items()))).get(tag)
         if tag == 0x00080100 and own is None:
-            return _CODE_VALUE
+            return CODE_VALUE
         if is_private(tag) and is_private_creator(tag):
             return Rule(Act.KEEP if self.section.private_tags == "safe" else Act.REMOVE, "LO", "private")
         rule = rule_of(tag, creator, self.section)
@@ -224,7 +225,7 @@ class Policy:
     def _is_safe_creator(self, key: str, creator: str) -> bool:
         return rule_of(int(key[1:5] + key[6:10], 16), creator, self.section).act is Act.KEEP
 
-    def _code(self, value: Any, record: Record) -> Any:
+    def code(self, value: Any, record: Record) -> Any:
         """A code of a scheme that everybody shares stays, in the form that the scheme has."""
         scheme = record.get(key_for("CodingSchemeDesignator", self.keys))
         form = _CODES.get(scheme) if isinstance(scheme, str) else None
@@ -234,11 +235,10 @@ class Policy:
         """Add what the standard wants said of a de-identified object (PS3.15 E.1.1), and an age that is not there."""
         for keyword, value in REMOVED_SAYS.items():
             found[key_for(keyword, self.keys)] = value
-        if (self.section.dates in ("weeks", "days")) and "full_dates" not in (self.section.retain or ()):
-            found[key_for("LongitudinalTemporalInformationModified", self.keys)] = "MODIFIED"
+        found[key_for("LongitudinalTemporalInformationModified", self.keys)] = temporal(self.section)
         age = key_for("PatientAge", self.keys)
         if self.rule(age).act is Act.AGE and not found.get(age):
-            told = age_at(*(self._text_of(record, keyword) for keyword in ("PatientBirthDate", "StudyDate")))
+            told = age_at(*(self.text_of(record, keyword) for keyword in ("PatientBirthDate", "StudyDate")))
             capped = capped_age(told, self.section.age) if told else None
             if capped:
                 found[age] = capped
@@ -248,14 +248,15 @@ class Policy:
     def identity(self, instance: Instance) -> tuple[str, ...]:
         """What a pseudonym is made of: the roster's subject, or issuer and identifier, or the study where none is."""
         record = instance.record
-        number = self._text_of(record, "PatientID").strip()
+        number = self.text_of(record, "PatientID").strip()
         if number:
-            issuer = self._text_of(record, "IssuerOfPatientID").strip() or self.section.site or ""
+            issuer = self.text_of(record, "IssuerOfPatientID").strip() or self.section.site or ""
             known = self.roster.get(number)
             return ("subject", known) if known is not None else ("patient", issuer, number)
         return "study", instance.study_uid or instance.series_uid or instance.sop_uid or instance.file.key
 
-    def _patient(self, instance: Instance) -> Patient:
+    def patient_of(self, instance: Instance) -> Patient:
+        """What the values of an instance, as it was read, are changed by."""
         record = instance.record
         values: Any = tuple(map(record.get, identifying_keys(self.keys)))
         file = instance.file
@@ -293,7 +294,8 @@ class Policy:
     def _registered(self, uid: str) -> str:
         return uid if uid in registered_uids() or uid == _GE_SYNTAX else self.uid(uid)
 
-    def _text_of(self, record: Record, keyword: str) -> str:
+    def text_of(self, record: Record, keyword: str) -> str:
+        """A text of a record; empty for none."""
         value = record.get(key_for(keyword, self.keys))
         return value if isinstance(value, str) else ""
 
@@ -309,7 +311,7 @@ def public_note(note: str) -> str:
     return f"{tags or 'header'}: not as the standard has it"
 
 
-_CODE_VALUE = Rule(Act.KEEP, "SH", "vr")
+CODE_VALUE = Rule(Act.KEEP, "SH", "vr")
 _FAST = frozenset({"DS", "IS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV", "US or SS"})
 _GE_SYNTAX = "1.2.840.113619.5.2"
 
