@@ -11,8 +11,10 @@ import hashlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -25,12 +27,15 @@ from crawler.errors import ConfigError, FileError, NotDicom, OutputError
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK
 from crawler.model import File
 from crawler.paths import native, readable
-from crawler.privacy.dicom_files import HeldBack, clean_file, save
+from crawler.privacy.dicom_files import HeldBack, clean_file, said_by_series, save
 from crawler.privacy.methods import CODES, earned
 from crawler.privacy.policy import Policy
 from crawler.privacy.standard import edition
 from crawler.sources.archive import expand, is_archive
 from crawler.sources.directory import Outputs, Visited, roots_of, walk
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
 
 MARK = "privacy_dicom.json"
 MADE_BY = "dme privacy dicom"
@@ -65,9 +70,12 @@ def _write_all(config: Config, folder: str) -> tuple[Counter[str], bool]:
         writer = csv.writer(log)
         writer.writerow(["written", "file", "outcome", "detail"])
         taken: set[str] = set()
+        known = said_by_series(_files(config, policy, folder, Counter()), policy)
         for file in _files(config, policy, folder, counts):
             target = _target(file, taken)
-            outcome, detail = _one(file, policy, config.limits.pixels, os.path.join(folder, native(target)))
+            outcome, detail = _one(
+                partial(clean_file, file, policy, config.limits.pixels, known), os.path.join(folder, native(target))
+            )
             counts[outcome] += 1
             if outcome == "written":
                 before.discard(target)
@@ -92,10 +100,10 @@ def _written_before(table: str) -> set[str]:
         return set()
 
 
-def _one(file: File, policy: Policy, limit: int, path: str) -> tuple[str, str]:
+def _one(clean: Callable[[], FileDataset], path: str) -> tuple[str, str]:
     """Write one file; return what became of it, and in private why."""
     try:
-        save(clean_file(file, policy, limit), path)
+        save(clean(), path)
     except NotDicom as error:
         return "skipped: not DICOM", error.reason
     except HeldBack as held:

@@ -5,7 +5,6 @@ What a value, a text or a pixel becomes is the business of `crawler/privacy/`.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import logging
 import os
@@ -24,6 +23,7 @@ from crawler.privacy.coverage import require_covered
 from crawler.privacy.keys import read_key
 from crawler.privacy.linking import is_available
 from crawler.privacy.policy import Policy
+from crawler.privacy.roster import NOBODY, read_roster
 from crawler.privacy.standard import edition
 from crawler.sources.directory import Root
 
@@ -54,7 +54,7 @@ def policy_of(config: Config) -> Policy | None:
         )
     elif not is_available():
         log.warning("no linking table is written: it needs cryptography, install with `%s`", install("privacy"))
-    roster = _roster(os.path.join(config.directory, section.patients)) if section.patients else {}
+    roster = read_roster(os.path.join(config.directory, section.patients)) if section.patients else NOBODY
     return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster)
 
 
@@ -112,7 +112,7 @@ def made_with(policy: Policy) -> dict[str, str]:
 def digest(policy: Policy) -> str:
     """Fingerprint of what shapes the outputs: the section without its places, and the roster."""
     section = {name: value for name, value in asdict(policy.section).items() if name not in _NOT_OF_THE_POLICY}
-    text = orjson.dumps([section, dict(policy.roster)], option=orjson.OPT_SORT_KEYS)
+    text = orjson.dumps([section, dict(policy.roster.subjects), dict(policy.roster.texts)], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=8, key=policy.key.secret).hexdigest()
 
 
@@ -131,18 +131,3 @@ def _make_private(folder: str) -> None:
         raise ConfigError(
             f"privacy.private: {readable(folder)} cannot be made for you alone: {error.strerror}"
         ) from None
-
-
-def _roster(path: str) -> dict[str, str]:
-    """Identifier -> subject, of a CSV file with the columns subject and PatientID."""
-    name = f"privacy.patients: {readable(path)}"
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            found = {row["PatientID"].strip(): row["subject"].strip() for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "expected CSV with the columns subject and PatientID"
-        raise ConfigError(f"{name} cannot be read: {why}") from None
-    if not found or "" in found or "" in found.values():
-        raise ConfigError(f"{name}: a line lacks its subject or its PatientID")
-    return found

@@ -46,11 +46,12 @@ class Header(NamedTuple):
     """An instance, of whose record no more is left than volumes note, and the record as JSON: bytes, or where it lies.
 
     ``row`` in a spool file is (path, start, size). Behind the record, and a line feed, it holds the texts of
-    `exporter_rows.py` where they are asked for.
+    `exporter_rows.py` where they are asked for. ``said``: under privacy, the original's texts that identify.
     """
 
     instance: Instance
     row: bytes | tuple[str, int, int]
+    said: frozenset[str] = frozenset()
 
     def whole(self) -> bytes:
         """What ``row`` holds."""

@@ -215,8 +215,9 @@ class Worker:
         heartbeat: Heartbeat,
         earlier: Earlier | None = None,
     ) -> ScanResult:
+        headers, lost = self._known_to_all(headers, items, culprits, heartbeat)
         headers = self._searched(headers, items, culprits, heartbeat)
-        marked = {number: culprits[item] for number, item in enumerate(items) if item in culprits}
+        marked = {number: culprits[item] for number, item in enumerate(items) if item in culprits} | lost
         make = partial(ScanExport, self.setup, heartbeat, scan_id, job.mirror, headers, stems, items, marked, job.found)
         export = make() if earlier is None or marked else make(earlier)
         try:
@@ -230,6 +231,28 @@ class Worker:
             raise
         except Exception as error:
             return export.give_up(outcome_of(error, "layout"))  # nobody foresaw it: it costs this scan, and no other
+
+    def _known_to_all(
+        self, headers: list[Header], items: Sequence[int], culprits: Culprits, heartbeat: Heartbeat
+    ) -> tuple[list[Header], dict[int, Outcome]]:
+        """Headers cleaned of what any of the scan's files says of persons, and outcomes of those that are lost.
+
+        Files of a scan say the same, but for few: those that say less than others together are read again.
+        """
+        if self.setup.policy is None or len({header.said for header in headers}) < 2:
+            return headers, {}
+        together = frozenset().union(*(header.said for header in headers))
+        found: list[Header] = []
+        lost: dict[int, Outcome] = {}
+        for number, (header, item) in enumerate(zip(headers, items, strict=True)):
+            again: list[Header] = []
+            if header.said != together and item not in culprits:
+                outcome = self._read(header.instance.file, item, culprits, again, heartbeat, together)
+                if outcome is not None:  # it changed meanwhile: what was read of it is not clean of all
+                    lost[number] = outcome
+                    again = [Header(header.instance._replace(record={}), b"{}")]
+            found += again or [header]
+        return found, lost
 
     def _searched(
         self, headers: list[Header], items: Sequence[int], culprits: Culprits, heartbeat: Heartbeat
@@ -248,9 +271,15 @@ class Worker:
         return found
 
     def _read(
-        self, file: File, item: int, culprits: Culprits, headers: list[Header], heartbeat: Heartbeat
+        self,
+        file: File,
+        item: int,
+        culprits: Culprits,
+        headers: list[Header],
+        heartbeat: Heartbeat,
+        also: frozenset[str] = frozenset(),
     ) -> Outcome | None:
-        """Read one header into `headers`, or say why there is none."""
+        """Read one header into `headers`, or say why there is none; under privacy clean of the texts in `also`, too."""
         marked = culprits.get(item)
         if marked is not None and marked.stage in ("find", "header"):
             return marked
@@ -258,8 +287,8 @@ class Worker:
         try:
             instance = read_instance(file, self.setup.keys, self.setup.volume.element if self.setup.volume else "")
             if self.setup.policy is not None:
-                original, instance = instance, self.setup.policy(instance)
-                if self._links is not None:
+                original, instance = instance, self.setup.policy(instance, also)
+                if self._links is not None and not also:
                     self._links.add(self.setup.policy, original, instance)
             row, cut = record_bytes(instance.record) if self.setup.records else (b"", ())
             if self.setup.compat is not None:
@@ -275,7 +304,9 @@ class Worker:
         if self.setup.volume is not None:
             noted |= {*noted_keys(self.setup.keys).values(), *element_keys(self.setup.keys)}
         record = {key: instance.record[key] for key in noted if key in instance.record}
-        headers.append(Header(instance._replace(record=record, header_notes=instance.header_notes + cut[:20]), row))
+        said = self.setup.policy.said if self.setup.policy is not None else frozenset()
+        instance = instance._replace(record=record, header_notes=instance.header_notes + cut[:20])
+        headers.append(Header(instance, row, said))
         return None
 
     def _index(self, task: IndexTask, heartbeat: Heartbeat) -> IndexResult:
@@ -290,7 +321,7 @@ class Worker:
                     entries.append(outcome)
                     continue
                 (header,) = headers
-                state = pickle.dumps(header.instance, pickle.HIGHEST_PROTOCOL)
+                state = pickle.dumps((header.instance, header.said), pickle.HIGHEST_PROTOCOL)
                 row = header.whole()
                 place = Spooled(path, spool.tell(), (len(state), len(row)))
                 spool.write(state + row)
@@ -328,6 +359,6 @@ def _load(places: Sequence[Spooled]) -> list[Header]:
     for place in places:
         with using_spool(), open(place.path, "rb") as spool:
             spool.seek(place.start)
-            instance = pickle.loads(spool.read(place.sizes[0]))
-        headers.append(Header(instance, (place.path, place.start + place.sizes[0], place.sizes[1])))
+            instance, said = pickle.loads(spool.read(place.sizes[0]))
+        headers.append(Header(instance, (place.path, place.start + place.sizes[0], place.sizes[1]), said))
     return headers

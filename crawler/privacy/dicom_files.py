@@ -8,6 +8,7 @@ the policy holds back is not written.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from crawler.dicom.elements import quiet_pydicom
 from crawler.dicom.files import open_file
 from crawler.dicom.uids import ExplicitVRLittleEndian
-from crawler.errors import HeaderError, OutputError
+from crawler.errors import FileError, HeaderError, OutputError
 from crawler.instance.header import read_instance
 from crawler.model import File, Instance
 from crawler.pacs.pdu import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
@@ -32,17 +33,31 @@ if TYPE_CHECKING:
 _FLOATS = {"FloatPixelData": (0x7FE00008, "OF"), "DoubleFloatPixelData": (0x7FE00009, "OD")}
 
 
+def said_by_series(files: Iterable[File], policy: Policy) -> dict[str, frozenset[str]]:
+    """Series Instance UID -> the texts that identify in any of its files, where these do not say the same."""
+    found: dict[str, set[frozenset[str]]] = {}
+    for file in files:
+        try:
+            original = read_instance(file, policy.keys)
+        except FileError:
+            continue  # `clean_file` says why
+        found.setdefault(original.series_uid, set()).add(policy.patient_of(original).texts)
+    return {series: frozenset().union(*texts) for series, texts in found.items() if len(texts) > 1}
+
+
 class HeldBack(Exception):
     """The policy lets nothing of a file out; its text says why."""
 
 
-def clean_file(file: File, policy: Policy, limit: int) -> FileDataset:
+def clean_file(file: File, policy: Policy, limit: int, known: Mapping[str, frozenset[str]]) -> FileDataset:
     """The DICOM file that may leave the house in place of another.
 
     Parameters
     ----------
     limit
         Bytes that one decoded frame may take.
+    known
+        As `said_by_series` found it.
 
     Raises
     ------
@@ -60,7 +75,8 @@ def clean_file(file: File, policy: Policy, limit: int) -> FileDataset:
         raise HeldBack("a DICOMDIR names all others")
     if original.header_fault is not None:
         raise HeaderError("damaged header", "it ends too early")
-    instance = policy(original)
+    also = known.get(original.series_uid, frozenset())
+    instance = policy(original, also)
     if not instance.held and instance.mask is not None and instance.mask.search:
         instance = searched(instance, policy.section, limit)
     if instance.held:
@@ -69,7 +85,7 @@ def clean_file(file: File, policy: Policy, limit: int) -> FileDataset:
         try:
             with open_file(file) as stream:
                 read = dcmread(stream, stop_before_pixels=True, force=True)
-                made = cleaned_dataset(read, policy, policy.patient_of(original))
+                made = cleaned_dataset(read, policy, policy.patient_of(original, also))
         except UNREADABLE as error:  # its message may quote a value
             raise HeaderError("damaged header", type(error).__name__) from None
         _say(made, instance, policy)

@@ -28,6 +28,15 @@ IDENTIFYING = (
     *("InstitutionalDepartmentName", "ScheduledProcedureStepID", "PerformedProcedureStepID", "RequestedProcedureID"),
     *("DeviceSerialNumber", "PlateID", "ClinicalTrialSubjectID", "ClinicalTrialSponsorName", "ClinicalTrialSiteName"),
 )  # fmt: skip
+# Sequences whose items name persons and orders, in the elements above and these.
+_SEQUENCES = (
+    *("OtherPatientIDsSequence", "RequestAttributesSequence", "ReferringPhysicianIdentificationSequence"),
+    *("PerformingPhysicianIdentificationSequence", "OperatorIdentificationSequence", "VerifyingObserverSequence"),
+    *("PhysiciansOfRecordIdentificationSequence", "PhysiciansReadingStudyIdentificationSequence"),
+    *("ConsultingPhysicianIdentificationSequence", "RequestingPhysicianIdentificationSequence"),
+    *("AuthorObserverSequence", "ParticipantSequence", "PersonIdentificationCodeSequence"),
+)  # fmt: skip
+_OF_PERSONS = "PersonIdentificationCodeSequence"  # its codes and their meanings are of persons
 _IDENTIFYING_KNOWN = tuple(word for word in IDENTIFYING if tag_for(word) is not None)
 
 
@@ -37,10 +46,34 @@ def identifying_keys(style: KeyStyle) -> tuple[str, ...]:
     return tuple(key_for(word, style) for word in _IDENTIFYING_KNOWN)
 
 
-def identifying_texts(record: Record, style: KeyStyle) -> Iterator[str]:
-    """All texts of the elements that identify."""
-    for key in identifying_keys(style):
-        yield from _texts(record.get(key))
+@cache
+def _sequence_keys(style: KeyStyle) -> frozenset[str]:
+    return frozenset(key_for(word, style) for word in _SEQUENCES)
+
+
+def identifying_values(record: Record, style: KeyStyle) -> tuple[Any, ...]:
+    """Values of the elements that identify, in an order of their own; a list is of several values."""
+    found = tuple(map(record.get, identifying_keys(style)))
+    nested = _sequence_keys(style) & record.keys()
+    return (*found, *(text for key in sorted(nested) for text in _nested(record[key], key, style))) if nested else found
+
+
+def _nested(items: Any, key: str, style: KeyStyle) -> Iterator[str]:
+    """Texts of items that identify."""
+    wanted, sequences = identifying_keys(style), _sequence_keys(style)
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict):
+            for inner, value in item.items():
+                if inner in sequences:
+                    yield from _nested(value, inner, style)
+                elif inner in wanted or key == key_for(_OF_PERSONS, style):
+                    yield from _texts(value)
+
+
+def texts_of(values: tuple[Any, ...]) -> Iterator[str]:
+    """All texts in what `identifying_values` gave."""
+    for value in values:
+        yield from _texts(value)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
@@ -24,9 +24,10 @@ from crawler.dicom.record import Record
 from crawler.model import Instance, Outcome, Pixels
 from crawler.privacy.dates import age_at, capped_age
 from crawler.privacy.hold import decide, shows_face
-from crawler.privacy.identity import identifying_keys, identifying_texts, of_path
+from crawler.privacy.identity import identifying_values, of_path, texts_of
 from crawler.privacy.keys import Key
 from crawler.privacy.methods import temporal
+from crawler.privacy.roster import NOBODY, Roster
 from crawler.privacy.rules import Act, Rule, own_rules, rule_of
 from crawler.privacy.text import Known
 from crawler.privacy.traits import PublicTraits
@@ -93,24 +94,39 @@ class Policy:
     keys
         Style of the records' keys.
     roster
-        Identifier of a patient -> the subject that it belongs to, where several identifiers are one person.
+        Which identifiers are of one subject, and what else is known of it.
+
+    Attributes
+    ----------
+    said
+        Texts that identify in the last instance.
     """
 
     section: PrivacySection
     key: Key
     keys: KeyStyle = "keyword"
-    roster: Mapping[str, str] = field(default_factory=dict)
+    roster: Roster = NOBODY
     _rules: dict[str, Rule] = field(default_factory=dict, repr=False)
     _last: _Last | None = field(default=None, repr=False)
-    _known: dict[tuple[str, Any, tuple[str, str, str]], Patient] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[str, Any, tuple[str, str, str], frozenset[str]], Patient] = field(
+        default_factory=dict, repr=False
+    )
 
     def __post_init__(self) -> None:
         self._traits = PublicTraits(self.key)
+        self.said: frozenset[str] = frozenset()
 
-    def __call__(self, instance: Instance) -> Instance:
-        """The instance without what identifies; its file keeps its true place, and gets a public name."""
+    def __call__(self, instance: Instance, also: frozenset[str] = frozenset()) -> Instance:
+        """The instance without what identifies; its file keeps its true place, and gets a public name.
+
+        Parameters
+        ----------
+        also
+            Texts that identify in other instances of its scan.
+        """
         record = instance.record
-        patient = self.patient_of(instance)
+        patient = self.patient_of(instance, also)
+        self.said = patient.texts
         found = self._like_the_last(record, patient)
         self._say(found, record)
         uid = self.uid
@@ -251,26 +267,28 @@ class Policy:
         number = self.text_of(record, "PatientID").strip()
         if number:
             issuer = self.text_of(record, "IssuerOfPatientID").strip() or self.section.site or ""
-            known = self.roster.get(number)
+            known = self.roster.subjects.get(number)
             return ("subject", known) if known is not None else ("patient", issuer, number)
         return "study", instance.study_uid or instance.series_uid or instance.sop_uid or instance.file.key
 
-    def patient_of(self, instance: Instance) -> Patient:
-        """What the values of an instance, as it was read, are changed by."""
+    def patient_of(self, instance: Instance, also: frozenset[str] = frozenset()) -> Patient:
+        """What the values of an instance, as it was read, are changed by; `also`: texts of others of its scan."""
         record = instance.record
-        values: Any = tuple(map(record.get, identifying_keys(self.keys)))
+        values: Any = identifying_values(record, self.keys)
         file = instance.file
         folder = file.prefix, file.path[: file.path.rfind(os.sep) + 1], (file.member or "").rpartition("/")[0]
         study = instance.study_uid or instance.series_uid or instance.sop_uid or file.key
-        place = study, values, folder
+        place = study, values, folder, also
         try:
             found = self._known.get(place)
         except TypeError:  # of several values, which are a list
-            place = study, repr(values), folder
+            place = study, repr(values), folder, also
             found = self._known.get(place)
         if found is None:
             identity = self.identity(instance)
-            texts = [*identifying_texts(record, self.keys), *of_path(os.sep.join(folder))]
+            texts = frozenset(
+                (*texts_of(values), *of_path(os.sep.join(folder)), *self.roster.texts_of(identity), *also)
+            )
             section = self.section
             found = self._known[place] = Patient(
                 self.key,
@@ -280,6 +298,7 @@ class Policy:
                 section.age,
                 section.text or "drop",
                 "uids" in (section.retain or ()),
+                texts,
             )
             while len(self._known) > 256:
                 del self._known[next(iter(self._known))]

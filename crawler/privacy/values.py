@@ -42,6 +42,8 @@ class Patient:
         Pseudonym.
     days
         How far dates lie back.
+    texts
+        What `known` was made of.
     memo
         What became of texts, by rule.
     """
@@ -53,6 +55,7 @@ class Patient:
     age: int = 89
     text: str = "known"
     keep_uids: bool = False
+    texts: frozenset[str] = frozenset()
     memo: dict[tuple[Rule, Any], Any] = field(default_factory=dict, compare=False)
 
 

@@ -109,6 +109,15 @@ def test_pixels_are_those_of_the_original_and_rows_name_the_same(tmp_path: Path)
     }
 
 
+def test_what_one_file_of_a_series_says_is_searched_in_all(tmp_path: Path) -> None:
+    _, second = ct_series(tmp_path / "in", 2, SeriesDescription="for Vogelsang axial")
+    dataset = dcmread(second)
+    dataset.ReferringPhysicianName = "Vogelsang^Ada"
+    dataset.save_as(second)
+    assert main(["privacy", "dicom", job(tmp_path, tmp_path / "in"), str(tmp_path / "dicom")]) == 0
+    assert {one.SeriesDescription for one in written(tmp_path / "dicom").values()} == {"for [removed] axial"}
+
+
 def test_references_resolve(tmp_path: Path) -> None:
     """Of a presentation state, a segmentation, a structure set and a report, at the depths where they have them."""
     first, second = ct_series(tmp_path / "in" / "ct", 2, StudyInstanceUID=make_uid("study"))

@@ -17,7 +17,10 @@ from support.factories import ct_series, make_uid, quick_dataset, save
 from support.faults import Faults, in_child, kill
 from support.runs import config, content, rows
 
+from crawler.cluster.merge import merge
+from crawler.cluster.run_shard import run_shard
 from crawler.config.loader import load_config
+from crawler.engine import plan
 from crawler.engine.run import run
 from crawler.errors import ConfigError, LedgerError
 from crawler.privacy.keys import make_key
@@ -158,6 +161,48 @@ def test_a_roster_makes_one_subject_of_two_identifiers(cohort: Path, tmp_path: P
     (tmp_path / "roster.csv").write_text("subject,PatientID\nA,ID04711\nA,ID14711\n")
     export(cohort, tmp_path / "out", private(tmp_path, patients=str(tmp_path / "roster.csv")))
     assert len({row["PatientID"] for row in rows(tmp_path / "out").values()}) == 2
+
+
+def test_a_roster_says_what_else_is_searched_in_text(tmp_path: Path) -> None:
+    """A maiden name that no element of the file holds; a line of another subject does nothing."""
+    ct_series(tmp_path / "in", 1, PatientID="ID7", StudyDescription="Control of Vogelsang, was Amselberg")
+    (tmp_path / "roster.csv").write_text("subject,PatientID,birth name\nA,ID7,Vogelsang\nB,ID8,Amselberg\n")
+    export(tmp_path / "in", tmp_path / "out", private(tmp_path, patients=str(tmp_path / "roster.csv")))
+    (row,) = rows(tmp_path / "out").values()
+    assert row["StudyDescription"] == "Control of [removed], was Amselberg"
+
+
+@pytest.mark.parametrize("way", ["folder", "tree", "large", "shards"])
+def test_what_one_file_of_a_scan_says_is_searched_in_all(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The referring physician is in one file, and the operator in an item of another; the text is in all."""
+    files = ct_series(tmp_path / "in", 4, PatientID="ID7", SeriesDescription="for Vogelsang by Amselberg axial")
+    for path, name in ((files[1], "Vogelsang^Ada"), (files[3], "")):
+        dataset = dcmread(path)
+        dataset.ReferringPhysicianName = name
+        if not name:
+            item = Dataset()
+            item.PersonName = "Amselberg^Ida"
+            dataset.ParticipantSequence = [item]
+        dataset.save_as(path)
+    if way == "large":
+        monkeypatch.setattr(plan, "FOLDER_FILES", 2)
+    given = config(
+        tmp_path / "in",
+        tmp_path / "out",
+        **OUTPUTS,
+        dicom={"group": "tree" if way == "tree" else "folder"},
+        privacy=private(tmp_path),
+    )
+    if way == "shards":
+        for number in (1, 2):
+            run_shard(given, number, 2)
+        merge(given)
+    else:
+        run(given)
+    texts = {row["SeriesDescription"] for row in rows(tmp_path / "out").values()}
+    assert texts == {"for [removed] by [removed] axial"}
 
 
 @pytest.mark.parametrize(
