@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from crawler.dicom.dictionary import is_private, is_private_creator, key_for, key_of
+from crawler.privacy.content import REPLACED_VALUES, Fate, text_rule, value_rule
 from crawler.privacy.policy import CODE_VALUE, Policy
 from crawler.privacy.rules import BINARY, Act, Rule
 from crawler.privacy.values import DROPPED, Patient, cleaned
@@ -86,7 +87,7 @@ def _element(element: DataElement, rule: Rule, policy: Policy, patient: Patient,
             return None
         if rule.act is not Act.ITEMS:
             return DataElement(tag, "SQ", Sequence([]))
-        items = [cleaned_dataset(item, policy, patient) for item in element.value]
+        items = [_item(item, policy, patient) for item in element.value]
         kept = [item for item in items if len(item)]
         return DataElement(tag, "SQ", Sequence(kept)) if kept or not items else None
     if vr in BINARY or isinstance(element.value, bytes):
@@ -106,6 +107,36 @@ def _element(element: DataElement, rule: Rule, policy: Policy, patient: Patient,
             return None  # a number of several is gone: the others would be of other places
         new = [_cut(one or "", vr) for one in new]
     return DataElement(tag, vr, _cut(new, vr))
+
+
+def _item(item: Dataset, policy: Policy, patient: Patient) -> Dataset:
+    """An item; empty where nothing of it stays. As `Policy` has it of rows."""
+    from pydicom.dataset import Dataset  # as above
+
+    def value(keyword: str) -> Any:
+        try:
+            told = item.get(keyword)
+        except UNREADABLE:
+            return None
+        if keyword == "ValueType":
+            return told
+        keys = ("CodingSchemeDesignator", "CodeValue")
+        return told and [{key_for(key, policy.keys): str(one.get(key, "")) for key in keys} for one in told]
+
+    fate = policy.fate(value)
+    if fate is Fate.DROP:
+        return Dataset()
+    found = cleaned_dataset(item, policy, patient)
+    if fate is None:
+        return found
+    for keyword in ("TextValue", *REPLACED_VALUES) if fate is Fate.REPLACE else ("TextValue",):
+        if keyword in item:
+            vr = str(item[keyword].VR)
+            new = cleaned(_plain(item[keyword].value), text_rule(fate) if vr == "UT" else value_rule(vr), patient)
+            if new is DROPPED:
+                return Dataset()
+            found.add_new(item[keyword].tag, vr, new)
+    return found
 
 
 def _cut(value: Any, vr: str) -> Any:

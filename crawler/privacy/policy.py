@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
@@ -22,6 +22,7 @@ from crawler.dicom.dictionary import KeyStyle, is_private, is_private_creator, k
 from crawler.dicom.dictionary_tables import public, registered_uids, repeating
 from crawler.dicom.record import Record
 from crawler.model import Instance, Outcome, Pixels
+from crawler.privacy.content import REPLACED_VALUES, Fate, fate_of, text_rule, value_rule
 from crawler.privacy.dates import age_at, capped_age
 from crawler.privacy.hold import decide, shows_face
 from crawler.privacy.identity import identifying_values, of_path, texts_of
@@ -193,7 +194,7 @@ class Policy:
                 continue
             if act is Act.ITEMS:
                 if isinstance(value, list):
-                    items = [self._record(item, patient) for item in value if isinstance(item, dict)]
+                    items = [self._item(item, patient) for item in value if isinstance(item, dict)]
                     found[key] = [item for item in items if item]
                 elif value is None:
                     found[key] = None
@@ -208,6 +209,35 @@ class Policy:
             if new is not DROPPED:
                 found[key] = new
         return found
+
+    def _item(self, item: Record, patient: Patient) -> Record:
+        """An item; empty where nothing of it stays."""
+        fate = self.fate(lambda keyword: item.get(key_for(keyword, self.keys)))
+        if fate is None:
+            return self._record(item, patient)
+        if fate is Fate.DROP:
+            return {}
+        found = self._record(item, patient)
+        text = key_for("TextValue", self.keys)
+        for keyword in ("TextValue", *REPLACED_VALUES) if fate is Fate.REPLACE else ("TextValue",):
+            key = key_for(keyword, self.keys)
+            if item.get(key) is not None:
+                rule = text_rule(fate) if key == text else value_rule(self.rule(key).vr)
+                new = cleaned(item[key], rule, patient)
+                if new is DROPPED:
+                    return {}  # a text of which nothing is left
+                found[key] = new
+        return found
+
+    def fate(self, value: Callable[[str], Any]) -> Fate | None:
+        """What becomes of an item, of whose elements `value` tells; None for one that is no content item."""
+        name, kind = value("ConceptNameCodeSequence"), value("ValueType")
+        if self.section.structured != "clean" or (name is None and kind is None):
+            return None
+        concept = name[0] if name else {}
+        words = [concept.get(key_for(keyword, self.keys)) for keyword in ("CodingSchemeDesignator", "CodeValue")]
+        scheme, code, kind = (word if isinstance(word, str) else "" for word in (*words, kind))
+        return fate_of(scheme, code, kind, self.section)
 
     def _find_rule(self, key: str) -> Rule:
         tag, creator = self._tag_of(key)

@@ -115,6 +115,8 @@ def _listed(tag: int, vr: str, row: Row, section: PrivacySection) -> Act:
     """What the table says, with the options that are on."""
     options = row.options
     retained = section.retain or ()
+    if vr == "SQ" and section.structured == "clean" and "structured" in options:
+        return Act.ITEMS  # each by its concept: `content.py`
     if vr in TEMPORAL and {"full_dates", "modified_dates"} & options.keys():
         return _temporal(tag, vr, row, section)
     for name in ("patient", "device", "institution", "uids"):

@@ -1,4 +1,4 @@
-"""PS3.15 Annex E as data: the attributes of Table E.1-1 with their actions, and the safe private elements of E.3.10-1.
+"""PS3.15 Annex E as data: Table E.1-1 with its actions, content items of E.3.4-1, safe private elements of E.3.10-1.
 
 `standard.json` is generated (tests/support/make_privacy_standard.py), and a test holds it to two extractions of others.
 What a profile makes of it is decided in `rules.py`.
@@ -61,6 +61,25 @@ def row_of(tag: int) -> Row | None:
     if row is None and (mask := mask_of(tag)):
         return rows().get(mask)
     return row
+
+
+@cache
+def content_row(scheme: str, code: str, value_type: str) -> Row | None:
+    """The row of Table E.3.4-1 of a concept name, of another value type where it has none of this. Its VR is empty.
+
+    None where the table does not name the concept.
+    """
+    rows = _document()["content_items"].get(scheme, {})
+    text = rows.get(f"{code} {value_type}") or next((rows[key] for key in rows if key.split()[0] == code), None)
+    if text is None:
+        return None
+    basic, *options = text.split()
+    return Row("", basic, dict(option.split(":") for option in options))
+
+
+def content_count() -> int:
+    """Rows of Table E.3.4-1."""
+    return sum(map(len, _document()["content_items"].values()))
 
 
 @cache

@@ -46,7 +46,14 @@ def test_nothing_that_was_planted_is_written_back(
     profile: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     markers = {**plant(tmp_path / "in", 1), **plant_others(tmp_path / "in" / "others")}
-    main(["privacy", "dicom", job(tmp_path, tmp_path / "in", profile=profile), str(tmp_path / "dicom")])
+    main(
+        [
+            "privacy",
+            "dicom",
+            job(tmp_path, tmp_path / "in", profile=profile, structured="clean"),
+            str(tmp_path / "dicom"),
+        ]
+    )
     said = "".join(capfd.readouterr())
     needles = Needles(markers)
     found = {needles.texts[number]: "said" for number in needles.found_in(said.encode())}

