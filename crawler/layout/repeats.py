@@ -27,6 +27,7 @@ from crawler.layout.columns import (
     names_volumes,
     numbers_of,
     other_elements,
+    ticks_alike,
     trait_codes,
     trait_columns,
 )
@@ -98,7 +99,8 @@ def separate(of: PlaneSet, order: str = "auto", keys: KeyStyle = "keyword") -> S
     columns = {
         name: codes
         for name, codes in traits.items()
-        if name != "AcquisitionTime" and (name == CUSTOM or names_volumes(codes, of.slots))
+        if name != "AcquisitionTime"
+        and (name == CUSTOM or (ticks_alike if name in CLOCKS else names_volumes)(codes, of.slots))
     }
     if not _is_apart(columns, of.slots):
         elements = known_elements(of.instances, of.record_of, of.slots, keys)
@@ -202,9 +204,10 @@ def _are_stacks(codes: Integers, slots: Integers) -> bool:
 def _in_order(of: PlaneSet, columns: Columns) -> tuple[str, Integers] | None:
     """Volumes in the order of acquisition, of all planes at once; and what tells it."""
     for name, clock, numbered in _clocks(of):
-        volumes = volumes_in_turn(of.slots, clock, numbered)
-        if volumes is None and name in CLOCKS:
-            volumes = phases_by_slice(of.slots, clock)
+        # Phases first: positions that keep their own time may share enough of it to look like volumes in turn.
+        volumes = phases_by_slice(of.slots, clock) if name in CLOCKS else None
+        if volumes is None:
+            volumes = volumes_in_turn(of.slots, clock, numbered)
         if volumes is None or not _is_apart({**columns, name: volumes}, of.slots):
             continue
         if numbered and (_steps("AcquisitionTime", volumes, columns, of) < 0).any():

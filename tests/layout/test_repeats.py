@@ -210,3 +210,104 @@ def test_numbers_slice_by_slice_are_counted() -> None:
 def test_repetitions_are_counted_in_sequence() -> None:
     slots, sequence = np.array([0, 0, 1, 0, 1]), np.array([4, 0, 3, 2, 1])
     assert repetitions(slots, sequence).tolist() == [2, 0, 1, 1, 0]
+
+
+# -- clocks
+
+
+@pytest.mark.parametrize("name", ["TriggerTime", "FrameReferenceTime"])
+def test_phases_that_each_position_runs_through_at_its_own_pace(name: str) -> None:
+    """One position after the other, as a breath-hold cine: the trigger time tells, not the numbers."""
+    paces = [30.0, 46.0, 61.0, 37.0, 52.0, 55.0]
+    rows = [{"slot": slot, name: pace * phase} for slot, pace in enumerate(paces) for phase in range(4)]
+    for row in rows:
+        row["number"] = 7
+    found = told(rows)
+    assert found.traits == (name,)
+    assert groups(found) == [[4 * slot + phase for slot in range(6)] for phase in range(4)]
+    assert (found.counted, found.doubtful) == (False, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("beats", "phases"),
+    [((800.0, 850.0), 20), ((900.0, 905.0), 20), ((120.0, 184.0, 244.0), 4), ((700.0, 900.0), 2), ((569.0, 892.0), 20),
+     ((792.0, 829.0, 794.0), 25), ((957.0, 660.0, 782.0, 699.0), 4)],
+)  # fmt: skip
+def test_each_position_keeps_its_own_time(beats: tuple[float, ...], phases: int) -> None:
+    """All begin at 0, and other times of two positions fall together, too: each phase is one volume for all that."""
+    rows = [{"slot": slot, "TriggerTime": round(beat / phases * phase, 1), "number": 7} for slot, beat in
+            enumerate(beats) for phase in range(phases)]  # fmt: skip
+    found = told(rows)
+    assert found.traits == ("TriggerTime",)
+    assert groups(found) == [[phases * slot + phase for slot in range(len(beats))] for phase in range(phases)]
+
+
+def test_another_clock_knows_no_pace_of_its_own() -> None:
+    """Acquisition times that each position has at its own pace are no phases: the numbers, slice by slice, tell."""
+    rows = [{"slot": slot, "AcquisitionTime": pace * turn} for slot, pace in enumerate((30.0, 33.0, 36.0))
+            for turn in range(4)]  # fmt: skip
+    found = told(rows)
+    assert found.traits == (BY_ORDER,)
+    assert groups(found) == [[turn, 4 + turn, 8 + turn] for turn in range(4)]
+
+
+@pytest.mark.parametrize("name", ["TriggerTime", "AcquisitionTime"])
+def test_a_clock_does_not_count_from_one(name: str) -> None:
+    """A run through four positions that begins in the middle of a volume, without a pause: no number says where."""
+    slots = [2, 3, 0, 1] * 3
+    rows = [{"slot": slot, name: 9.0 + turn, "number": 7} for turn, slot in enumerate(slots)]
+    by_clock = told(rows)
+    for turn, row in enumerate(rows):
+        row["number"] = row.pop(name)
+        assert row["number"] == 9.0 + turn
+    by_number = told(rows)
+    assert by_clock.traits == ((name,) if name == "TriggerTime" else (BY_ORDER,))
+    assert groups(by_clock) != groups(by_number)
+
+
+# -- copies
+
+
+def test_without_any_time_another_number_is_another_plane() -> None:
+    """It may be of a volume of which no more came. Of two planes with one number the first is taken, in doubt."""
+    rows = volumes(8, {"EchoTime": 1}, {"EchoTime": 2})
+    rows.append({**rows[3], "number": 90})
+    found = told(rows)
+    assert [len(group) for group in found.groups] == [8, 1, 8]
+    assert found.doubtful == frozenset()
+    rows[-1]["number"] = rows[3]["number"] = 4
+    found = told(rows)
+    assert groups(found) == [list(range(8)), list(range(8, 16))]
+    assert found.doubtful == {0}
+    assert [planes.tolist() for planes in found.second] == [[16]]
+
+
+def test_planes_without_a_number_are_copies_of_one_another() -> None:
+    rows = volumes(8, {"TriggerTime": 1.0, "number": None}, {"TriggerTime": 2.0, "number": None})
+    rows += [{**rows[slot]} for slot in range(8)]  # more than a quarter of all: by their numbers, which are all absent
+    found = told(rows)
+    assert groups(found) == [list(range(8)), list(range(8, 16))]
+    assert found.doubtful == {0}
+    assert sorted(plane for planes in found.second for plane in planes.tolist()) == list(range(16, 24))
+
+
+@pytest.mark.parametrize(("copies", "alike"), [(4, True), (5, False)])
+def test_a_quarter_of_all_planes_may_be_copies_at_other_numbers(copies: int, alike: bool) -> None:
+    """Four of sixteen planes are no more than a quarter; five of seventeen are volumes that are not whole."""
+    rows = volumes(6, {"TriggerTime": 1.0}, {"TriggerTime": 2.0})
+    rows += [{**rows[slot], "number": 90 + slot} for slot in range(copies)]
+    found = told(rows)
+    assert (found.doubtful == {0} and len(found.groups) == 2) is alike
+
+
+def test_copies_of_planes_in_no_volume_stay_by_themselves() -> None:
+    """What cannot be placed itself gives its copy no place: not with another such copy, nor in a volume's second."""
+    rows = [{"slot": slot, "EchoTime": 1, "AcquisitionTime": 1.0, "number": None} for slot in range(6)]
+    rows += [{"slot": slot, "EchoTime": 2, "AcquisitionTime": 1.0, "number": None} for slot in range(6)]
+    rows += [{"slot": slot, "EchoTime": 2, "AcquisitionTime": 2.0, "number": None} for slot in (0, 1, 2)]
+    rows += [{**rows[3]}, {**rows[12]}, {**rows[13]}]
+    found = told(rows)
+    assert groups(found) == [list(range(6))]
+    assert found.doubtful == {0, 1}  # of the first echo, and of what has no group
+    assert [planes.tolist() for planes in found.second] == [[15], [16], [17]]
+    assert sorted(plane for planes in found.untold for plane in planes.tolist()) == list(range(6, 15))
