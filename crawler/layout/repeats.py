@@ -32,7 +32,7 @@ from crawler.layout.columns import (
     trait_columns,
 )
 from crawler.layout.planes import PlaneSet
-from crawler.layout.sequence import past_midnight, phases_by_slice, volumes_by_slice, volumes_in_turn
+from crawler.layout.sequence import past_midnight, phases_by_pace, phases_by_slice, volumes_by_slice, volumes_in_turn
 from crawler.model import TRAITS
 
 RETAKEN = 0.25
@@ -207,7 +207,9 @@ def _in_order(of: PlaneSet, columns: Columns) -> tuple[str, Integers] | None:
         # Phases first: positions that keep their own time may share enough of it to look like volumes in turn.
         volumes = phases_by_slice(of.slots, clock) if name in CLOCKS else None
         if volumes is None:
-            volumes = volumes_in_turn(of.slots, clock, numbered)
+            volumes = volumes_in_turn(of.slots, clock, numbered, steady=name in CLOCKS)
+        if volumes is None and name in CLOCKS:
+            volumes = phases_by_pace(of.slots, clock)
         if volumes is None or not _is_apart({**columns, name: volumes}, of.slots):
             continue
         if numbered and (_steps("AcquisitionTime", volumes, columns, of) < 0).any():

@@ -27,8 +27,12 @@ WHOLE = 2
 TIGHT = 1.1
 """A run through all positions that takes longer than the shortest by this factor may be parts of two volumes."""
 
+STEADY = 0.25
+"""Positions that keep their own time drift apart by more than this share of a step before a phase of one falls together
+with the next phase of another; where all follow one clock they do not."""
 
-def volumes_in_turn(slots: Integers, clock: Floats, numbered: bool = False) -> Integers | None:
+
+def volumes_in_turn(slots: Integers, clock: Floats, numbered: bool = False, steady: bool = False) -> Integers | None:
     """Number the volumes of planes that were acquired volume by volume.
 
     Parameters
@@ -39,6 +43,8 @@ def volumes_in_turn(slots: Integers, clock: Floats, numbered: bool = False) -> I
         Shape (n,): a time or a number that increases in the order of acquisition.
     numbered
         The clock is a number that counts planes, from 1 or a multiple of a volume's planes.
+    steady
+        The clock may begin anew at each position, as a trigger time does: None where the positions drift apart.
 
     Returns
     -------
@@ -68,6 +74,8 @@ def volumes_in_turn(slots: Integers, clock: Floats, numbered: bool = False) -> I
     ranked = np.argsort(begins, kind="stable")
     volumes = np.empty(len(slots), dtype=np.intp)
     volumes[ranked] = np.concatenate([[0], np.cumsum(np.diff(begins[ranked]) > shortest / 2)])
+    if steady and _spread(begins, volumes) > STEADY * shortest:
+        return None
     sizes = np.bincount(volumes)
     if np.count_nonzero(sizes == count) < WHOLE or len(np.unique(volumes * count + slots)) < len(slots):
         return None
@@ -116,12 +124,46 @@ def phases_by_slice(slots: Integers, clock: Floats) -> Integers | None:
     return _ranks(slots, clock)
 
 
+def phases_by_pace(slots: Integers, clock: Floats) -> Integers | None:
+    """Number the phases of such a cycle where some are missing: in whole steps of each position's pace.
+
+    Returns
+    -------
+    ndarray or None
+        As `volumes_in_turn`; the first of all planes is of phase 0. None unless every plane lies near a whole step, and
+        every position has three planes: fewer show no pace.
+    """
+    counts = np.bincount(slots)
+    if not np.isfinite(clock).all() or counts.min() < 3:
+        return None
+    ordered = np.lexsort((clock, slots))
+    parts = np.split(clock[ordered], np.cumsum(counts)[:-1])
+    pace = np.array([np.median(np.diff(times)) for times in parts])
+    if pace.min() <= 0:
+        return None
+    place = (clock - clock.min()) / pace[slots]
+    phases = np.rint(place).astype(np.intp)
+    if np.abs(place - phases).max() > STEADY or len(np.unique(phases * len(counts) + slots)) < len(slots):
+        return None
+    if np.count_nonzero(np.bincount(phases) == len(counts)) < WHOLE:
+        return None
+    return np.asarray(np.unique(phases, return_inverse=True)[1].reshape(-1), dtype=np.intp)
+
+
 def past_midnight(times: Floats) -> Floats:
     """Times of day (s) of one scan, which go on past midnight: cut where the day's circle has its longest pause."""
     ordered = np.sort(times)
     pauses = np.append(np.diff(ordered), ordered[0] + DAY - ordered[-1])
     first = ordered[(int(pauses.argmax()) + 1) % len(ordered)]
     return np.asarray(np.where(times < first, times + DAY, times), dtype=np.float64)
+
+
+def _spread(begins: Floats, volumes: Integers) -> float:
+    """The longest time between two planes' beginnings of one volume."""
+    earliest, latest = np.full(int(volumes.max()) + 1, np.inf), np.full(int(volumes.max()) + 1, -np.inf)
+    np.minimum.at(earliest, volumes, begins)
+    np.maximum.at(latest, volumes, begins)
+    return float((latest - earliest).max())
 
 
 def _repeats(slots: Integers, clock: Floats) -> Floats:

@@ -489,3 +489,53 @@ def test_the_order_of_axes_is_that_of_nifti() -> None:
     assert at[1, 0, 1, 2].traits == plane(0, EchoTime=9.0, FlipAngle=3.0, TemporalPositionIdentifier=2).traits
     alone = layouts(scan(planes), order="fa")
     assert [layout.axes[0] for layout in alone] == ["fa"] * 4
+
+
+# -- one position alone, and steps of an axis that lack something
+
+
+def test_repetitions_of_one_position() -> None:
+    """Steps of one plane each: an element, and a wanted one (`volume.order`), as one slice many times has them."""
+    times = [plane(0.0, AcquisitionTime=10.0 + 2.5 * turn, FrameReferenceTime=None) for turn in range(3)]
+    assert axis_of_times([[one] for one in times], "", range(3)) == ((0.0, 2.5, 5.0), "s")
+    custom = [plane(0.0, EchoTime=4.0, custom=value) for value in (7, 9, 8)]
+    layout = only(layouts(scan(custom), order="SaturationRecoveryTime"))
+    assert layout.coordinates == (Coordinates("SaturationRecoveryTime", (7, 8, 9), "SaturationRecoveryTime"),)
+    agents = scan([plane(0.0), plane(0.0)])
+    given = [one._replace(record={"ContrastBolusAgent": agent}) for one, agent in
+             zip(agents.instances, "BA", strict=True)]  # fmt: skip
+    layout = only(layouts(agents._replace(instances=tuple(given))))
+    assert [(steps.keyword, steps.values) for steps in layout.coordinates] == [("ContrastBolusAgent", ("A", "B"))]
+
+
+def test_a_grid_with_a_step_missing_keeps_the_echoes_apart() -> None:
+    """Three echoes, of which the last came once: one array for each, none with planes of another."""
+    planes = [one for echo, turns in ((10.0, 2), (20.0, 2), (30.0, 1)) for turn in range(turns)
+              for one in series(EchoTime=echo, TemporalPositionIdentifier=turn + 1)]  # fmt: skip
+    of = scan(planes)
+    found = layouts(of)
+    assert [layout.shape[:2] for layout in found] == [(2, 5), (2, 5), (5, 8)]
+    for layout, echo in zip(found, (10.0, 20.0, 30.0), strict=True):
+        assert {one.trait("EchoTime") for one in planes_at(layout, of).values()} == {echo}
+
+
+def test_a_trace_without_a_direction_keeps_its_weighting() -> None:
+    """What leaves out its b-value and its direction is the image without weighting; a trace image has one, and none."""
+    planes = [one for b, to in ((None, None), (500.0, None), (1000.0, None)) for one in
+              series(DiffusionBValue=b, DiffusionGradientOrientation=to)]  # fmt: skip
+    (steps,) = only(layouts(scan(planes))).coordinates
+    assert steps.values == (0.0, 500.0, 1000.0)
+
+
+def test_directions_that_differ_in_one_number_are_two() -> None:
+    ways = [(0.6, 0.8, 0.0), (-0.6, 0.8, 0.0)]
+    planes = [one for to in ways for one in series(DiffusionBValue=1000.0, DiffusionGradientOrientation=to)]
+    layout = only(layouts(scan(planes)))
+    assert layout.shape[0] == 2
+    assert [steps.directions for steps in layout.coordinates] == [tuple(ways)], "in order of acquisition"
+
+
+def test_trigger_times_are_means_to_the_millionth() -> None:
+    planes = [plane(2.0 * slot, TriggerTime=turn * 100.0 + slot / 3e5) for turn in range(3) for slot in SLICES]
+    (steps,) = only(layouts(scan(planes))).coordinates
+    assert steps.values == (7e-06, 100.000007, 200.000007)

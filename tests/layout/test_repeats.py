@@ -242,6 +242,19 @@ def test_each_position_keeps_its_own_time(beats: tuple[float, ...], phases: int)
     assert groups(found) == [[phases * slot + phase for slot in range(len(beats))] for phase in range(phases)]
 
 
+@pytest.mark.parametrize("gone", [(1,), (17,), (19, 33), (0, 59)])
+def test_a_missing_phase_leaves_the_others_in_their_volumes(gone: tuple[int, ...]) -> None:
+    beats = (762.0, 797.0, 805.0)
+    rows = [{"slot": slot, "TriggerTime": round(beat / 20 * phase, 1), "phase": phase, "number": 7} for slot, beat in
+            enumerate(beats) for phase in range(20)]  # fmt: skip
+    rows = [row for place, row in enumerate(rows) if place not in gone]
+    phases = [row.pop("phase") for row in rows]
+    found = told(rows)
+    assert found.traits == ("TriggerTime",)
+    assert [len({phases[plane] for plane in group}) for group in groups(found)] == [1] * 20
+    assert found.doubtful == frozenset()
+
+
 def test_another_clock_knows_no_pace_of_its_own() -> None:
     """Acquisition times that each position has at its own pace are no phases: the numbers, slice by slice, tell."""
     rows = [{"slot": slot, "AcquisitionTime": pace * turn} for slot, pace in enumerate((30.0, 33.0, 36.0))

@@ -8,7 +8,14 @@ import random
 import numpy as np
 import pytest
 
-from crawler.layout.sequence import DAY, past_midnight, phases_by_slice, volumes_by_slice, volumes_in_turn
+from crawler.layout.sequence import (
+    DAY,
+    past_midnight,
+    phases_by_pace,
+    phases_by_slice,
+    volumes_by_slice,
+    volumes_in_turn,
+)
 
 Shot = tuple[int, int, float]
 """Volume, position, clock."""
@@ -198,6 +205,39 @@ def test_phases_that_are_left_out_are_seen() -> None:
     assert phases([0, 100, 100, 300], [0, 100, 200, 300]) is None, "a tie"
     assert phases([0, 100, 200, 300], [0, 100, 200, math.nan]) is None
     assert phases([0], [10]) is None, "nothing is repeated"
+
+
+def paced(*rows: list[float]) -> list[int] | None:
+    slots = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    found = phases_by_pace(slots, np.concatenate([np.array(row, dtype=np.float64) for row in rows]))
+    return None if found is None else found.tolist()
+
+
+def test_a_phase_that_is_missing_shifts_no_other() -> None:
+    assert paced([0, 100, 200, 300], [0, 90, 180, 360]) == [0, 1, 2, 3, 0, 1, 2, 4]
+    assert paced([0, 100, 200, 300], [330, 110, 220]) == [0, 1, 2, 3, 3, 1, 2], "the first"
+    assert paced([0, 100, 200], [0, 80, 160, 240]) == [0, 1, 2, 0, 1, 2, 3], "the last"
+    assert paced([9, 109, 209, 409], [5, 85, 165, 325]) == [0, 1, 2, 3] * 2, "one that is missing everywhere is no step"
+
+
+def test_what_has_no_pace_has_no_phases() -> None:
+    assert paced([0, 100, 200, 300], [0, 90]) is None, "one step is none"
+    assert paced([0, 100, 200], [25, 125, 225]) == [0, 1, 2] * 2
+    assert paced([0, 100, 200], [26, 126, 226]) is None, "between two steps"
+    assert paced([0, 100, 100, 200], [0, 100, 200, 300]) is None, "a tie"
+    assert paced([0, 0, 0], [0, 0, 0]) is None
+    assert paced([0, 100, math.inf], [0, 100, 200]) is None
+    assert paced([0, 100, 200], [0, 200, 400, 600]) == [0, 1, 2, 0, 1, 2, 3], "a pace of its own"
+    assert paced([0, 100, 200], [200, 300, 400]) is None, "one volume alone is whole"
+
+
+def test_positions_that_drift_apart_are_no_volumes_in_turn() -> None:
+    slots = np.repeat([0, 1, 2], 6)
+    for share, apart in ((0.0, False), (0.04, False), (0.06, True)):
+        turns = np.arange(6)
+        clock = np.concatenate([100.0 * turns + 5 * slot + share * slot * 50 * turns for slot in range(3)])
+        assert volumes_in_turn(slots, clock) is not None
+        assert (volumes_in_turn(slots, clock, steady=True) is None) is apart, share
 
 
 # -- the day
