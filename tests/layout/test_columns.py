@@ -172,3 +172,8 @@ def test_keys_sort_anything() -> None:
 )
 def test_what_an_element_says_of_a_step(record: dict[str, Any], name: str, expected: Any) -> None:
     assert value_of(record, name, "keyword") == expected
+
+
+def test_numbers_are_equal_to_six_digits() -> None:
+    assert trait_codes([1.000001, 1.0, 1.0000049]).tolist() == [0, 0, 0]
+    assert trait_codes([1.00001, 1.0]).tolist() == [1, 0]

@@ -238,3 +238,30 @@ def test_gaps_of_other_segments_tell_the_step_whatever_the_thickness() -> None:
 def test_without_a_step_nothing_is_restored(thickness: float | None) -> None:
     scan = segmentation({1: [0.0, 4.0, 10.0]}, thickness=thickness)
     assert restored(scan) == layouts(scan)
+
+
+def test_the_verdict_of_a_restored_segment_says_all_of_it() -> None:
+    (layout,) = restored(segmentation({1: [4.0, 6.0, 8.0, 14.0]}, thickness=None))
+    verdict = layout.verdict
+    assert (verdict.unique_positions, verdict.uniform_spacing, verdict.regular_volume) == (True, True, True)
+    assert (verdict.spacing, verdict.largest_gap, verdict.tilt_degrees) == (2.0, 2.0, 0.0)
+    assert (verdict.missing_positions, verdict.duplicate_positions, verdict.policy) == (0, 0, "")
+
+
+def test_the_step_is_that_of_the_nearest_frames_alone() -> None:
+    (layout,) = restored(segmentation({1: [0.0, 0.5, 1.5, 2.5]}, thickness=None))
+    assert [place.index for place in layout.placement] == [(0,), (1,), (3,), (5,)]
+    (layout,) = restored(segmentation({1: [0.0, 2.0, 6.0, 10.0]}, thickness=None))
+    assert [place.index for place in layout.placement] == [(0,), (1,), (3,), (5,)]
+
+
+@pytest.mark.parametrize(("last", "together"), [(16_383.0, True), (16_384.0, False)])
+def test_a_grid_has_sixteen_thousand_slices_at_most(last: float, together: bool) -> None:
+    found = restored(segmentation({1: [0.0, 1.0, last]}, thickness=1.0))
+    assert (len(found) == 1 and found[0].shape[0] == 16_384) is together
+
+
+@pytest.mark.parametrize("lacking", ["orientation", "spacing"])
+def test_frames_that_lack_a_part_of_their_geometry_are_not_restored(lacking: str) -> None:
+    scan = segmentation({1: [4.0, 6.0, 8.0, 14.0]}, **{lacking: None})
+    assert restored(scan) == layouts(scan)

@@ -86,3 +86,16 @@ def test_instances_and_keys_give_one_grouping() -> None:
 
 def test_a_file_name_in_any_bytes() -> None:
     assert len(scan_members("f", ["\udcff", "\ud800"], [SeriesKey("", None)] * 2)) == 2
+
+
+def test_a_number_of_a_series_is_in_its_name() -> None:
+    for number in (0, 1000, 10**12 - 1, -5):
+        (name,) = scan_members("f", ["a"], [SeriesKey("1.2", number)])
+        assert name.startswith(f"f/s{number}-")
+
+
+def test_hashes_are_no_longer_than_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = {"1": "aaaaaaaa1111", "2": "aaaaaaaa2222", "3": "bbbbbbbb1111"}
+    monkeypatch.setattr(scan, "series_hash", lambda uid, name: digests[uid])
+    members = scan_members("", ["x", "y", "z"], [SeriesKey(uid, None) for uid in "123"])
+    assert list(members) == ["s-aaaaaaaa1", "s-aaaaaaaa2", "s-bbbbbbbb"]

@@ -129,3 +129,15 @@ def test_three_passes_over_a_table_that_moves() -> None:
 def test_two_planes_are_always_even() -> None:
     assert parts([0.0, 3.0], AcquisitionNumber=[1, 2]) == ((), [[0, 1]])
     assert parts([0.0, 3.0, 100.0], AcquisitionNumber=[1, 1, 2]) == ((), [[0, 1, 2]])
+
+
+@pytest.mark.parametrize("turns", [2, 3])
+def test_acquisitions_one_after_the_other_that_overlap(turns: int) -> None:
+    """Slices of 3 mm every 1.5 or 1 mm, as two or three acquisitions of slices side by side, told by their numbers."""
+    step, count = 3.0 / turns, 4 * turns
+    heights = [3.0 * place + step * turn for turn in range(turns) for place in range(4)]
+    found = parts(heights)
+    assert len(found[1]) == turns
+    assert [sorted(group) for group in found[1]] == [list(range(4 * turn, 4 * turn + 4)) for turn in range(turns)]
+    along = parts(sorted(heights))
+    assert along == ((), [list(range(count))]), "numbered along the stack: one acquisition"

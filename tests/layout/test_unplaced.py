@@ -152,3 +152,22 @@ def test_vendors_elements_tell_what_image_type_does_not(key: str, values: tuple[
     for layout in found:
         assert len({instances[place.instance].record[key] for place in layout.placement}) == 1
     assert np.isfinite([layout.verdict.spacing for layout in found]).all()
+
+
+def test_slices_without_a_position_are_each_the_first_frame_of_its_file() -> None:
+    of = scan(slices())
+    (layout,) = layouts(of)
+    assert [place.frame for place in layout.placement] == [0] * 6
+    assert [place.index for place in layout.placement] == [(place,) for place in range(6)]
+
+
+def test_two_frames_have_their_times() -> None:
+    """As a cine of one file; the times of the frames are their coordinates, for two as for more."""
+    times = [(0.0, 40.0), (0.0, 40.0, 80.0)]
+    for known in times:
+        planes = tuple(
+            Plane(traits=tuple(time if name == "FrameReferenceTime" else None for name in TRAITS)) for time in known
+        )
+        one = Instance(File("/in", "a", 1, 1), {}, pixels=PIXELS._replace(frames=len(known)), planes=planes)
+        (layout,) = layouts(Scan("s1-0", "1.2.3", (one,)))
+        assert layout.coordinates[0].values == tuple(time / 1000 for time in known)
