@@ -343,3 +343,20 @@ def test_times_in_an_even_order_have_six_decimals() -> None:
     assert found == [round(number * step, 6) for number in range(7)]
     assert len(str(found[1]).partition(".")[2]) == 6
     assert slice_times(clocked([[0.0, 0.1234567], [2.0, 2.1234567]], 2000.0)) == [0.0, 0.123457]
+
+
+def test_the_orientation_is_one_that_all_frames_share() -> None:
+    made = subject(matrix())
+    cosines = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+    def orientation(*of: tuple[float, ...] | None) -> Any:
+        instances = tuple(
+            instance._replace(planes=(instance.planes[0]._replace(orientation=of[number % len(of)]),))
+            for number, instance in enumerate(made.scan.instances)
+        )
+        told = sidecar(replace(made, scan=made.scan._replace(instances=instances)))
+        return told.get("ImageOrientationPatientDICOM")
+
+    assert orientation(cosines) == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    assert orientation(cosines, (0.0, 1.0, 0.0, 1.0, 0.0, 0.0)) is None
+    assert orientation(None) is None

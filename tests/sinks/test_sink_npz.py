@@ -34,6 +34,7 @@ def test_display_orientation_and_world_coordinates(tmp_path, orientation):
     assert affine[1, 1] > 0
     assert affine[0, 2] > 0
     np.testing.assert_allclose(found["spacing"], np.linalg.norm(affine[:3, :3], axis=0))
+    assert not np.signbit(affine[affine == 0]).any(), "no -0.0"
     for index in MARKED:
         (place,) = np.argwhere(data == voxels(made)[index])
         np.testing.assert_allclose(affine @ (*place, 1), matrix(orientation) @ (*index, 1), atol=1e-9)
