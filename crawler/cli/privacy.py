@@ -12,6 +12,7 @@ import orjson
 
 from crawler.cli.common import program, shown
 from crawler.config.loader import Config, load_config
+from crawler.config.packaged import install
 from crawler.config.privacy import resolved
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.privacy import LEDGER_KEY
@@ -23,7 +24,8 @@ from crawler.paths import readable
 from crawler.privacy.audit import MADE_BY, NAME, private_report, public_report, search
 from crawler.privacy.harvest import harvest
 from crawler.privacy.keys import make_key, read_key
-from crawler.privacy.linking import read_links
+from crawler.privacy.linking import is_available, read_links
+from crawler.privacy.sealing import make_pair
 from crawler.privacy.search import Needles
 from crawler.sources.directory import roots_of
 
@@ -40,6 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     key.add_argument("file", metavar="FILE", help="where; a file that is there is not written over")
     link = commands.add_parser("link", help="print the linking table as CSV: it names persons")
     link.add_argument("config", metavar="CONFIG", help="the YAML file of the run, with its key")
+    link.add_argument("--custodian", metavar="FILE", help="private key that the table was sealed to")
+    pair = commands.add_parser("custodian", help="write a pair of keys for who alone shall open the linking table")
+    pair.add_argument("file", metavar="FILE", help="the private key; the public one is FILE.pub (privacy.custodian)")
     audit = commands.add_parser("audit", help="search a finished output for what its originals say of persons")
     audit.add_argument("config", metavar="CONFIG", help="the YAML file of the run")
     dicom = commands.add_parser("dicom", help="write the input as de-identified DICOM files")
@@ -57,22 +62,27 @@ def execute(options: argparse.Namespace) -> int:
     if options.what == "audit":
         return _audit(load_config(options.config, retrieves=False))
     if options.what == "link":
-        return _link(load_config(options.config, retrieves=False))
+        return _link(load_config(options.config, retrieves=False), options.custodian)
+    if options.what == "custodian":
+        if not is_available():
+            raise ConfigError(f"privacy custodian needs cryptography: install with `{install('privacy')}`")
+        print(f"{shown(make_pair(options.file))}: for privacy.custodian; {shown(options.file)} opens the linking table")
+        return EXIT_OK
     make_key(options.file)
     print(f"{shown(options.file)}: keep it apart from the outputs; who has it can tell whose data they are")
     return EXIT_OK
 
 
-def _link(config: Config) -> int:
+def _link(config: Config, custodian: str | None) -> int:
     """Print the linking table."""
     if config.privacy is None or config.private_dir is None:
         raise ConfigError("privacy: there is no such section, or it has no folder private")
     key = read_key(resolved(config.privacy), config.output_dir, config.directory)
-    if key.once:
+    if key.once and custodian is None:
         raise ConfigError("privacy.key: the linking table cannot be read without the key")
     writer = csv.writer(sys.stdout)
     writer.writerow(["public_file", "root", "file", "subject", "basis", "PatientID", *UIDS])
-    for link in read_links(Path(config.private_dir), key):
+    for link in read_links(Path(config.private_dir), key, custodian):
         pairs = [uid for name in ("study", "series", "sop") for uid in link[name]]
         names = ("public", "root", "file", "subject", "basis", "patient_id")
         writer.writerow([*(link[name] for name in names), *pairs])

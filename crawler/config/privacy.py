@@ -60,6 +60,9 @@ class PrivacySection:
         KeySection, "the secret key of pseudonyms, UIDs and shifts; else one for this run", shapes=False
     )
     site: str | None = setting(None, "issuer of patient identifiers, where a file names none", shapes=False)
+    custodian: str | None = setting(
+        None, "public key of the only one who shall open the linking table, a file", shapes=False
+    )
     patients: str | None = setting(None, "CSV file of identifiers of one person: subject,PatientID", shapes=False)
     retain: tuple[Retain, ...] | None = setting(None, "what is kept beyond the basic profile of PS3.15", shapes=False)
     dates: Dates | None = setting(
@@ -72,8 +75,10 @@ class PrivacySection:
         shapes=False,
     )
     structured: Literal["drop", "clean"] = setting("drop", "content of structured reports", shapes=False)
-    private_tags: Literal["remove", "safe"] | None = setting(
-        None, "safe: elements of makers that PS3.15 E.3.10-1 lists as safe", shapes=False
+    private_tags: str | None = setting(
+        None,
+        "remove; safe: elements of makers that PS3.15 E.3.10-1 lists as safe; or a CSV file of others",
+        shapes=False,
     )
     paths: Literal["keyed", "keep"] = setting("keyed", "names of files and folders in outputs", shapes=False)
     pixels: PixelsSection = setting(PixelsSection, "text that is burned into the pixels", shapes=False)

@@ -23,14 +23,16 @@ from crawler.privacy.coverage import require_covered
 from crawler.privacy.keys import read_key
 from crawler.privacy.linking import is_available
 from crawler.privacy.policy import Policy
+from crawler.privacy.private_tags import read_private_tags
 from crawler.privacy.roster import NOBODY, read_roster
+from crawler.privacy.sealing import PUBLIC, read_half
 from crawler.privacy.standard import edition
 from crawler.sources.directory import Root
 
 log = logging.getLogger("dme")
 
 LEDGER_KEY = "privacy"
-_NOT_OF_THE_POLICY = ("private", "key", "patients", "k")
+_NOT_OF_THE_POLICY = ("private", "key", "custodian", "patients", "k")
 
 
 def policy_of(config: Config) -> Policy | None:
@@ -52,10 +54,17 @@ def policy_of(config: Config) -> Policy | None:
             "privacy.key is not given: a key for this run alone is used, and no later run can add to this output."
             " For one that can: dme privacy key FILE, and privacy: {key: {file: FILE}}"
         )
-    elif not is_available():
+    if section.custodian is not None:
+        if not is_available():
+            raise ConfigError(f"privacy.custodian needs cryptography: install with `{install('privacy')}`")
+        read_half(os.path.join(config.directory, os.path.expanduser(section.custodian)), PUBLIC)
+    elif not key.once and not is_available():
         log.warning("no linking table is written: it needs cryptography, install with `%s`", install("privacy"))
     roster = read_roster(os.path.join(config.directory, section.patients)) if section.patients else NOBODY
-    return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster)
+    listed = None
+    if section.private_tags not in ("remove", "safe"):
+        listed = read_private_tags(os.path.join(config.directory, os.path.expanduser(section.private_tags or "")))
+    return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster, listed)
 
 
 def shared_policy(config: Config) -> Policy | None:
@@ -112,6 +121,9 @@ def made_with(policy: Policy) -> dict[str, str]:
 def digest(policy: Policy) -> str:
     """Fingerprint of what shapes the outputs: the section without its places, and the roster."""
     section = {name: value for name, value in asdict(policy.section).items() if name not in _NOT_OF_THE_POLICY}
+    if policy.listed is not None:  # what the file lists, and not where it lies
+        elements = policy.listed.elements.items()
+        section["private_tags"] = [[creator, sorted(listed.items())] for creator, listed in sorted(elements)]
     text = orjson.dumps([section, dict(policy.roster.subjects), dict(policy.roster.texts)], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=8, key=policy.key.secret).hexdigest()
 

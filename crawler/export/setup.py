@@ -60,6 +60,8 @@ class Setup(NamedTuple):
     policy: Policy | None = None
     links: str | None = None
     """Folder of the linking table; None where there is none."""
+    custodian: str | None = None
+    """File of the public key that it is sealed to; None for the secret key of the policy."""
 
     def narrowed(self, todo: frozenset[str]) -> Setup:
         """The same for a series of which these parts (`config/parts.py`) are to be made, as the others are there."""
@@ -163,14 +165,23 @@ def setup_of(config: Config, spool: str, token: str, policy: Policy | None = Non
         incomplete=_incomplete(config, policy),
         policy=policy,
         links=_links(config, policy),
+        custodian=_custodian(config),
     )
 
 
 def _links(config: Config, policy: Policy | None) -> str | None:
-    """Where the linking table lies: with a key that lasts, and the package that seals it."""
-    if policy is None or policy.key.once or config.private_dir is None or not is_available():
+    """Where the linking table lies: with a key that lasts, or a custodian, and the package that seals it."""
+    if policy is None or config.private_dir is None or not is_available():
+        return None
+    if policy.key.once and policy.section.custodian is None:
         return None
     return os.path.join(config.private_dir, FOLDER)
+
+
+def _custodian(config: Config) -> str | None:
+    """The file of the public key that the linking table is sealed to."""
+    told = config.privacy.custodian if config.privacy else None
+    return None if told is None else os.path.join(config.directory, os.path.expanduser(told))
 
 
 def _incomplete(config: Config, policy: Policy | None) -> dict[str, str]:

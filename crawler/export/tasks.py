@@ -135,7 +135,9 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self._cells = CellWriter()
-        self._links = LinkWriter(setup.links, setup.policy.key) if setup.links and setup.policy else None
+        self._links = (
+            LinkWriter(setup.links, setup.policy.key, setup.custodian) if setup.links and setup.policy else None
+        )
 
     def __call__(self, task: Task, heartbeat: Heartbeat) -> Answer:
         """Do one task."""

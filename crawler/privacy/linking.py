@@ -1,8 +1,8 @@
 """The linking table: which file, patient and UID a token of the output stands for. Encrypted, in the private folder.
 
-Each process of a run appends sealed records to a file of its own (AES-256-GCM, a key derived from the secret); reading
-needs the same secret. A file that is read again is linked again, and the last record of it counts. Needs the package
-`cryptography`, the extra `privacy`.
+Each process of a run appends sealed records to a file of its own, by a key derived from the secret, or to a custodian's
+public key (`sealing.py`); reading needs the same secret, or the custodian's private key. A file that is read again is
+linked again, and the last record of it counts. Needs the package `cryptography`, the extra `privacy`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from typing import Any
 
 import orjson
 
-from crawler.errors import OutputError
+from crawler.errors import ConfigError, OutputError
 from crawler.model import Instance
 from crawler.privacy.keys import Key
 from crawler.privacy.policy import Policy
+from crawler.privacy.sealing import PRIVATE, PUBLIC, opened, opened_by, read_half, sealed, sealed_to
 
 FOLDER = "linking"
 _ENDING = ".sealed"
-_NONCE = 12  # bytes, NIST SP 800-38D 8.2
+_OF_CUSTODIAN = ".sealed-to-custodian"
+_DOMAIN = "linking"
 _SIZE = 4
 
 
@@ -35,8 +37,10 @@ def is_available() -> bool:
 class LinkWriter:
     """Collects links of one process, and seals those of a task together."""
 
-    def __init__(self, folder: str, key: Key) -> None:
-        self._path = os.path.join(folder, f"{secrets.token_hex(8)}{_ENDING}")
+    def __init__(self, folder: str, key: Key, custodian: str | None = None) -> None:
+        self._public = None if custodian is None else read_half(custodian, PUBLIC)
+        ending = _ENDING if self._public is None else _OF_CUSTODIAN
+        self._path = os.path.join(folder, f"{secrets.token_hex(8)}{ending}")
         self._key = key
         self._records: list[dict[str, Any]] = []
 
@@ -61,51 +65,53 @@ class LinkWriter:
         """Seal and append what was collected. Raises OutputError."""
         if not self._records:
             return
-        sealed = _sealed(self._key, orjson.dumps(self._records, default=str))
+        plain, public = orjson.dumps(self._records, default=str), self._public
+        data = sealed_to(public, plain) if public is not None else sealed(self._key.derived(_DOMAIN), plain)
         self._records = []
         try:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
             with open(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
-                file.write(len(sealed).to_bytes(_SIZE, "big") + sealed)
+                file.write(len(data).to_bytes(_SIZE, "big") + data)
         except OSError as error:
             raise OutputError(f"the linking table cannot be written in privacy.private: {error.strerror}") from None
 
 
-def read_links(folder: Path, key: Key) -> Iterator[dict[str, Any]]:
+def read_links(folder: Path, key: Key, custodian: str | None = None) -> Iterator[dict[str, Any]]:
     """Links of all runs and shards below a folder, one a file of the input, the last record of each.
+
+    Parameters
+    ----------
+    custodian
+        File of the private key of a custodian, for what was sealed to it.
 
     Raises
     ------
+    ConfigError
+        That file holds no such key, or is needed.
     OutputError
         A record cannot be opened: another key made it, or it is damaged.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in sorted(folder.rglob(f"*{_ENDING}"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
-        data = path.read_bytes()
-        place = 0
-        while place + _SIZE <= len(data):
-            size = int.from_bytes(data[place : place + _SIZE], "big")
-            sealed = data[place + _SIZE : place + _SIZE + size]
-            place += _SIZE + size
-            if len(sealed) < size:
-                break  # a kill cut the last one; its task was done again
-            for link in orjson.loads(_opened(key, sealed)):
+    private = None if custodian is None else read_half(custodian, PRIVATE)
+    paths = [*folder.rglob(f"*{_ENDING}"), *folder.rglob(f"*{_OF_CUSTODIAN}")]
+    for path in sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        of_custodian = path.name.endswith(_OF_CUSTODIAN)
+        if of_custodian and private is None:
+            raise ConfigError("the linking table is sealed to a custodian: --custodian FILE names the private key")
+        for data in _records(path):
+            plain = opened_by(private, data) if of_custodian and private else opened(key.derived(_DOMAIN), data)
+            for link in orjson.loads(plain):
                 found[link["root"], link["file"]] = link
     yield from found.values()
 
 
-def _sealed(key: Key, plain: bytes) -> bytes:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # an extra
-
-    nonce = secrets.token_bytes(_NONCE)
-    return nonce + bytes(AESGCM(key.derived("linking")).encrypt(nonce, plain, None))
-
-
-def _opened(key: Key, sealed: bytes) -> bytes:
-    from cryptography.exceptions import InvalidTag  # an extra
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    try:
-        return bytes(AESGCM(key.derived("linking")).decrypt(sealed[:_NONCE], sealed[_NONCE:], None))
-    except InvalidTag:
-        raise OutputError("the linking table was made with another key, or is damaged") from None
+def _records(path: Path) -> Iterator[bytes]:
+    data = path.read_bytes()
+    place = 0
+    while place + _SIZE <= len(data):
+        size = int.from_bytes(data[place : place + _SIZE], "big")
+        record = data[place + _SIZE : place + _SIZE + size]
+        place += _SIZE + size
+        if len(record) < size:
+            return  # a kill cut the last one; its task was done again
+        yield record

@@ -28,7 +28,7 @@ def earned(section: PrivacySection) -> list[str]:
     found += ["modified_dates"] if section.dates in ("weeks", "days") else []
     found += ["full_dates"] if section.dates == "keep" else []
     found += ["descriptors"] if section.text in ("known", "vocabulary") else []
-    found += ["private"] if section.private_tags == "safe" else []
+    found += ["private"] if section.private_tags != "remove" else []
     found += ["structured"] if section.structured == "clean" else []
     if "full_dates" in found:
         found = [name for name in found if name != "modified_dates"]

@@ -28,6 +28,7 @@ from crawler.privacy.hold import decide, shows_face
 from crawler.privacy.identity import identifying_values, of_path, texts_of
 from crawler.privacy.keys import Key
 from crawler.privacy.methods import temporal
+from crawler.privacy.private_tags import PrivateTags
 from crawler.privacy.roster import NOBODY, Roster
 from crawler.privacy.rules import Act, Rule, own_rules, rule_of
 from crawler.privacy.text import Known
@@ -96,6 +97,8 @@ class Policy:
         Style of the records' keys.
     roster
         Which identifiers are of one subject, and what else is known of it.
+    listed
+        Elements of makers that stay, by a file of the user's; None for those of the standard.
 
     Attributes
     ----------
@@ -107,6 +110,7 @@ class Policy:
     key: Key
     keys: KeyStyle = "keyword"
     roster: Roster = NOBODY
+    listed: PrivateTags | None = None
     _rules: dict[str, Rule] = field(default_factory=dict, repr=False)
     _last: _Last | None = field(default=None, repr=False)
     _known: dict[tuple[str, Any, tuple[str, str, str], frozenset[str]], Patient] = field(
@@ -247,8 +251,8 @@ class Policy:
         if tag == 0x00080100 and own is None:
             return CODE_VALUE
         if is_private(tag) and is_private_creator(tag):
-            return Rule(Act.KEEP if self.section.private_tags == "safe" else Act.REMOVE, "LO", "private")
-        rule = rule_of(tag, creator, self.section)
+            return Rule(Act.KEEP if self.section.private_tags != "remove" else Act.REMOVE, "LO", "private")
+        rule = rule_of(tag, creator, self.section, self.listed)
         return rule if own is None else Rule(own, rule.vr, "actions")
 
     def _tag_of(self, key: str) -> tuple[int | None, str]:
@@ -269,7 +273,7 @@ class Policy:
         return None if first is None else int(group, 16) << 16 | first & 0xFFFF
 
     def _is_safe_creator(self, key: str, creator: str) -> bool:
-        return rule_of(int(key[1:5] + key[6:10], 16), creator, self.section).act is Act.KEEP
+        return rule_of(int(key[1:5] + key[6:10], 16), creator, self.section, self.listed).act is Act.KEEP
 
     def code(self, value: Any, record: Record) -> Any:
         """A code of a scheme that everybody shares stays, in the form that the scheme has."""

@@ -10,7 +10,7 @@ import yaml
 from crawler.config.loader import Config
 
 HIDDEN = "(private)"
-_OF_PRIVACY = ("private", "key", "patients", "site")
+_OF_PRIVACY = ("private", "key", "custodian", "patients", "site")
 _A_PATH = re.compile(r"[/\\~]")
 
 

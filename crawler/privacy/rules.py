@@ -12,12 +12,13 @@ far the dates of a patient were shifted. So are versions of context groups, whic
 from __future__ import annotations
 
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from crawler.config.privacy import PrivacySection
 from crawler.dicom.dictionary import dictionary_vr, is_private, is_private_creator, tag_for
-from crawler.privacy.standard import Row, is_safe_creator, is_safe_private, row_of, safe_vr
+from crawler.privacy.private_tags import PrivateTags, standard_tags
+from crawler.privacy.standard import Row, row_of
 
 
 class Act(Enum):
@@ -70,7 +71,7 @@ _VOCABULARY_DATES = frozenset({0x00080106, 0x00080107})  # Context Group Version
 _REMOVED = frozenset({0x00280303, 0x00120062, 0x00120063, 0x00120064})  # what an earlier de-identification said
 
 
-def rule_of(tag: int, creator: str, section: PrivacySection) -> Rule:
+def rule_of(tag: int, creator: str, section: PrivacySection, listed: PrivateTags | None = None) -> Rule:
     """The rule of an element.
 
     Parameters
@@ -81,9 +82,11 @@ def rule_of(tag: int, creator: str, section: PrivacySection) -> Rule:
         Private creator; empty for a public element.
     section
         With the values of its profile: `config.privacy.resolved`.
+    listed
+        Elements of makers that stay; None for those of the standard.
     """
     if is_private(tag):
-        return _private(tag, creator, section)
+        return _private(tag, creator, section, listed or _standard_tags())
     if tag & 0xFFFF == 0:
         return Rule(Act.REMOVE, "UL", "vr")  # group lengths are no longer true
     row = row_of(tag)
@@ -99,14 +102,17 @@ def rule_of(tag: int, creator: str, section: PrivacySection) -> Rule:
     return Rule(_unlisted(tag, vr, section), vr, "vr")
 
 
-def _private(tag: int, creator: str, section: PrivacySection) -> Rule:
-    if section.private_tags != "safe":
+_standard_tags = cache(standard_tags)
+
+
+def _private(tag: int, creator: str, section: PrivacySection, listed: PrivateTags) -> Rule:
+    if section.private_tags == "remove":
         return Rule(Act.REMOVE, "UN", "private")
     if is_private_creator(tag):
-        return Rule(Act.KEEP if is_safe_creator(creator) else Act.REMOVE, "LO", "private")
-    if not is_safe_private(tag, creator):
+        return Rule(Act.KEEP if listed.has_creator(creator) else Act.REMOVE, "LO", "private")
+    if not listed.has(tag, creator):
         return Rule(Act.REMOVE, "UN", "private")
-    vr = safe_vr(tag, creator)
+    vr = listed.vr(tag, creator)
     act = {"SQ": Act.ITEMS, "UI": Act.UID}.get(vr, Act.WORDS if vr in _TEXT else Act.KEEP)
     return Rule(Act.REMOVE if vr in TEMPORAL or vr in ("PN", "AE", "UR") else act, vr, "private")
 

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from crawler.dicom.dictionary import mask_of, private_entry
+from crawler.dicom.dictionary import mask_of
 
 
 class Row(NamedTuple):
@@ -83,7 +83,8 @@ def content_count() -> int:
 
 
 @cache
-def _safe() -> dict[str, frozenset[tuple[int, int]]]:
+def safe_private() -> dict[str, frozenset[tuple[int, int]]]:
+    """Table E.3.10-1: creator -> (group, last two digits) of its elements."""
     found: dict[str, frozenset[tuple[int, int]]] = {}
     for creator, groups in _document()["safe_private"].items():
         pairs = []
@@ -97,23 +98,12 @@ def _safe() -> dict[str, frozenset[tuple[int, int]]]:
 
 def is_safe_private(tag: int, creator: str) -> bool:
     """Whether Table E.3.10-1 lists a private element, by creator, group and the last two digits."""
-    return (tag >> 16, tag & 0xFF) in _safe().get(creator, ())
-
-
-def is_safe_creator(creator: str) -> bool:
-    """Whether the table lists any element of a creator."""
-    return creator in _safe()
-
-
-def safe_vr(tag: int, creator: str) -> str:
-    """VR of a safe private element by the private dictionary; "UN" where it has none."""
-    entry = private_entry(tag, creator)
-    return entry[0] if entry else "UN"
+    return (tag >> 16, tag & 0xFF) in safe_private().get(creator, ())
 
 
 def safe_count() -> tuple[int, int]:
     """Elements and creators of Table E.3.10-1."""
-    return sum(map(len, _safe().values())), len(_safe())
+    return sum(map(len, safe_private().values())), len(safe_private())
 
 
 @cache

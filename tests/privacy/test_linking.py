@@ -118,3 +118,25 @@ def test_a_key_is_written_once_and_read_back(tmp_path: Path) -> None:
     assert one == two
     assert not one.once
     assert one.secret.hex() not in repr(one)
+
+
+def test_a_custodian_alone_opens_what_is_sealed_to_him(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the key of the run nor another pair; the halves cannot be taken for one another."""
+    pytest.importorskip("cryptography", reason="pip install cryptography")
+    ct_series(tmp_path / "in", 2, PatientID="MRN4711081")
+    for name in ("his", "other"):
+        assert main(["privacy", "custodian", str(tmp_path / name)]) == 0
+    job = job_of(tmp_path, custodian=str(tmp_path / "his.pub"))
+    assert main([str(job), "-q"]) == 0
+    assert (tmp_path / "his").stat().st_mode & 0o077 == 0
+    capsys.readouterr()
+    for wrong in ([], ["--custodian", str(tmp_path / "other")], ["--custodian", str(tmp_path / "his.pub")]):
+        assert main(["privacy", "link", str(job), *wrong]) == 1
+        told = capsys.readouterr()
+        assert "MRN4711081" not in told.out + told.err
+    assert main(["privacy", "link", str(job), "--custodian", str(tmp_path / "his")]) == 0
+    links = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [link["PatientID"] for link in links] == ["MRN4711081"] * 2
+    job.write_text(job.read_text().replace("his.pub", "his"))
+    assert main([str(job), "-q"]) == 1  # a private key where the public one is wanted
+    assert main(["privacy", "custodian", str(tmp_path / "his")]) == 1  # it is there

@@ -10,8 +10,9 @@ from crawler.config.privacy import PROFILES, PrivacySection, resolved
 from crawler.dicom.dictionary import dictionary_vr, tag_for
 from crawler.dicom.dictionary_tables import public, registered_uids
 from crawler.privacy.keys import Key
+from crawler.privacy.private_tags import standard_tags
 from crawler.privacy.rules import Act, rule_of
-from crawler.privacy.standard import edition, is_safe_private, row_of, rows, safe_count, vocabulary
+from crawler.privacy.standard import edition, row_of, rows, safe_count, vocabulary
 
 RESEARCH = resolved(PrivacySection(private="x"))
 BASIC = resolved(PrivacySection(private="x", profile="basic"))
@@ -88,7 +89,7 @@ def test_options_turn_rules() -> None:
 def test_private_elements_go_by_creator_and_not_by_block() -> None:
     for block in (0x10, 0x44):
         tag = 0x00190000 | block << 8 | 0x0C
-        assert is_safe_private(tag, "SIEMENS MR HEADER")
+        assert standard_tags().has(tag, "SIEMENS MR HEADER")
         assert rule_of(tag, "SIEMENS MR HEADER", RESEARCH).act is Act.KEEP
         assert rule_of(tag, "SIEMENS CSA HEADER", RESEARCH).act is Act.REMOVE
         assert rule_of(tag, "SIEMENS MR HEADER", BASIC).act is Act.REMOVE
