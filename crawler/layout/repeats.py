@@ -1,4 +1,4 @@
-"""PlaneSet positions: the planes at one place are told apart (echoes, time points, b-values, energies).
+"""Repeated positions: the planes at one place are told apart (echoes, time points, b-values, energies).
 
 Returns groups in which every position occurs once, and the codes that name each group; which groups become the steps
 of one array is decided in `axes.py`. Planes of one group agree in every element that tells volumes apart. What nothing
@@ -7,14 +7,15 @@ tells apart is in no group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from crawler.dicom.dictionary import KeyStyle
-from crawler.geometry import Floats, Integers
+from crawler.geometry import Integers
+from crawler.layout.clocks import agrees, has_own_paces, in_order, is_apart
 from crawler.layout.columns import (
     BY_ORDER,
     CLOCKS,
@@ -25,14 +26,13 @@ from crawler.layout.columns import (
     joined,
     known_elements,
     names_volumes,
-    numbers_of,
     other_elements,
     ticks_alike,
     trait_codes,
     trait_columns,
 )
 from crawler.layout.planes import PlaneSet
-from crawler.layout.sequence import past_midnight, phases_by_pace, phases_by_slice, volumes_by_slice, volumes_in_turn
+from crawler.layout.sequence import volumes_by_slice
 from crawler.model import TRAITS
 
 RETAKEN = 0.25
@@ -102,28 +102,31 @@ def separate(of: PlaneSet, order: str = "auto", keys: KeyStyle = "keyword") -> S
         if name != "AcquisitionTime"
         and (name == CUSTOM or (ticks_alike if name in CLOCKS else names_volumes)(codes, of.slots))
     }
-    if not _is_apart(columns, of.slots):
+    for name in [name for name in CLOCKS if name in columns]:
+        if has_own_paces(name, columns, of, keys):
+            del columns[name]
+    if not is_apart(columns, of.slots):
         elements = known_elements(of.instances, of.record_of, of.slots, keys)
         columns |= {name: codes for name, codes in elements.items() if names_volumes(codes, of.slots)}
-    if _is_apart(columns, of.slots):
+    if is_apart(columns, of.slots):
         return _named(columns, of)
     if int((cells := _copies(of, columns)).max()) + 1 < len(of.slots):
         return _without(of, cells, order, keys)
-    if counted := _in_order(of, columns):
+    if counted := in_order(of, columns):
         name, volumes = counted
         return _named({**_agreeing(of, volumes, columns, keys), **columns, name: volumes}, of)
     if found := _by_any_element(of, columns, keys):
         return _named({**columns, **found}, of)
     by_slice = volumes_by_slice(of.slots, of.numbers)
-    if by_slice is not None and _is_apart({**columns, BY_ORDER: by_slice}, of.slots):
+    if by_slice is not None and is_apart({**columns, BY_ORDER: by_slice}, of.slots):
         found_by_slice = _named({**columns, BY_ORDER: by_slice}, of)
-        if _agrees(by_slice, columns, of):
+        if agrees(by_slice, columns, of):
             return found_by_slice
         return replace(found_by_slice, doubtful=frozenset(range(len(found_by_slice.groups))), counted=True)
     for name, codes in traits.items():  # stacks that overlap in part
         if name != "AcquisitionTime" and name not in columns and _are_stacks(codes, of.slots):
             columns[name] = codes
-            if _is_apart(columns, of.slots):
+            if is_apart(columns, of.slots):
                 return _named(columns, of)
     return _in_parts(of, columns)
 
@@ -149,12 +152,6 @@ def repetitions(slots: Integers, sequence: Integers) -> Integers:
     counts = np.empty(len(slots), dtype=np.intp)
     counts[order] = np.arange(len(slots)) - np.searchsorted(ordered, ordered)
     return counts
-
-
-def _is_apart(columns: Columns, slots: Integers) -> bool:
-    """Whether no two planes share all codes and the position."""
-    cells = joined([slots, *columns.values()])
-    return int(cells.max()) + 1 == len(slots)
 
 
 def _copies(of: PlaneSet, columns: Columns) -> Integers:
@@ -201,53 +198,11 @@ def _are_stacks(codes: Integers, slots: Integers) -> bool:
     return all(len(part) > 1 and len(part) > NEIGHBOURS * (part[-1] - part[0] + 1) for part in parts)
 
 
-def _in_order(of: PlaneSet, columns: Columns) -> tuple[str, Integers] | None:
-    """Volumes in the order of acquisition, of all planes at once; and what tells it."""
-    for name, clock, numbered in _clocks(of):
-        # Phases first: positions that keep their own time may share enough of it to look like volumes in turn.
-        volumes = phases_by_slice(of.slots, clock) if name in CLOCKS else None
-        if volumes is None:
-            volumes = volumes_in_turn(of.slots, clock, numbered, steady=name in CLOCKS)
-        if volumes is None and name in CLOCKS:
-            volumes = phases_by_pace(of.slots, clock)
-        if volumes is None or not _is_apart({**columns, name: volumes}, of.slots):
-            continue
-        if numbered and (_steps("AcquisitionTime", volumes, columns, of) < 0).any():
-            continue  # numbers that run against the time are no order of acquisition
-        return name, volumes
-    return None
-
-
-def _clocks(of: PlaneSet) -> Iterator[tuple[str, Floats, bool]]:
-    """What runs on from plane to plane: trigger times, acquisition times, numbers of instances or the order of frames.
-
-    Times come before numbers, which may run through the planes in another order than they were acquired.
-    """
-    for name in CLOCKS:
-        yield name, numbers_of(plane.trait(name) for plane in of.planes), False
-    times = numbers_of(plane.trait("AcquisitionTime") for plane in of.planes)
-    if np.isfinite(times).all():
-        yield BY_ORDER, past_midnight(times), False
-    yield BY_ORDER, of.numbers, True
-
-
-def _agrees(volumes: Integers, columns: Columns, of: PlaneSet) -> bool:
-    """Whether a clock goes up with the volume at every position, among planes that agree in all columns."""
-    return any((_steps(name, volumes, columns, of) > 0).all() for name in (*CLOCKS, "AcquisitionTime"))
-
-
-def _steps(name: str, volumes: Integers, columns: Columns, of: PlaneSet) -> Floats:
-    """Steps of a clock from volume to volume at each position, among planes that agree in all columns; NaN untold."""
-    cells = joined([of.slots, *columns.values()])
-    order = np.lexsort((volumes, cells))
-    times = numbers_of(plane.trait(name) for plane in of.planes)
-    if not np.isfinite(times).all():
-        return np.full(1, np.nan)
-    return np.asarray(np.diff(past_midnight(times)[order])[np.diff(cells[order]) == 0], dtype=np.float64)
-
-
 def _agreeing(of: PlaneSet, volumes: Integers, columns: Columns, keys: KeyStyle) -> Columns:
-    """Other elements in which all whole volumes agree, where some volumes are not whole: those have to agree too."""
+    """Other elements in which all whole volumes agree, or most of whose values are each found at all positions.
+
+    Where some volumes are not whole: those have to agree in them too.
+    """
     groups = joined([*columns.values(), volumes])
     sizes, count = np.bincount(groups), int(of.slots.max()) + 1
     if sizes.min() == count:
@@ -257,7 +212,10 @@ def _agreeing(of: PlaneSet, volumes: Integers, columns: Columns, keys: KeyStyle)
         name: codes
         for name, codes in other_elements(of.record_of, of.slots, keys).items()
         if names_volumes(codes, of.slots)
-        and len(np.unique(joined([groups[whole], codes[whole]]))) == np.count_nonzero(sizes == count)
+        and (
+            len(np.unique(joined([groups[whole], codes[whole]]))) == np.count_nonzero(sizes == count)
+            or np.median(np.bincount(np.unique(codes * count + of.slots) // count)) == count
+        )
     }
 
 
@@ -269,7 +227,7 @@ def _by_any_element(of: PlaneSet, columns: Columns, keys: KeyStyle) -> Columns |
         if (best is None or codes.max() < max(one.max() for one in best.values())) and names_volumes(codes, of.slots):
             found = {**columns, name: codes}
             sizes = np.bincount(joined(list(found.values())))
-            if _is_apart(found, of.slots) and 2 * np.count_nonzero(sizes == sizes.max()) >= len(sizes):
+            if is_apart(found, of.slots) and 2 * np.count_nonzero(sizes == sizes.max()) >= len(sizes):
                 best = {name: codes}
     return best
 
@@ -286,7 +244,7 @@ def _in_parts(of: PlaneSet, columns: Columns) -> Separation:
         counts = np.bincount(part.slots)
         if counts.max() == 1:
             continue
-        if counted := _in_order(part, {}):
+        if counted := in_order(part, {}):
             volumes[members] = counted[1]
             continue
         first = repetitions(part.slots, part.sequence) == 0

@@ -32,6 +32,10 @@ STEADY = 0.25
 with the next phase of another; where all follow one clock they do not."""
 
 
+SKIPS = 1.8
+"""Paces of two positions that differ by more than this: one lacks every second phase, as no heart beats."""
+
+
 def volumes_in_turn(slots: Integers, clock: Floats, numbered: bool = False, steady: bool = False) -> Integers | None:
     """Number the volumes of planes that were acquired volume by volume.
 
@@ -117,7 +121,7 @@ def phases_by_slice(slots: Integers, clock: Floats) -> Integers | None:
         return None
     table = np.sort(clock[np.lexsort((clock, slots))].reshape(len(counts), -1), axis=1)
     steps = np.diff(table, axis=1)
-    usual = np.median(steps, axis=1, keepdims=True)
+    usual = steps.min(axis=1, keepdims=True)
     spread = float(np.ptp(table[:, 0]))  # of a whole step where one position lacks its first phase
     if steps.min() <= 0 or (steps > DISTINCT_GAP * usual).any() or spread > usual.min() / 2:
         return None
@@ -139,7 +143,7 @@ def phases_by_pace(slots: Integers, clock: Floats) -> Integers | None:
     ordered = np.lexsort((clock, slots))
     parts = np.split(clock[ordered], np.cumsum(counts)[:-1])
     pace = np.array([np.median(np.diff(times)) for times in parts])
-    if pace.min() <= 0:
+    if pace.min() <= 0 or pace.max() > SKIPS * pace.min():
         return None
     place = (clock - clock.min()) / pace[slots]
     phases = np.rint(place).astype(np.intp)

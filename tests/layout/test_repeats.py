@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crawler.layout.columns import BY_ORDER
 from crawler.layout.planes import PlaneSet
@@ -253,6 +255,37 @@ def test_a_missing_phase_leaves_the_others_in_their_volumes(gone: tuple[int, ...
     assert found.traits == ("TriggerTime",)
     assert [len({phases[plane] for plane in group}) for group in groups(found)] == [1] * 20
     assert found.doubtful == frozenset()
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    beats=st.lists(st.floats(600, 1000), min_size=3, max_size=6),
+    phases=st.integers(8, 20),
+    encodings=st.integers(1, 3),
+    gone=st.lists(st.integers(0, 10**6), max_size=3),
+    by_phase=st.booleans(),
+)
+def test_no_volume_of_a_cine_has_planes_of_two_phases(
+    beats: list[float], phases: int, encodings: int, gone: list[int], by_phase: bool
+) -> None:
+    """Whatever each position's time, however it is encoded, in whichever order it came, and with planes missing.
+
+    Of two positions, or of fewer phases, too little is left to show the pace of each.
+    """
+    slots = range(len(beats))
+    turns = [(slot, phase) for phase in range(phases) for slot in slots]
+    turns = turns if by_phase else sorted(turns)
+    rows = [{"slot": slot, "TriggerTime": round(beats[slot] / phases * phase, 1), "of": (name, phase),
+             **({"SequenceName": f"encoding {name}"} if encodings > 1 else {})}
+            for name in range(encodings) for slot, phase in turns]  # fmt: skip
+    for number, row in enumerate(rows):
+        row["number"] = number + 1
+    for place in gone:
+        del rows[place % len(rows)]
+    of = [row.pop("of") for row in rows]
+    found = told(rows)
+    for number, group in enumerate(groups(found)):
+        assert len({of[plane] for plane in group}) == 1 or number in found.doubtful
 
 
 def test_another_clock_knows_no_pace_of_its_own() -> None:

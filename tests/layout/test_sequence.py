@@ -205,6 +205,7 @@ def test_phases_that_are_left_out_are_seen() -> None:
     assert phases([0, 100, 100, 300], [0, 100, 200, 300]) is None, "a tie"
     assert phases([0, 100, 200, 300], [0, 100, 200, math.nan]) is None
     assert phases([0], [10]) is None, "nothing is repeated"
+    assert phases([0, 100, 300], [0, 90, 180]) is None, "one within three"
 
 
 def paced(*rows: list[float]) -> list[int] | None:
@@ -227,7 +228,8 @@ def test_what_has_no_pace_has_no_phases() -> None:
     assert paced([0, 100, 100, 200], [0, 100, 200, 300]) is None, "a tie"
     assert paced([0, 0, 0], [0, 0, 0]) is None
     assert paced([0, 100, math.inf], [0, 100, 200]) is None
-    assert paced([0, 100, 200], [0, 200, 400, 600]) == [0, 1, 2, 0, 1, 2, 3], "a pace of its own"
+    assert paced([0, 100, 200], [0, 180, 360, 540]) == [0, 1, 2, 0, 1, 2, 3], "a pace of its own"
+    assert paced([0, 100, 200], [0, 181, 362, 543]) is None, "every second one"
     assert paced([0, 100, 200], [200, 300, 400]) is None, "one volume alone is whole"
 
 
