@@ -86,7 +86,18 @@ TESTS: dict[str, Sequence[str]] = {
     **{
         f"crawler/layout/{name}.py": LAYOUT
         for name in (
-            *("axes", "columns", "layouts", "planes", "repeats", "scan", "sequence", "series_parts", "unplaced"),
+            *(
+                "axes",
+                "clocks",
+                "columns",
+                "layouts",
+                "planes",
+                "repeats",
+                "scan",
+                "sequence",
+                "series_parts",
+                "unplaced",
+            ),
             "verdict",
         )
     },

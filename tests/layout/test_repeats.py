@@ -357,3 +357,29 @@ def test_copies_of_planes_in_no_volume_stay_by_themselves() -> None:
     assert found.doubtful == {0, 1}  # of the first echo, and of what has no group
     assert [planes.tolist() for planes in found.second] == [[15], [16], [17]]
     assert sorted(plane for planes in found.untold for plane in planes.tolist()) == list(range(6, 15))
+
+
+def test_an_element_that_changes_within_whole_volumes_splits_none() -> None:
+    """Planes are missing, so elements in which whole volumes agree count; this one differs inside of two of them."""
+    things = {0: (0, 0, 0), 1: (None, 1, 0), 2: (2, 1, 1), 3: (1, None, 3), 4: (None, None, 4)}
+    rows = [
+        {"slot": slot, "Thing": thing, "number": 3 * volume + slot + 1}
+        for volume, row in things.items()
+        for slot, thing in enumerate(row)
+        if thing is not None
+    ]
+    found = told(rows)
+    assert groups(found) == [[0, 1, 2], [3, 4], [5, 6, 7], [8, 9], [10]]
+    assert found.traits == (BY_ORDER,)
+
+
+def test_an_element_in_which_whole_volumes_agree_splits_the_others() -> None:
+    """What was counted as the last one has planes of two values, and is two."""
+    things = ("aaa", "bbb", "c c", "d e", "f g")
+    rows = [
+        {"slot": slot, "Thing": thing, "number": 3 * volume + slot + 1}
+        for volume, row in enumerate(things)
+        for slot, thing in enumerate(row)
+        if thing != " "
+    ]
+    assert groups(told(rows)) == [[0, 1, 2], [3, 4, 5], [6, 7], [8], [9], [10], [11]]

@@ -262,3 +262,13 @@ def test_positions_that_drift_apart_are_no_volumes_in_turn() -> None:
 def test_times_go_on_past_midnight(times: list[float], expected: list[float]) -> None:
     assert past_midnight(np.array(times)).tolist() == expected
     assert DAY == 86_400
+
+
+def test_a_run_of_no_natural_order_begins_where_numbers_say_if_nothing_is_missing() -> None:
+    """With a plane missing the numbers may count from any."""
+    run, volumes = [2, 1, 4, 0, 3], 3
+    slots, clock = np.array(run * volumes), np.arange(1.0, 16.0)
+    whole = volumes_in_turn(slots, clock, numbered=True)
+    assert whole is not None
+    assert whole.tolist() == [0] * 5 + [1] * 5 + [2] * 5
+    assert volumes_in_turn(np.delete(slots, 6), np.delete(clock, 6), numbered=True) is None

@@ -75,6 +75,16 @@ def test_what_has_no_order_stays_apart(instances: list[Instance]) -> None:
     assert {layout.verdict.reason for layout in found} == {"no position or orientation"}
 
 
+def test_one_slice_is_no_stack() -> None:
+    (layout,) = layouts(scan(slices(1)))
+    assert layout.verdict.reason == "no position or orientation"
+
+
+def test_vendors_elements_are_known_by_the_block_of_their_creator() -> None:
+    """In the style "tag" a key tells the block: the first is what vendors use."""
+    assert {"(0043,1030)", "(0043,102F)", "(2005,1011)", "(0051,1016)", "(0021,1075)"} <= set(element_keys("tag"))
+
+
 def test_unlike_slices_are_not_joined() -> None:
     short = tuple(90.0 if name == "EchoTime" else None for name in TRAITS)
     instances = slices(3, "MR") + [
