@@ -27,14 +27,16 @@ from crawler.cluster.shards import (
     shard_config,
 )
 from crawler.config.loader import Config
+from crawler.config.rated import ratings_digest
 from crawler.disk import created_as
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.packer import write_index
 from crawler.engine.plan import archive_digest, archives_of, without_archives
 from crawler.engine.privacy import LEDGER_KEY, agree, made_with, shared_policy, with_public_names
 from crawler.engine.root_names import keep_names
-from crawler.engine.run import copy_config, own_files, warn_of_scattered
+from crawler.engine.run import copy_config, own_files, warn_of_ratings, warn_of_scattered
 from crawler.errors import ConfigError, LedgerError, StopError
+from crawler.ledger.changed_config import RATINGS
 from crawler.ledger.packed import TABLE as PACKED
 from crawler.ledger.products import MERGED
 from crawler.ledger.status import Reader, reading
@@ -116,6 +118,7 @@ def merge(config: Config) -> Merged:
         store.compact()
         copy_config(store)
         warn_of_scattered(store)
+        warn_of_ratings(store, policy)
         count = store.ledger.count("files")
         summary = summarise(store.ledger, handled=0, listed=count, seconds=time.monotonic() - began, interrupted=False)
         registry.build(config, store.ledger, summary, policy=policy)
@@ -178,6 +181,11 @@ def _require_same(config: Config, shard: Shard, ledger: Reader) -> None:
         raise ConfigError(
             f"{changed[0]} was {found.get(changed[0])!r} when shard {shard} ran and is {wanted.get(changed[0])!r} now;"
             f" set it back, or run the shard again with --rebuild"
+        )
+    if ledger.get(RATINGS) != ratings_digest(config):
+        raise ConfigError(
+            f"select.list was of other ratings when shard {shard} ran than it is now; put them back, or run the shard"
+            " again with --rebuild"
         )
 
 

@@ -197,6 +197,15 @@ class SelectSection:
         (), "leave out series with one of these words in their description or protocol, in any case, as a whole word"
     )
     where: Mapping[str, ConditionSection] = key(dict, "conditions on elements, by keyword")
+    list: str | None = key(
+        None, "CSV file of rated series, as the viewer of `dme web` writes it: keep, drop, unsure", shapes=False
+    )
+    rated: tuple[Literal["keep", "drop", "unsure", "unrated"], ...] = key(
+        ("keep", "unsure", "unrated"),
+        "ratings of the list that are exported; unrated: series that it does not name",
+        min_items=1,
+        shapes=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,17 @@ class Candidate(NamedTuple):
     record: Callable[[], dict[str, Any]]
 
 
-def excluded(select: SelectSection, scan: Sequence[Candidate], keys: KeyStyle) -> dict[int, Outcome]:
+def excluded(
+    select: SelectSection, scan: Sequence[Candidate], keys: KeyStyle, takes: bool = True
+) -> dict[int, Outcome]:
     """Which instances of a scan the section leaves out.
 
     Parameters
     ----------
     keys
         Style of the records' keys.
+    takes
+        Whether the list of the section takes the scan (`config/rated.py`).
 
     Returns
     -------
@@ -44,6 +48,8 @@ def excluded(select: SelectSection, scan: Sequence[Candidate], keys: KeyStyle) -
         Position in the scan -> skipped ("filtered"), with the key that left it out as the stage. A DICOMDIR is never
         in it, and objects without image are not held against `min_files`.
     """
+    if not takes:
+        return {number: _outcome("select.list") for number, one in enumerate(scan) if not one.instance.is_index}
     tests = list(_tests(select, keys))
     found: dict[int, Outcome] = {}
     frames = 0

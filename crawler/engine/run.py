@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.config.loader import Config, load_config
 from crawler.config.parts import SECTIONS
+from crawler.config.rated import ratings_of
 from crawler.config.sections import ImageSaveSection, VideoSaveSection
 from crawler.disk import created_as
 from crawler.engine.crawl import Engine, Part
@@ -188,6 +189,7 @@ def _run(
             packer.finish(index=True)
         if not stop.is_set():
             warn_of_scattered(store)
+            warn_of_ratings(store, policy)
             registry.build(store.config, store.ledger, summary, store.cells, lambda: time.monotonic() - began, policy)
         _end(store, stop.is_set())
         if remote is not None:
@@ -250,6 +252,15 @@ def warn_of_scattered(store: Store) -> None:
     scattered = store.ledger.scattered()
     if scattered:
         log.warning("%d series lie in several folders: 'dicom.group: tree' brings them together", scattered)
+
+
+def warn_of_ratings(store: Store, policy: Policy | None) -> None:
+    """Say where the list of ratings and the input do not fit: rated series that are gone, series without rating."""
+    ratings = ratings_of(store.config, policy.uid if policy else str)
+    if ratings is not None:
+        scans = ((name, str(verdict.get("SeriesInstanceUID") or "")) for name, verdict, _ in store.ledger.scans())
+        for remark in ratings.remarks(scans):
+            log.warning("select.list: %s", remark)
 
 
 def _end(store: Store, stopped: bool) -> None:

@@ -174,7 +174,9 @@ class ScanExport:
         if self.setup.select is None:
             return
         scan = [select.Candidate(header.instance, header.record) for header in self.headers]
-        for number, outcome in select.excluded(self.setup.select, scan, self.setup.keys).items():
+        ratings = self.setup.ratings
+        takes = ratings is None or ratings.takes(self.scan.scan_id, self.scan.series_uid)
+        for number, outcome in select.excluded(self.setup.select, scan, self.setup.keys, takes).items():
             self.states[number].exclude(outcome)
             self.media_pending.discard(number)
             self.quality.pending.discard(number)

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from crawler.config.loader import Config
 from crawler.config.parts import parts_of
+from crawler.config.rated import Ratings, ratings_of
 from crawler.config.sections import (
     ImageSection,
     PreviewSection,
@@ -46,6 +47,7 @@ class Setup(NamedTuple):
     preview_dir: str | None = None
     pixels: int = 2 * 10**9
     select: SelectSection | None = None
+    ratings: Ratings | None = None
     quality: QualitySection | None = None
     documents: bool = False
     waveforms: bool = False
@@ -158,6 +160,7 @@ def setup_of(config: Config, spool: str, token: str, policy: Policy | None = Non
         preview_dir=config.preview_dir,
         pixels=config.limits.pixels,
         select=config.select,
+        ratings=ratings_of(config, policy.uid if policy else str),
         quality=config.quality,
         documents=config.media is not None and config.media.documents,
         waveforms=config.media is not None and config.media.waveforms,

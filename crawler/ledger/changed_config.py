@@ -13,6 +13,7 @@ from typing import Any
 
 from crawler.config.loader import Config
 from crawler.config.parts import Change, changes, parts_of, section_of, sections_of, selection_of
+from crawler.config.rated import ratings_digest
 from crawler.errors import ConfigError
 from crawler.ledger.database import Ledger
 from crawler.paths import native, portable
@@ -20,6 +21,8 @@ from crawler.sources.directory import names_of
 
 log = logging.getLogger("dme")
 
+RATINGS = "ratings"
+"""Key of the ledger: what the list of ratings left out, `config/rated.py: Ratings.digest`; None without one."""
 INPUT = ("dicom.dir", "dicom.recursive", "dicom.group")
 
 
@@ -37,9 +40,10 @@ def bring_up(config: Config, ledger: Ledger, rebuild: frozenset[str]) -> None:
         A key shapes outputs that are there, and none of `rebuild` covers it. Nothing was changed.
     """
     shaping, before = config.shaping(), ledger.get("config")
-    now = parts_of(shaping)
+    now, rated = parts_of(shaping), ratings_digest(config)
     if before is None:
         ledger.put("config", shaping)
+        ledger.put(RATINGS, rated)
         ledger.put("parts", now)
         ledger.put("wanted", sorted(now))
         return
@@ -53,6 +57,12 @@ def bring_up(config: Config, ledger: Ledger, rebuild: frozenset[str]) -> None:
     _refuse([one for one in changed if not set(one.sections) <= anew])
     _check_input(before, shaping, anew)
     _check_selection(ledger, before, shaping, anew)
+    if rated != ledger.get(RATINGS) and "select" not in anew:
+        raise ConfigError(
+            "select.list was of other ratings when this output was made than it is now; put them back, choose another"
+            " output, or use --rebuild select to make the outputs of all series anew"
+        )
+    ledger.put(RATINGS, rated)
     wanted = frozenset(now)
     if any(one.key == "metadata.compat" and one.before for one in changed):  # whose rows do not tell of all outputs
         ledger.forget_digests()

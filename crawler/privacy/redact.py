@@ -29,7 +29,7 @@ def _mapping(document: Any, path: tuple[str, ...]) -> Any:
         return HIDDEN
     if (
         path[:1] == ("pacs",)
-        or path[:2] == ("select", "where")
+        or path[:2] in (("select", "where"), ("select", "list"))
         or (path[:1] == ("privacy",) and path[1:2] and path[1] in _OF_PRIVACY)
     ):
         return HIDDEN

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from crawler.config.loader import Config
+from crawler.config.rated import ratings_digest
 from crawler.errors import ConfigError, LedgerError
+from crawler.ledger.changed_config import RATINGS
 from crawler.ledger.status import Reader, reading
 from crawler.ledger.store import ledger_of, output_root
 from crawler.paths import portable
@@ -103,6 +105,8 @@ def _require_same(config: Config, ledger: Reader) -> None:
             f"{other} was {made.get(other)!r} when this output was made and is {now.get(other)!r} now: give the"
             " configuration that it was made with"
         )
+    if ledger.get(RATINGS) != ratings_digest(config):
+        raise ConfigError("select.list was of other ratings when this output was made: put them back")
 
 
 def _note(found: Verification, results: object, size: int) -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 
 from crawler.config.loader import SHIPPED_TEMPLATES, Config, parse_config
+from crawler.config.rated import ratings_path
 from crawler.errors import ConfigError
 from crawler.stores.address import is_remote
 from crawler.web.jobs import CONFIG
@@ -67,10 +68,15 @@ def named_paths(config: Config) -> Iterator[tuple[str, str]]:
                 written = getattr(section.tls, name)
                 if written is not None:
                     yield f"pacs.tls.{name}", os.path.join(config.directory, os.path.expanduser(written))
+    if (ratings := ratings_path(config)) is not None:
+        yield "select.list", ratings
     if config.privacy is not None:
+        tags = config.privacy.private_tags
         keys = {
             "private": config.privacy.private,
             "key.file": config.privacy.key.file,
+            "custodian": config.privacy.custodian,
+            "private_tags": None if tags in ("remove", "safe") else tags,
             "patients": config.privacy.patients,
             "pixels.rules": config.privacy.pixels.rules,
         }

@@ -46,6 +46,7 @@ BASE: dict[str, Any] = {
     "quality": {},
     "config": {},
 }
+_LISTS = ROOT / "tests" / "support"
 _ENCODING = "video.save_method_kwargs.encoding_args"
 # Key -> two values beside the default: the first is added, changed to the second, and removed.
 VALUES: dict[str, tuple[Any, Any]] = {
@@ -107,6 +108,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "select.min_files": (2, 3),
     "select.derived": (False, True),
     "select.exclude_words": (["scout"], ["sample"]),
+    "select.list": (str(_LISTS / "ratings_1.csv"), str(_LISTS / "ratings_2.csv")),
     "select.where": ({"Modality": {"equals": "CT"}}, {"Modality": {"equals": "US"}}),
     "quality.share": (0.5, 0.7),
     "quality.thresholds": ({"CT": {"contrast": 8}}, {"CT": {"contrast": 9}}),
@@ -120,6 +122,7 @@ ELSEWHERE = {
     "output.pack.format": "packs of another format hold the same files: they are packed anew",
     "output.pack.size": "packs of another size hold the same files",
     "output.pack.dir": "packs in another folder hold the same files",
+    "select.rated": "of the ratings in `select.list`, as that key",
     "dicom.readers": "of installed packages: with another list, other files are images",
 }
 """Keys that are not tried as the others are."""
