@@ -80,6 +80,8 @@ class SeriesArray(State, NDArrayOperatorsMixin):
         if not values.flags.writeable:
             values = self._data = values.copy()
         values[plain(self._named(key))] = plain(value)
+        if not self._description.meta.is_derived:  # values are others now: not those of the files
+            self._description = replace(self._description, meta=self._description.meta.derived("assigned"))
 
     def _named(self, key: Any) -> Any:
         """An index in which a colour channel stands by its letter, as a number."""

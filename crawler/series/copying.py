@@ -2,6 +2,8 @@
 
 Two images of one SOP Instance UID are one image (PS3.3 C.12.1.1.1): private elements, character set, bits and dates are
 those of the file. Where that file is gone, or cannot hold the values of the array, there is no such copy.
+
+Here is also what decides whether an image under a new UID is a copy all the same: pixels and place are those of a file.
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ import numpy.typing as npt
 from crawler.dicom.dictionary import dictionary_vr, tag_for
 from crawler.dicom.elements import PIXEL_TAGS, quiet_pydicom
 from crawler.dicom.files import open_file
-from crawler.errors import FileError
+from crawler.errors import FileError, SourceError
+from crawler.instance.header import read_instance
 from crawler.instance.traits import seconds
 from crawler.model import File
 from crawler.series.dicom_elements import set_element
 from crawler.series.element_values import plain_value
 from crawler.series.grid import Floats, Grid
+from crawler.series.headers import FrameHeader
+from crawler.series.lazy import FrameReader, FrameRef
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -48,6 +53,58 @@ def original(file: File) -> Dataset | None:
     plain = Dataset()
     plain.update({element.tag: element for element in read if int(element.tag) not in PIXEL_TAGS})
     return plain
+
+
+def is_copy(header: FrameHeader | None, values: npt.NDArray[Any], place: Floats | None, grid: Grid) -> bool:
+    """Whether an image has the pixels and the place of the file that it was read from.
+
+    The file is decoded again: what was written into an array's values leaves no other trace.
+
+    Parameters
+    ----------
+    place
+        LPS of its first voxel, mm; None for an array without a place.
+    grid
+        Its rows and columns.
+    """
+    if header is None or header.origin is None:
+        return False
+    plane = header.plane
+    if place is None:
+        unmoved = Grid.of_indices()
+        same = all(
+            np.array_equal(grid.vectors[name], unmoved.vectors[name])
+            and grid.origin @ unmoved.vectors[name] == 0  # not cut off at its start
+            for name in ("row", "column")
+        )
+    else:
+        same = (
+            _near(plane.position, place, _PLACE_TOLERANCE)
+            and _near(plane.orientation, grid.orientation, 1e-6)
+            and _near(plane.spacing, grid.spacing[1:], 1e-6)
+        )
+    return same and _has_pixels(header.origin, values)
+
+
+def _near(told: Any, wanted: Floats, limit: float) -> bool:
+    return told is not None and len(told) == len(wanted) and bool(np.abs(np.subtract(told, wanted)).max() <= limit)
+
+
+def _has_pixels(file: File, values: npt.NDArray[Any]) -> bool:
+    """Whether the only frame of a file has these modality values; False where the file is gone or changed."""
+    try:
+        instance = read_instance(file)
+        reader = FrameReader([instance], [instance.plane(0)])
+        pixels = instance.pixels
+        if pixels is None or (pixels.rows, pixels.columns, *reader.samples) != values.shape:
+            return False
+        ref: Any = np.empty((), dtype=object)
+        ref[()] = FrameRef(0, 0)
+        stored = np.empty(values.shape, reader.dtype)
+        reader.read(ref, stored)
+    except (OSError, FileError, SourceError):
+        return False
+    return bool(np.array_equal(stored, values))
 
 
 def set_pixels(plain: Dataset, values: npt.NDArray[Any]) -> bool:

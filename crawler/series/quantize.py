@@ -40,6 +40,19 @@ class Stored:
     replaced: int = 0
 
 
+def stored_as(values: Array, slope: float, intercept: float) -> Stored | None:
+    """Values as an image of this slope and intercept stores them; None where any of them would change."""
+    if values.dtype.kind not in "iuf" or not values.size or not slope or not np.isfinite(values).all():
+        return None
+    steps = np.rint((values.astype(np.float64) - intercept) / slope)
+    low, high = steps.min(), steps.max()
+    for kind in (np.uint16, np.int16):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            same = np.array_equal((steps * slope + intercept).astype(values.dtype), values)
+            return Stored(steps.astype(kind), slope, intercept) if same else None
+    return None
+
+
 def stored_values(values: Array, nan: float | None = None, through_zero: bool = False) -> Stored:
     """Turn values into stored ones.
 
@@ -80,7 +93,7 @@ def stored_values(values: Array, nan: float | None = None, through_zero: bool = 
         for small in (np.uint16, np.int16):
             if np.iinfo(small).min <= low and high <= np.iinfo(small).max:
                 return Stored(values.astype(small), replaced=replaced)
-    found = _signed(values) if through_zero else _scaled(values, float(low), float(high))
+    found = _signed(values) if through_zero else _scaled(values, float(low), float(high), whole)
     return Stored(found.values, found.slope, found.intercept, found.rounding, replaced)
 
 
@@ -103,9 +116,10 @@ def as_ds(value: float, up: bool = False) -> float:
     return number
 
 
-def _scaled(values: Array, low: float, high: float) -> Stored:
+def _scaled(values: Array, low: float, high: float, whole: bool) -> Stored:
     intercept = as_ds(low)
-    slope = as_ds(max(high - intercept, 0.0) / STEPS or 1.0, up=True)
+    fits = whole and intercept == low and high - low <= STEPS  # whole numbers: nothing is lost in steps of 1
+    slope = 1.0 if fits else as_ds(max(high - intercept, 0.0) / STEPS or 1.0, up=True)
     exact = values.astype(np.float64)
     stored = np.clip(np.rint((exact - intercept) / slope), 0, STEPS).astype(np.uint16)
     return Stored(stored, slope, intercept, _largest(exact, stored, slope, intercept))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from crawler.instance.header import read_instance
 from crawler.model import File
 from crawler.pacs.pdu import IMPLEMENTATION_UID
 from crawler.pixels.frames import frames
-from crawler.series.copying import lies_at, original, set_changed, set_missing, set_pixels, stored_in
+from crawler.series.copying import is_copy, lies_at, original, set_changed, set_missing, set_pixels, stored_in
 from crawler.series.description import Description
 from crawler.series.dicom_elements import (
     CT,
@@ -42,7 +43,7 @@ from crawler.series.file_names import numbered
 from crawler.series.grid import NOT_PLACED, Grid
 from crawler.series.headers import FrameHeader, uid_below
 from crawler.series.planes import PlaneStack, plane_stack, step_indices
-from crawler.series.quantize import Stored, converted, stored_values
+from crawler.series.quantize import Stored, converted, stored_as, stored_values
 from crawler.series.report import WriteOptions, WriteReport
 from crawler.series.steps import step_elements
 from crawler.series.written_places import UNEVEN, WrittenPlaces
@@ -55,6 +56,8 @@ _PLACE_TOLERANCE = 1e-3
 """mm: what a DS of 16 characters keeps of any position inside a scanner, many times over."""
 _DIRECTION_TOLERANCE = 1e-6
 """Of direction cosines: what a DS of 16 characters keeps of them."""
+_SAME_STEP = 1e-6
+"""Of the slope: a stored value that is off by less is the same, computed with other roundings of float64."""
 
 
 class DicomWriter:
@@ -121,6 +124,10 @@ class DicomWriter:
 
     def _stored(self) -> Stored:
         found = stored_values(self.stack.values, self.options.nan, through_zero=self.sop_class == PET)
+        if found.rounding:  # as they were stored where they come from, perhaps nothing is lost
+            rescale = [self.element(keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
+            if all(isinstance(one, (int, float)) for one in rescale) and (self.sop_class != PET or not rescale[1]):
+                found = stored_as(self.stack.values, *rescale) or found
         if found.values.dtype.itemsize == 1 and self.sop_class in (
             CT,
             MR,
@@ -249,13 +256,30 @@ class DicomWriter:
         told = None if told is None else plain_value(told)
         if self.options.keep_uid and not self.meta.is_derived and told:
             return
-        plain.ImageType = image_type([told] if isinstance(told, str) else told, self.sop_class)
+        told = [told] if isinstance(told, str) else told
+        copied = bool(told) and self._is_copy
+        plain.ImageType = told if copied else image_type(told, self.sop_class)
         items = source_items([header])
         if items:
             plain.SourceImageSequence = items
-        if header is not None or self.meta.history:
+        if not copied and (header is not None or self.meta.history):
             steps = ", ".join(self.meta.history) or "copied, cut or put in another order"
             plain.DerivationDescription = f"dme series: {steps}"[:1024]
+
+    @cached_property
+    def _is_copy(self) -> bool:
+        """Whether all images have pixels and place of the files they were read from (PS3.3 C.7.6.1.1.2)."""
+        lost = self.stored.rounding > _SAME_STEP * abs(self.stored.slope) or self.stored.replaced
+        if self.meta.is_derived or lost:
+            return False
+        for index in np.ndindex(self.stack.frames.shape):
+            header: Any = self.stack.frames[index]
+            place = self.places.position(index) if self.places.placed else None
+            if header is None or header.record.get("SOPClassUID") != self.sop_class:
+                return False
+            if not is_copy(header, self.stack.values[index], place, self.grid):
+                return False
+        return True
 
     def _place(self, plain: Dataset, index: tuple[int, ...]) -> None:
         grid, place = self.grid, self.places.position(index)

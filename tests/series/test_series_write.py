@@ -186,6 +186,70 @@ def test_identity_of_what_is_written(tmp_path: Path) -> None:
     assert [dataset.InstanceNumber for dataset in made] == [1, 2, 3]
 
 
+COPIES: dict[str, tuple[bool, Any]] = {
+    "whole": (True, lambda a: a),
+    "one time": (True, lambda a: a[1]),
+    "slices reversed": (True, lambda a: a[:, ::-1]),
+    "transposed": (True, lambda a: a.T),
+    "as float": (True, lambda a: a.astype(np.float64)),
+    "rows reversed": (False, lambda a: a[:, :, ::-1]),
+    "cut": (False, lambda a: a[:, :, :4]),
+    "computed": (False, lambda a: a + 0),
+    "wrapped": (False, lambda a: a.astype(np.uint8)),
+    "moved": (False, lambda a: set_affine(a.copy())),
+    "assigned": (False, lambda a: assigned(a.copy())),
+    "assigned behind its back": (False, lambda a: assigned(a.copy(), a.copy().values)),
+}
+
+
+def set_affine(a: Any) -> Any:
+    a.affine = a.affine @ np.diag([2.0, 1, 1, 1])
+    return a
+
+
+def assigned(a: Any, values: Any = None) -> Any:
+    if values is None:
+        a[0, 0, 0, 0] = 7
+    else:
+        a.values[0, 0, 0, 0] = 7
+    return a
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_images_that_are_as_they_were_read_stay_original(tmp_path: Path, name: str) -> None:
+    """PS3.3 C.7.6.1.1.2: ORIGINAL are pixels as the source has them. An array is one series, and has one answer."""
+    mr_series(tmp_path / "in", times=2, slices=3)
+    stays, change = COPIES[name]
+    a = change(Series(tmp_path / "in", "time"))
+    a.write(tmp_path / "out")
+    for dataset in headers(tmp_path / "out"):
+        assert list(dataset.ImageType) == (["ORIGINAL", "PRIMARY", "M"] if stays else ["DERIVED", "SECONDARY", "M"])
+        assert ("DerivationDescription" in dataset) is not stays
+        assert len(dataset.SourceImageSequence) == 1  # under its new UID a copy still says of what
+
+
+def test_copies_of_rescaled_values_stay_original(tmp_path: Path) -> None:
+    ct_series(tmp_path / "in", 3, RescaleSlope="0.1", RescaleIntercept="-1024", ImageType=["ORIGINAL", "PRIMARY"])
+    Series(tmp_path / "in").write(tmp_path / "out")
+    assert [list(one.ImageType) for one in headers(tmp_path / "out")] == [["ORIGINAL", "PRIMARY"]] * 3
+    again = Series(tmp_path / "out")
+    for path in (tmp_path / "out").iterdir():
+        path.unlink()
+    again.write(tmp_path / "third")  # nothing is left that would show it
+    assert headers(tmp_path / "third")[0].ImageType[0] == "DERIVED"
+
+
+def test_assigned_values_get_another_uid(tmp_path: Path) -> None:
+    """Two images of one UID are one image: what was computed or assigned is another, also where UIDs are kept."""
+    mr_series(tmp_path / "in", times=1, slices=3)
+    a = Series(tmp_path / "in")
+    b = a.copy()
+    b[0] = 0
+    assert b.seriesInstanceUID != a.seriesInstanceUID
+    b.write(tmp_path / "out", keep_uid=True)
+    assert not set(Series(tmp_path / "out").SOPInstanceUIDs.values()) & set(a.SOPInstanceUIDs.values())
+
+
 def test_a_mean_names_all_its_sources(tmp_path: Path) -> None:
     mr_series(tmp_path / "in", times=3, slices=2)
     np.mean(Series(tmp_path / "in", "time"), axis=0).write(tmp_path / "out")
@@ -223,6 +287,11 @@ def test_large_integers_do_not_wrap(tmp_path: Path) -> None:
     report = Series(values, template=template, geometry=template).write(tmp_path / "out")
     assert report.rounding <= 0.6
     assert Series(tmp_path / "out").max() == pytest.approx(70000, abs=0.6)
+    values[values == 5] = 4465  # as many steps as 16 bits have: nothing is rounded
+    values[0, 0, 1] = 4467
+    report = Series(values, template=template, geometry=template).write(tmp_path / "exact")
+    assert report.rounding == 0
+    assert np.array_equal(Series(tmp_path / "exact"), values)
 
 
 def test_nan_is_refused_unless_told(tmp_path: Path) -> None:
