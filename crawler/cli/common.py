@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from crawler import __version__
-from crawler.cli.terminal import reasons, size_text
+from crawler.cli.terminal import reasons
+from crawler.config.sizes import size_text
 from crawler.disk import require_regular
 from crawler.errors import ConfigError, StopError
 from crawler.ledger.summary import EXIT_INTERRUPTED, EXIT_STOPPED, Summary

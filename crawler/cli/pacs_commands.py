@@ -16,7 +16,8 @@ from typing import Any
 
 from crawler.cli.common import account_lines, logging_to, program, retrieval_lines, shown
 from crawler.cli.pacs_source import Source, source_of
-from crawler.cli.terminal import SHOWN, reasons, size_text
+from crawler.cli.terminal import SHOWN, reasons
+from crawler.config.sizes import size_text
 from crawler.engine.interrupts import interrupts
 from crawler.engine.progress import make_progress
 from crawler.engine.retrieving import retrieve, server_of

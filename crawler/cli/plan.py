@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 
 from crawler.cli.common import count, program, public_errors
-from crawler.cli.terminal import size_text, span_text, time_text
+from crawler.cli.terminal import span_text, time_text
 from crawler.cluster.making import Planned, make_plan
 from crawler.cluster.plan import plan_path
 from crawler.config.loader import load_config
+from crawler.config.sizes import size_text
 from crawler.ledger.summary import EXIT_OK
 from crawler.paths import readable
 from crawler.privacy.coverage import require_covered

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from crawler.cli import batch_system
 from crawler.cli.arguments import rebuilt
 from crawler.cli.common import account_lines, logging_to, program, shown
-from crawler.cli.terminal import reasons, size_text, time_text
+from crawler.cli.terminal import reasons, time_text
 from crawler.config.loader import Config, load_config
+from crawler.config.sizes import size_text
 from crawler.config.starters import GOALS
 from crawler.disk import created_as
 from crawler.engine.progress import make_progress

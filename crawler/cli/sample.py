@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from crawler.cli.common import add_common, program, shown
-from crawler.cli.terminal import size_text
+from crawler.config.sizes import size_text
 from crawler.errors import StopError
 from crawler.ledger.summary import EXIT_OK
 from crawler.sample import write_sample, write_single

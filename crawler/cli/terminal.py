@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from crawler.config.sizes import size_text
 from crawler.paths import portable, printable
 
 if TYPE_CHECKING:  # a run prints no such table
@@ -28,15 +29,6 @@ STAGES = {
     "running": "exporting",
     "finishing": "making the tables",
 }
-
-
-def size_text(size: float) -> str:
-    """Bytes with a decimal unit."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def time_text(seconds: float) -> str:

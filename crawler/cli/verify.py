@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from crawler.cli.common import count, program
-from crawler.cli.terminal import size_text
 from crawler.config.loader import load_config
+from crawler.config.sizes import size_text
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK
 from crawler.paths import printable
 from crawler.privacy.coverage import refuse

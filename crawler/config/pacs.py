@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from crawler.config.sections import A_SIZE, key, read_size
+from crawler.config.sections import key
+from crawler.config.sizes import A_SIZE, read_size
 from crawler.config.yaml_nodes import Problem
 from crawler.pacs.address import ADDRESSES, Address, is_address, parse_address, settings, wrong_aet
 from crawler.pacs.query import is_number, text_of, wrong_key, wrong_request, wrong_value

@@ -22,10 +22,10 @@ from crawler.config.sections import (
     read_extension,
     read_image_extension,
     read_order,
-    read_size,
     read_texts,
     read_video_extension,
 )
+from crawler.config.sizes import read_size
 
 Schema = dict[str, Any]
 

@@ -15,32 +15,14 @@ from typing import Any, Literal
 
 from crawler.config.formats import SOME_FORMATS, read_endings, read_formats
 from crawler.config.patterns import read_pattern
+from crawler.config.sizes import A_SIZE, read_size
 from crawler.dicom.dictionary import tag_for
 from crawler.dicom.dictionary_tables import keywords
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([A-Z]*)", re.ASCII | re.IGNORECASE)
 PRIVATE = re.compile(r"\(([0-9A-Fa-f]{3}[13579BDFbdf]),xx([0-9A-Fa-f]{2})\) (\S.*)")
 """A private element as a key of rows names it: (0019,xx0C) SIEMENS MR HEADER (PS3.5 7.8.1: its group is odd)."""
 ORDERS = ("auto", "none", "time", "trigger_time", "phase", "b", "te", "echo", "ti", "fa")
 A_NAME = "further names of the files, in the folder named/: {PatientID}/{SeriesNumber:03d}_{SeriesDescription}"
-A_SIZE = "a size of at least one byte, such as 4GB, 512 MB or 1GiB"
-
-
-def read_size(written: object) -> object:
-    """Bytes of a text such as "4GB", "512 MB", "1.5GiB" (GB is 10^9, GiB is 2^30), else ValueError.
-
-    Anything but text comes back unchanged, for the check of its type.
-    """
-    if not isinstance(written, str):
-        return written
-    match = _SIZE.fullmatch(written.strip())
-    if match is None or match[2].upper() not in _UNITS:
-        raise ValueError(A_SIZE)
-    from decimal import Decimal  # few configurations name a size
-
-    return int(Decimal(match[1]) * _UNITS[match[2].upper()])
 
 
 def read_extension(written: object) -> object:

@@ -112,26 +112,19 @@ def act(request: Request, form: Form) -> Response:
     site = site_of(request)
     job = site.jobs.get(request.path_params["job"])
     action = form.get("action", "")
-    if action in ("start", "retry", "rebuild"):
+    if action in ("start", "retry", "rebuild", "dry"):
         if "yaml" in form:
             site.queue.write(job.id, _text(form["yaml"]).replace("\r\n", "\n"))
         try:
             checked(job.text, job.folder, site.places)
         except ConfigError:
             return RedirectResponse(f"/jobs/{job.id}/edit", 303)
-        flags = {"start": (), "retry": ("--retry-failed",), "rebuild": ("--rebuild",)}[action]
-        site.queue.enqueue(job.id, flags)
+        if action == "dry":
+            site.queue.dry_run(job.id)
+            return RedirectResponse(f"/jobs/{job.id}/edit#dry", 303)
+        site.queue.enqueue(job.id, {"start": (), "retry": ("--retry-failed",), "rebuild": ("--rebuild",)}[action])
     elif action in ("pause", "cancel"):
         site.queue.stop(job.id, PAUSED if action == "pause" else CANCELLED)
-    elif action == "dry":
-        if "yaml" in form:
-            site.queue.write(job.id, _text(form["yaml"]).replace("\r\n", "\n"))
-        try:
-            checked(job.text, job.folder, site.places)
-        except ConfigError:
-            return RedirectResponse(f"/jobs/{job.id}/edit", 303)
-        site.queue.dry_run(job.id)
-        return RedirectResponse(f"/jobs/{job.id}/edit#dry", 303)
     elif action == "remove":
         if form.get("sure") != job.id:
             return site.page(request, "remove.html", job=job)

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from crawler.config.sizes import size_text
 from crawler.web import words
 from crawler.web.access import cookie_of
 from crawler.web.catalogue import Translate, script_texts, translator
@@ -39,15 +40,6 @@ def _environment() -> Environment:
     )
     pages.filters |= {"size": size_text, "time": time_text, "number": lambda number: f"{number:,}"}
     return pages
-
-
-def size_text(size: float) -> str:
-    """Bytes with a decimal unit."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def time_text(seconds: float) -> str:

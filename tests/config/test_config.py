@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from crawler.config import checking, yaml_nodes
 from crawler.config.loader import Config, load_config
-from crawler.config.sections import ImageSection, MediaSection, VideoSection, read_size
+from crawler.config.sections import ImageSection, MediaSection, VideoSection
+from crawler.config.sizes import read_size
 from crawler.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[2]

@@ -20,7 +20,8 @@ from support.runs import ALL, config, export
 from support.samples import copy_sample
 
 from crawler.cli.main import main
-from crawler.cli.terminal import preflight_table, size_text, time_text
+from crawler.cli.terminal import preflight_table, time_text
+from crawler.config.sizes import size_text
 from crawler.dryrun import survey as survey_module
 from crawler.dryrun import trial as trial_module
 from crawler.dryrun.contained import ContainedReader

@@ -14,8 +14,9 @@ import pytest
 from support.archive import Archive, FakeFinder, FakeTransport, Instance, make_instance, refusing
 
 from crawler.cli.main import main
-from crawler.cli.terminal import size_text, status_table
+from crawler.cli.terminal import status_table
 from crawler.config.loader import Config
+from crawler.config.sizes import size_text
 from crawler.engine import retrieving
 from crawler.engine.run import run
 from crawler.errors import ConfigError, PacsError
