@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 import shutil
@@ -156,3 +157,16 @@ def test_links_lead_to_files() -> None:
 
 def test_readme_is_short() -> None:
     assert len(page("README.md").splitlines()) < 250, "README.md says what, why and how to start; docs/ has the rest"
+
+
+def test_a_skip_for_want_of_a_package_says_how_to_install_it() -> None:
+    calls = [
+        call
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.importorskip"
+    ]
+    assert calls
+    for call in calls:
+        (reason,) = (ast.literal_eval(word.value) for word in call.keywords if word.arg == "reason")
+        assert reason.startswith("needs ") or "pip install " in reason, ast.unparse(call)

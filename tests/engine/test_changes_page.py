@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.config_changes import SECTIONS, VALUES, measured, of_sections, untried
 from support.pages import page, section
+from support.source_changes import PACS, PRIVACY, of_pacs, of_privacy
 
 NAME = "reference/changes.md"
 
@@ -20,6 +21,8 @@ def rows(title: str) -> dict[str, str]:
 def test_every_key_is_tried_and_on_the_page() -> None:
     assert not untried(), "tests/support/config_changes.py, VALUES: give the key two values, and write the page again"
     assert rows("Keys").keys() == {"dicom.dir", *VALUES}
+    assert rows("Keys of `pacs`").keys() == PACS.keys()
+    assert rows("Keys of `privacy`").keys() == PRIVACY.keys()
     assert rows("Sections").keys() == set(SECTIONS)
     assert "NOT EQUAL" not in page(NAME)
 
@@ -28,6 +31,19 @@ def test_every_key_is_tried_and_on_the_page() -> None:
 def test_a_sample_is_as_the_page_says(key: str, tmp_path: Path) -> None:
     costs = measured(tmp_path, [key])[key]
     assert rows("Keys")[key] == " | ".join(cost.cell() for cost in costs)
+
+
+@pytest.mark.parametrize("key", ["pacs.query", "pacs.rate"])
+def test_a_sample_of_a_pacs_is_as_the_page_says(key: str, tmp_path: Path) -> None:
+    costs = of_pacs(tmp_path, [key])[key]
+    assert rows("Keys of `pacs`")[key] == " | ".join(cost.cell() for cost in costs)
+
+
+@pytest.mark.parametrize("key", ["privacy.dates", "privacy.k"])
+def test_a_sample_of_privacy_is_as_the_page_says(key: str, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="pip install cryptography")
+    costs = of_privacy(tmp_path, [key])[key]
+    assert rows("Keys of `privacy`")[key] == " | ".join(cost.cell() for cost in costs)
 
 
 @pytest.mark.slow

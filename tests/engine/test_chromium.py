@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(CHROMIUM is None, reason="c
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser.new_page()

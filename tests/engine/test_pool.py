@@ -222,7 +222,7 @@ def test_inline_answers_like_the_pool():
 
 def test_pebble_answers_alike_and_breaks_where_we_do_not():
     """The library that the pool stands in for: equal answers, but an idle death fails all that is queued."""
-    pebble = pytest.importorskip("pebble")
+    pebble = pytest.importorskip("pebble", reason="pip install pebble")
     with pebble.ProcessPool(max_workers=2) as other:
         assert [other.schedule(len, args=(["a"] * n,)).result(30) for n in range(5)] == list(range(5))
         pids = [other.schedule(os.getpid).result(30) for _ in range(8)]

@@ -465,7 +465,7 @@ def test_volumes_hold_the_values_that_are_asked_for(tmp_path, values, expected):
 
 
 def test_a_format_that_cannot_hold_a_volume_costs_the_others_nothing(tmp_path):
-    pytest.importorskip("nibabel")
+    pytest.importorskip("nibabel", reason="pip install nibabel")
     colour = np.zeros((4, 4, 3), np.uint16)
     save(quick_dataset(colour), tmp_path / "in" / "deep.dcm")
     summary = export(tmp_path / "in", tmp_path / "out", metadata={}, volume={"formats": ["nifti", "hdf5"]})
@@ -477,7 +477,7 @@ def test_a_format_that_cannot_hold_a_volume_costs_the_others_nothing(tmp_path):
 
 
 def test_volumes_note_what_their_files_agree_on(tmp_path):
-    pytest.importorskip("nibabel")
+    pytest.importorskip("nibabel", reason="pip install nibabel")
     ct_series(tmp_path / "in", n=3, KVP=120, Manufacturer="ACME", PatientName="Doe^Jane")
     export(tmp_path / "in", tmp_path / "out", volume={"formats": ["nifti", "hdf5"]})
     (sidecar,) = (path for path in (tmp_path / "out" / "volumes").glob("*.json") if "provenance" not in path.name)

@@ -249,7 +249,7 @@ def test_a_real_mosaic_as_nibabel_places_it(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("orientation", [AXIAL, SAGITTAL, CORONAL, OBLIQUE])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_dcm2niix_finds_every_tile_at_the_same_place(tmp_path: Path, orientation: tuple[float, ...], sign: int) -> None:
-    tool = pytest.importorskip("dcm2niix").bin
+    tool = pytest.importorskip("dcm2niix", reason="pip install dcm2niix").bin
     normal = sign * np.cross(orientation[:3], orientation[3:])
     numbers = {"ProtocolSliceNumber": ["0" if normal[np.argmax(np.abs(normal))] > 0 else "4"]}
     dataset = mosaic_dataset(5, normal.tolist(), orientation, numbers, RepetitionTime=2000, SeriesDescription="epi")

@@ -214,7 +214,7 @@ def test_relative_and_absolute_offsets_say_the_same(step: float, absolute: bool,
 
 @pytest.mark.parametrize("name", ["rtdose.dcm", "rtdose_expb.dcm", "rtdose_rle.dcm"])
 def test_dose_lies_where_simpleitk_puts_it(name: str) -> None:
-    reader = pytest.importorskip("SimpleITK")
+    reader = pytest.importorskip("SimpleITK", reason="pip install SimpleITK")
     path = Path(str(get_testdata_file(name)))
     image = reader.ReadImage(str(get_testdata_file("rtdose.dcm")))  # it does not read big endian doses
     direction = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())

@@ -281,7 +281,7 @@ VENDORS = {
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_dcm2niix_points_the_same_way(tmp_path: Path, vendor: str, phase: str, orientation: Any) -> None:
     """Up to the sign, which means nothing to a diffusion tensor; its vectors are turned back by its own matrix."""
-    tool = pytest.importorskip("dcm2niix").bin
+    tool = pytest.importorskip("dcm2niix", reason="pip install dcm2niix").bin
     cosines = np.array(orientation)
     normal = np.cross(cosines[:3], cosines[3:])
     vectors = [(0.0, 0.0, 0.0), VECTOR, (0.6, 0.0, 0.8), (0.0, 0.8, -0.6), (0.8, 0.48, 0.36)]

@@ -104,7 +104,9 @@ def test_overlays_and_curves_go() -> None:
 
 def test_actions_of_two_extractions_agree() -> None:
     """`dicom-anonymizer` (BSD) has the actions of 2026c, from a program of its own; not installed by `make test`."""
-    fields = pytest.importorskip("dicomanonymizer.dicom_anonymization_databases.dicomfields_2026c")
+    fields = pytest.importorskip(
+        "dicomanonymizer.dicom_anonymization_databases.dicomfields_2026c", reason="pip install dicom-anonymizer"
+    )
     names = {"D": "D", "Z": "Z", "X": "X", "U": "U", "Z_D": "Z/D", "X_Z": "X/Z", "X_D": "X/D", "X_Z_D": "X/Z/D"}
     compared = 0
     for name, action in names.items():

@@ -64,7 +64,7 @@ def test_spacing() -> None:
 
 
 def test_beside_simpleitk() -> None:
-    sitk = pytest.importorskip("SimpleITK")
+    sitk = pytest.importorskip("SimpleITK", reason="pip install SimpleITK")
     random = np.random.default_rng(0)
     source = Series(random.normal(size=(6, 7, 8)))
     source.affine = np.diag([3.0, 1.5, 2.0, 1.0])[[2, 1, 0, 3]]
@@ -151,7 +151,7 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert np.array_equal(a, b)
     assert b.affine == pytest.approx(a.affine)
     assert b.axes == a.axes
-    sitk = pytest.importorskip("SimpleITK")
+    sitk = pytest.importorskip("SimpleITK", reason="pip install SimpleITK")
     c = Series.from_sitk(a[0].to_sitk(), template=a[0])
     assert np.array_equal(c, a[0])
     assert c.affine == pytest.approx(a.affine)
@@ -161,7 +161,7 @@ def test_there_and_back(tmp_path: Path) -> None:
 
 
 def test_xarray_has_names_and_units(tmp_path: Path) -> None:
-    pytest.importorskip("xarray")
+    pytest.importorskip("xarray", reason="pip install xarray")
     mr_series(tmp_path / "in", times=2)
     found = Series(tmp_path / "in", "time").to_xarray()
     assert found.dims == ("time", "slice", "row", "column")

@@ -15,7 +15,7 @@ from support.mr import mr_series
 from crawler import Series
 from crawler.series.errors import LossRefused, NoGeometry, WriteNotImplemented
 
-highdicom = pytest.importorskip("highdicom")
+highdicom = pytest.importorskip("highdicom", reason="pip install highdicom")
 
 STUDY = {"StudyDate": "20200101", "StudyTime": "100000", "StudyID": "1", "AccessionNumber": "", "PatientSex": "",
          "PatientBirthDate": "", "ReferringPhysicianName": "", "Manufacturer": "dme", "SeriesDate": "20200101",

@@ -153,7 +153,7 @@ def test_the_reference_of_a_canon_scan_comes_back():
 @pytest.mark.parametrize("orientation", list(ORIENTATIONS))
 def test_dcm2niix_puts_gradients_at_the_same_place_in_the_patient(tmp_path, orientation):
     """The oracle: what dcm2niix makes of (0018,9089), read back with its own image's matrix."""
-    tool = pytest.importorskip("dcm2niix").bin
+    tool = pytest.importorskip("dcm2niix", reason="pip install dcm2niix").bin
     place = matrix(orientation)
     cosines = ORIENTATIONS[orientation]
     for step, direction in enumerate(DIRECTIONS[1:], start=1):

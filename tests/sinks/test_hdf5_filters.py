@@ -28,7 +28,7 @@ def volume(tree: Path, out: Path, compression: str, workers: int = 0) -> Path:
 @pytest.mark.parametrize("compression", FILTERS)
 def test_equal_voxels_by_the_filter_that_was_asked_for(tmp_path, compression):
     ct_series(tmp_path / "in", n=4)
-    pytest.importorskip("hdf5plugin")
+    pytest.importorskip("hdf5plugin", reason="pip install hdf5plugin")
     path = volume(tmp_path / "in", tmp_path / "out", compression)
     with h5py.File(path, "r") as file:
         plist = file["image"].id.get_create_plist()
@@ -52,7 +52,7 @@ def test_a_missing_plug_in_stops_the_run_before_its_work(tmp_path, monkeypatch):
 
 
 def test_reading_without_the_plug_in_is_refused(tmp_path, monkeypatch):
-    pytest.importorskip("hdf5plugin")
+    pytest.importorskip("hdf5plugin", reason="pip install hdf5plugin")
     ct_series(tmp_path / "in", n=2)
     path = volume(tmp_path / "in", tmp_path / "out", "zstd")
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)

@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,8 @@ import crawler.pixels.frames
 from crawler.config.checking import keys
 from crawler.config.loader import Config
 from crawler.engine.run import run
-from crawler.errors import ConfigError
+from crawler.errors import ConfigError, LedgerError
+from support import source_changes
 from support.cines import cine
 from support.encapsulated import document
 from support.factories import ct_series, quick_dataset, save
@@ -194,8 +195,19 @@ def document_of(tree: Path, out: Path, key: str = "", value: Any = None) -> dict
     return made
 
 
-def cost_of(before: dict[str, Any], after: dict[str, Any], out: Path, fresh: Path) -> Cost:
-    """Run one configuration, then another one, and see what that took."""
+def moved(document: dict[str, Any], fresh: Path) -> dict[str, Any]:
+    """A configuration whose output goes elsewhere."""
+    return {**document, "output": {**document["output"], "dir": str(fresh)}}
+
+
+def cost_of(
+    before: dict[str, Any],
+    after: dict[str, Any],
+    out: Path,
+    fresh: Path,
+    elsewhere: Callable[[dict[str, Any], Path], dict[str, Any]] = moved,
+) -> Cost:
+    """Run one configuration, then another one, and see what that took; `elsewhere` is the latter for a fresh run."""
     for folder in (out, fresh):
         shutil.rmtree(folder, ignore_errors=True)
     run(before)
@@ -205,13 +217,13 @@ def cost_of(before: dict[str, Any], after: dict[str, Any], out: Path, fresh: Pat
     with counted() as counts:
         try:
             run(after)
-        except ConfigError as error:
-            found = re.search(r"--rebuild(?: ([a-z,]+))?[ ,]", str(error))
+        except (ConfigError, LedgerError) as error:
+            found = re.search(r"--rebuild(?: ([a-z,]+))?(?:[ ,]|$)", str(error))
             if not found or counts:  # refused without a way out, or after work
                 raise
             rebuild = found[1] if found[1] and found[1] != "to" else "all"
             run(after, rebuild=True if rebuild == "all" else rebuild.split(","))
-    run({**after, "output": {**after["output"], "dir": str(fresh)}})
+    run(elsewhere(after, fresh))
     return Cost("" if rebuild == "" else rebuild, counts["opened"], counts["decoded"], _verdict(there, out, fresh))
 
 
@@ -302,9 +314,9 @@ def of_roots(work: Path) -> tuple[Cost, Cost, Cost]:
 
 
 def untried() -> set[str]:
-    """Keys that nothing here tries; those of a PACS and of `privacy`, whose pages say what a change does, aside."""
-    paths = {one.path for one in keys(Config) if not one.path.startswith(("pacs.", "privacy."))}
-    return paths - {*VALUES, *ELSEWHERE}
+    """Keys that nothing tries, here or in `source_changes.py`."""
+    tried = {*VALUES, *ELSEWHERE, *source_changes.PACS, *source_changes.PRIVACY, *source_changes.ELSEWHERE}
+    return {one.path for one in keys(Config)} - tried
 
 
 HEAD = f"""\
@@ -331,9 +343,13 @@ def page(work: Path) -> str:
     lines.append(f"| `dicom.dir` | {' | '.join(cost.cell() for cost in of_roots(work))} |\n")
     for key, costs in measured(work).items():
         lines.append(f"| `{key}` | {' | '.join(cost.cell() for cost in costs)} |\n")
-    lines.append("\nKeys of `pacs` and `privacy` are on pages of their own.\n")
+    lines += source_changes.lines(work)
     lines.append("\n`dicom.dir` is of three folders with two slices each: one is added, replaced, taken out.\n")
-    lines += [f"\n`{key}`: {text}.\n" for key, text in ELSEWHERE.items() if key != "dicom.dir"]
+    others = {**ELSEWHERE, **source_changes.ELSEWHERE}
+    texts: dict[str, list[str]] = {}
+    for key, text in others.items():
+        texts.setdefault(text, []).append(f"`{key}`")
+    lines += [f"\n{', '.join(named)}: {text}.\n" for text, named in texts.items() if named != ["`dicom.dir`"]]
     return "".join(lines)
 
 

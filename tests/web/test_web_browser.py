@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(CHROMIUM is None, reason="c
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -122,7 +122,7 @@ def test_files_of_the_browser_are_uploaded(visit: Visit, web: Web, data: Path) -
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_are_for_everybody(chromium: Any, web: Web, done: str, language: str, scheme: str) -> None:
     """No violation of axe, nothing wider than the window, nothing refused, at four widths."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python").Axe()
     visit = Visit(chromium, web, locale=language, color_scheme=scheme)
     number = web.get(f"/look/{done}/series.json").json["rows"][0][0]
     look = f"/look/{done}"

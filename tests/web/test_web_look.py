@@ -42,7 +42,7 @@ def plane(web: Web, address: str, at: str) -> np.ndarray[Any, Any]:
 @pytest.fixture(scope="module")
 def formats(web: Web, data: Path) -> str:
     """A job that wrote a volume in every format that the viewer reads."""
-    pytest.importorskip("nibabel")
+    pytest.importorskip("nibabel", reason="pip install nibabel")
     job = web.new_job(data, "training")
     text = (
         f"num_workers: 0\noutput: {{dir: output}}\ndicom: {{dir: {data}}}\n"
