@@ -161,12 +161,12 @@ def test_readme_is_short() -> None:
 
 def test_a_skip_for_want_of_a_package_says_how_to_install_it() -> None:
     calls = [
-        call
+        node
         for path in sorted((ROOT / "tests").rglob("*.py"))
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.importorskip"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.importorskip"
     ]
     assert calls
-    for call in calls:
-        (reason,) = (ast.literal_eval(word.value) for word in call.keywords if word.arg == "reason")
-        assert reason.startswith("needs ") or "pip install " in reason, ast.unparse(call)
+    for found in calls:
+        (reason,) = (ast.literal_eval(word.value) for word in found.keywords if word.arg == "reason")
+        assert reason.startswith("needs ") or "pip install " in reason, ast.unparse(found)

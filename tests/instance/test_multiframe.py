@@ -240,6 +240,7 @@ def test_scaling_of_the_dose_is_the_slope(name: str) -> None:
     [
         ({"FrameTime": 40.0}, [0, 40, 80]),
         ({"FrameTimeVector": [0.0, 30.0, 50.0]}, [0, 30, 80]),
+        ({"FrameTimeVector": [0.0, 0.5, 0.0]}, [0, 0.5, 0.5]),
         ({"FrameTime": 40.0, "FrameTimeVector": [0.0, 30.0, 50.0]}, [0, 30, 80]),
         (
             {"FrameTime": 40.0, "FrameTimeVector": [0.0, 30.0, 50.0], "FrameIncrementPointer": "(0018,1063)"},

@@ -188,6 +188,16 @@ def test_a_series_without_faults_is_one_regular_array(identity: str, numbering: 
     assert_whole([layout], of, known)
 
 
+def test_two_positions_are_volumes_in_turn_and_one_is_not() -> None:
+    of, known = scan_of(series("clock", (3, 1), 2, "up", "by volume"), random.Random(1))
+    (layout,) = layouts(of)
+    assert layout.shape[:2] == (3, 2)
+    assert_whole([layout], of, known)
+    of, known = scan_of(series("clock", (3, 1), 1, "up", "by volume"), random.Random(1))
+    (layout,) = layouts(of)
+    assert (layout.axes[0], layout.verdict.regular_volume) == ("frame", False)
+
+
 @pytest.mark.parametrize("numbering", ["by volume", "by slice"])
 def test_a_plane_that_is_missing_costs_its_own_volume_alone(numbering: str) -> None:
     shots = series("position in time", (4, 1), 5, "twos", numbering)
