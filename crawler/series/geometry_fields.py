@@ -20,6 +20,7 @@ from crawler.series.errors import DoNotSetSlicesError, FieldNotSet, NoGeometry
 from crawler.series.grid import Floats, Grid, zyx
 from crawler.series.headers import FrameHeader
 from crawler.series.step_fields import StepFields
+from crawler.series.through import WrittenThrough
 
 
 class GeometryFields(StepFields):
@@ -128,13 +129,16 @@ class GeometryFields(StepFields):
 
     @property
     def imagePositions(self) -> dict[int, Floats]:
-        """Slice -> (z, y, x) of its first voxel, mm."""
+        """Slice -> (z, y, x) of its first voxel, mm; ``a.imagePositions[0] = place`` sets it."""
         grid = self._grid
-        return {number: grid.position(slice=number)[::-1] for number in range(self.slices)}
+        return WrittenThrough({n: grid.position(slice=n)[::-1] for n in range(self.slices)}, self._set_positions)
 
     @imagePositions.setter
     def imagePositions(self, positions: Mapping[int, npt.ArrayLike]) -> None:
         """Give slices their places; one alone moves all, and several, also one call after the other, set the step."""
+        self._set_positions(positions)
+
+    def _set_positions(self, positions: Mapping[int, npt.ArrayLike]) -> None:
         held = self._told_places
         told = dict(held[1]) if held is not None and held[0] is self._description.grid else {}
         for number, place in positions.items():

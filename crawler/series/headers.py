@@ -55,6 +55,8 @@ class FrameHeader:
         Elements that were set, by keyword.
     origin
         The file whose only frame it is; None of computed values, and of a frame among several.
+    tags
+        By the name of an axis: the value that the axis has at this step, and the one that was set for this image alone.
     """
 
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)  # it names the patient
@@ -62,6 +64,7 @@ class FrameHeader:
     sources: tuple[SourceFrame, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict, repr=False)
     origin: File | None = None
+    tags: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, repr=False)
 
     def changed(self, keyword: str, value: Any) -> FrameHeader:
         """With an element set."""

@@ -32,9 +32,9 @@ def step_elements(axis: Axis, step: int, header: FrameHeader | None, first: Fram
     ----------
     header, first
         Of the image, and of the first slice of the same step: times differ from slice to slice, and those that were
-        read are kept while the axis is the one that was read.
+        read, or set, are kept while the axis is the one that they were read or set with.
     """
-    value = axis[step]
+    value = own_value(axis, step, header, first)
     keyword = axis.keyword or KEYWORDS.get(axis.name, axis.name if tag_for(axis.name) is not None else "")
     found: dict[str, Any] = {}
     if axis.name == "time" or not keyword or value is None:
@@ -45,11 +45,10 @@ def step_elements(axis: Axis, step: int, header: FrameHeader | None, first: Fram
     if value is None or not keyword or keyword == _COUNTED:
         return found
     if dictionary_vr(tag_for(keyword) or 0) == "TM":
-        own = own_time(axis, step, header, first)
-        if isinstance(own, (int, float)) and 0 <= own < DAY:
-            found[keyword] = clock(own)
-        elif isinstance(own, str):
-            found[keyword] = own
+        if isinstance(value, (int, float)) and 0 <= value < DAY:
+            found[keyword] = clock(value)
+        elif isinstance(value, str):
+            found[keyword] = value
         return found
     if keyword == "FrameReferenceTime" and axis.unit == "s":
         found[keyword] = float(value) * 1000
@@ -61,9 +60,12 @@ def step_elements(axis: Axis, step: int, header: FrameHeader | None, first: Fram
     return found
 
 
-def own_time(axis: Axis, step: int, header: FrameHeader | None, first: FrameHeader | None) -> Any:
-    """Seconds of an image: its own where the axis has that of the first slice, else the axis's."""
+def own_value(axis: Axis, step: int, header: FrameHeader | None, first: FrameHeader | None) -> Any:
+    """Value of an image along an axis: the one that was set for it, a time of its own, else the axis's."""
     value = axis[step]
+    told = None if header is None else header.tags.get(axis.name)
+    if told is not None and told[0] == value:
+        return told[1]
     if header is None or first is None or axis.keyword not in ("AcquisitionTime", ""):
         return value
     own, reference = header.plane.trait("AcquisitionTime"), first.plane.trait("AcquisitionTime")

@@ -324,6 +324,25 @@ def test_a_template_gives_headers_and_geometry_axes(dynamic: Path, tmp_path: Pat
     assert c.affine == pytest.approx(a.affine)
 
 
+def test_tags_of_slices_go_through_files(dynamic: Path, tmp_path: Path) -> None:
+    a = Series(dynamic, "time")
+    assert a.tags[2][1] != a.tags[0][1]  # each image has the time of its own
+    a.tags = {number: [(t,) for t in a.axes.time.values + 100 + 0.25 * number] for number in range(a.slices)}
+    a.write(tmp_path / "out")
+    b = Series(tmp_path / "out", "time")
+    assert np.array_equal(a, b)
+    for number in range(a.slices):
+        assert [t for (t,) in b.tags[number]] == pytest.approx([36100 + 0.25 * number + 2.5 * t for t in range(3)])
+    moved = Series(dynamic, "time")
+    moved.axes = moved.axes._replace(time=VariableAxis("time", a.axes.time + 7.5))
+    for number in range(moved.slices):
+        moved.tags[number] = np.array([(t,) for t in moved.axes.time.values], dtype=tuple)
+    both = np.concatenate((a, moved), axis=0)
+    assert both.timeline == pytest.approx([0, 2.5, 5, 7.5, 10, 12.5])
+    both.write(tmp_path / "both")
+    assert Series(tmp_path / "both").timeline == pytest.approx(both.timeline)
+
+
 @pytest.mark.system
 def test_postscript_is_drawn_by_ghostscript(tmp_path: Path) -> None:
     if shutil.which("gs") is None:

@@ -294,14 +294,63 @@ def test_positions_and_locations_are_set() -> None:
 
 def test_tags_are_set() -> None:
     series = made()
-    tags = series.tags
-    for step in range(3):
-        tags[0][step] = (10.0 * step,)
-    series.tags = tags
+    series.tags = {0: [(0.0,), (10.0,), (20.0,)]}
     assert series.timeline.tolist() == [0, 10, 20]
     assert [tag for (tag,) in series.tags[3]] == [0, 10, 20]
     with pytest.raises(ValueError, match="tags for steps"):
         series.tags = {0: [(1,)]}
+    with pytest.raises(ValueError, match="one an axis"):
+        series.tags = {0: [(1, 2), (1, 2), (1, 2)]}
+    with pytest.raises(IndexError, match=r"slices \[4\] for 4"):
+        series.tags[4] = [1, 2, 3]
+    with pytest.raises(ValueError, match="read-only"):
+        series.tags[0][1] = (5,)
+    with pytest.raises(TypeError, match="neither added nor taken away"):
+        series.tags.pop(0)
+
+
+def test_each_slice_has_tags_of_its_own() -> None:
+    """They were lost, but for those of the first slice."""
+    series = made()
+    series.tags = {number: np.arange(3) + 10 * number for number in range(4)}
+    assert [list(series.tags[number]) for number in (0, 3)] == [[(0,), (1,), (2,)], [(30,), (31,), (32,)]]
+    assert [list(tags) for tags in series[1:, ::-2].tags.values()] == [[(31,), (32,)], [(11,), (12,)]]
+    assert list(series.T.tags[3]) == [(30,), (31,), (32,)]
+    series.tags[3] = np.array([(7,), (8,), (9,)], dtype=tuple)  # numpy makes a table of it
+    series.tags[0] = [4, 5, 6]
+    assert [next(iter(tags)) for tags in series.tags.values()] == [(4,), (10,), (20,), (7,)]
+    assert series.axes.time.values.tolist() == [4, 5, 6]
+    series.input_order = "te"
+    assert list(series.tags[1]) == [(10,), (11,), (12,)]
+    copied = dict(series.tags)
+    copied[1] = [0, 0, 0]
+    assert list(series.tags[1]) == [(10,), (11,), (12,)]
+    series.axes = series.axes._replace(te=VariableAxis("te", [1, 2, 3]))
+    assert list(series.tags[1]) == [(1,), (2,), (3,)]  # those of other steps are gone
+    assert series.mean(axis="te").tags[1].tolist() == [(0,)]
+    assert np.mean(series, axis=(1, 2, 3)).input_order == "te"
+
+
+def test_tags_of_several_axes() -> None:
+    series = Series(np.zeros((2, 3, 2, 4, 4)), "time,te")
+    tags = np.empty((2, 3), dtype=object)
+    for index in np.ndindex(2, 3):
+        tags[index] = (index[0] * 10.0, index[1] * 5)
+    series.tags = {0: tags}
+    assert series.axes.time.values.tolist() == [0, 10]
+    assert series.axes.te.values.tolist() == [0, 5, 10]
+    tags[1, 2] = (11.0, 10)
+    series.tags[1] = tags
+    assert series.tags[0][1, 2] == (10.0, 10)
+    assert series[:, 2].tags[1].tolist() == [(0.0,), (11.0,)]
+
+
+def test_a_place_is_set_through_its_slice() -> None:
+    series = Series(np.zeros((3, 4, 5)))
+    series.imagePositions[0] = (10, 20, 30)
+    assert series.imagePositions[0].tolist() == [10, 20, 30]
+    series.imagePositions[2] = (14, 20, 30)
+    assert series.spacing[0] == 2
 
 
 def test_axes_are_frozen() -> None:
