@@ -61,7 +61,7 @@ class Axis:
             object.__setattr__(self, key, value)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError("an axis is frozen: make a new one")
+        raise AttributeError("an axis is frozen: make a new one, and set it (a.axes = a.axes._replace(time=axis))")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (type(self), self.name, self.values, self.unit, self.keyword, self.directions)

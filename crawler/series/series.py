@@ -40,7 +40,7 @@ _OTHER_NAMES = {
 }
 # Options of seeds/002 that ask for what is done anyway.
 _DONE_ANYWAY = {
-    "sort_on_slice_location", "skip_broken_series", "headers_only", "auto_sort", "split_acquisitions", "input_sort",
+    "sort_on_slice_location", "skip_broken_series", "auto_sort", "split_acquisitions", "input_sort",
     "split_echo_numbers", "slice_tolerance", "dir_cosine_tolerance", "input_shape", "correct_acq", "strict_values",
 }  # fmt: skip
 
@@ -70,7 +70,8 @@ class Series(Operations, Showing, GeometryFields, Elements, SeriesArray):
     dtype
         Of the voxels.
     **options
-        See `ReadOptions`; other names name orders (``ti="InversionTime"``).
+        See `ReadOptions`; other names name orders (``ti="InversionTime"``). ``headers_only=True`` leaves voxels in
+        their files, as `Series.open` does: the array has its shape, and reads them when they are looked at.
 
     Raises
     ------
@@ -107,13 +108,15 @@ class Series(Operations, Showing, GeometryFields, Elements, SeriesArray):
         template = further.get("template") if template is None else template
         geometry = further.get("geometry") if geometry is None else geometry
         dtype = further.get("dtype") if dtype is None else dtype
+        lazy = options.pop("headers_only", further.pop("headers_only", False))
         if _is_place(data):
             part = read_one(require_places(data), read_options(order, input_format, options, further))
             self._data, self._description = part.data, part.description
         else:
             self._data, self._description = _from_array(data, order)
         self._finish(template, geometry, axes, dtype)
-        self._data = self.values
+        if lazy in (False, None, "", "False", "false", "0"):
+            self._data = self.values
 
     def _finish(self, template: Any, geometry: Any, axes: Any, dtype: Any) -> None:
         axes = None if axes is None else Axes(axes)

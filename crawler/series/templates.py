@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from crawler.series.axis import SPATIAL, Axes
+from crawler.series.axis import PLANE_AXES, SPATIAL, Axes
 from crawler.series.description import Description, empty_frames, with_grid
 from crawler.series.errors import GeometryMismatch
 from crawler.series.grid import Grid
@@ -64,7 +64,10 @@ def with_geometry(own: Description, source: Description) -> Description:
     if source.grid is None:
         raise GeometryMismatch("the array that geometry is taken from has none itself")
     if not _same_sizes(own, source, SPATIAL[1:]):
-        raise GeometryMismatch(f"the geometry is that of {_sizes_text(source)}, the array has {_sizes_text(own)}")
+        raise GeometryMismatch(
+            f"the geometry is that of {_sizes_text(source)}, the array has {_sizes_text(own)}: index the other as the "
+            "array was cut from it (geometry=a[..., 10:138, 4:132], or a[..., ::2, ::2]), or give its own affine"
+        )
     count, others = own.sizes.get("slice", 1), source.sizes.get("slice", 1)
     if count != others:
         note = f"the geometry is that of {others} slices, and taken for {count} from slice 0 on"
@@ -108,7 +111,9 @@ def _frames(own: Description, template: Description, grid: Grid | None) -> Any:
     theirs = np.moveaxis(theirs, names.index("slice"), -1) if "slice" in names else theirs[..., None]
     mine = [own.axes[number].name for number in own.leading]
     lengths = [len(own.axes[number]) for number in own.leading if own.axes[number].name != "slice"]
-    if list(theirs.shape[:-1]) != lengths:
+    if _are_first_steps(own, template):  # of the first steps the headers, beside their values
+        theirs = theirs[tuple(slice(length) for length in lengths)]
+    elif list(theirs.shape[:-1]) != lengths:
         flat = theirs.reshape(-1, theirs.shape[-1])
         joint = empty_frames(theirs.shape[-1:])
         for number in range(theirs.shape[-1]):
@@ -124,6 +129,14 @@ def _frames(own: Description, template: Description, grid: Grid | None) -> Any:
     frames = empty_frames(shape)
     frames[...] = picked
     return _with_records(own.frames, frames)
+
+
+def _are_first_steps(own: Description, template: Description) -> bool:
+    """Whether the axes before the slices are the template's, or begin as they do and are shorter."""
+    mine, theirs = ([axis for axis in one.axes if axis.name not in (*PLANE_AXES, "slice")] for one in (own, template))
+    return len(mine) == len(theirs) and all(
+        len(one) <= len(other) and one == other[: len(one)] for one, other in zip(mine, theirs, strict=True)
+    )
 
 
 def _with_records(own: Any, theirs: Any) -> Any:

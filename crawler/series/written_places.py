@@ -46,7 +46,8 @@ class WrittenPlaces:
         if own is None or stack.in_plane is None:
             raise NoGeometry(
                 "the array has no geometry: DICOM images need positions. Give it one (a.affine = ..., or "
-                "Series(a, geometry=b)), or take slices one by one"
+                "Series(a, geometry=b)), take slices one by one, or write numbers without a place "
+                "(Series(numpy.asarray(a), template=b))"
             )
         require_writable(stack.in_plane)
         return cls(stack.in_plane, own)

@@ -310,6 +310,25 @@ def test_times_under_other_names_are_written_as_times(dynamic: Path, tmp_path: P
         assert a.axes[0] == b.axes[0]
 
 
+def test_headers_only_leaves_voxels_in_their_files(dynamic: Path) -> None:
+    """imagedata answers a shape of (), which nothing can be done with."""
+    for a in (Series(dynamic, headers_only=True), Series(dynamic, opts={"headers_only": True})):
+        assert a.is_lazy
+        assert (a.shape, a.patientID) == ((3, 4, 6, 5), "QUICK")
+        assert np.array_equal(a, Series(dynamic))
+    assert not Series(dynamic, headers_only=False).is_lazy
+
+
+def test_a_shorter_array_has_the_headers_of_the_first_steps(dynamic: Path) -> None:
+    a = Series(dynamic, "time")
+    b = Series(np.zeros((2, *a.shape[1:])), template=a, geometry=a)
+    for number in range(4):
+        assert b.tags[number].tolist() == a.tags[number][:2].tolist()
+    assert b.meta.InstanceNumber.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    c = Series(np.zeros((4, *a.shape[1:])), "time", template=a, geometry=a)
+    assert [t for (t,) in c.tags[0]] == [36000, 36002.5, 36005, 36007.5]
+
+
 def test_a_template_gives_headers_and_geometry_axes(dynamic: Path, tmp_path: Path) -> None:
     mr_series(tmp_path / "other", times=3, slices=4, PatientID="OTHER", StudyInstanceUID="2.25.7")
     a = Series(dynamic, "time", template=tmp_path / "other")

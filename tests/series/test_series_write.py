@@ -508,6 +508,29 @@ def test_elsewhere_is_refused_by_geometry(tmp_path: Path) -> None:
     b = Series(np.zeros(a.shape), template=a)
     assert b.affine == pytest.approx(a.affine)
     assert b.patientID == a.patientID
+    cut = Series(np.zeros((3, 3, 2)), geometry=a[:, ::2, 1:3])  # its place, said as an index of the other
+    assert cut.position((1, 1, 1)) == pytest.approx(a.position((1, 2, 2)))
+
+
+@pytest.mark.parametrize("axis", ["row", "column"])
+def test_arrays_side_by_side_have_no_place(tmp_path: Path, axis: str) -> None:
+    """imagedata writes the second where nothing was seen. Halves that were cut apart have their place again."""
+    mr_series(tmp_path / "in", times=2, slices=3)
+    a = Series(tmp_path / "in", "time")
+    number = a.axes.names.index(axis)
+    both = np.concatenate((a, a), axis=number)
+    assert both.shape[number] == 2 * a.shape[number]
+    assert both.affine is None
+    with pytest.raises(NoGeometry, match="asarray"):
+        both.write(tmp_path / "out")
+    Series(np.asarray(both), "time", template=a).write(tmp_path / "out")
+    again = Series(tmp_path / "out", "time")
+    assert np.array_equal(again, both)
+    assert again.affine is None
+    assert again.timeline.tolist() == a.timeline.tolist()
+    cut = [slice(None)] * number
+    joined = np.concatenate((a[(*cut, slice(0, 2))], a[(*cut, slice(2, None))]), axis=number)
+    assert joined.affine == pytest.approx(a.affine)
 
 
 def test_one_side_of_a_window_is_enough(tmp_path: Path) -> None:
