@@ -91,6 +91,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="delete what earlier runs made, and make it anew; with SECTION (image,video): outputs of these alone",
     )
     parser.add_argument("--retry-failed", action="store_true", help="try files again that failed and did not change")
+    parser.add_argument(
+        "--retry-reason",
+        action="append",
+        metavar="REASON",
+        help="the same for files that failed for this reason, as the summary has it; may be repeated",
+    )
     parser.add_argument("--no-retrieve", action="store_true", help="export what was received; ask no PACS")
     parser.add_argument(
         "--shard",

@@ -56,7 +56,7 @@ def execute(options: argparse.Namespace) -> int:
         summary = run(
             config,
             rebuild=rebuilt(options.rebuild),
-            retry_failed=options.retry_failed,
+            retry_failed=options.retry_failed or options.retry_reason or False,
             retrieve=not options.no_retrieve,
             progress=progress,
         )

@@ -33,7 +33,7 @@ def execute(config: Config, shard: Shard, options: argparse.Namespace) -> int:
             shard.number,
             shard.of,
             rebuild=rebuilt(options.rebuild),
-            retry_failed=options.retry_failed,
+            retry_failed=options.retry_failed or options.retry_reason or False,
             progress=make_progress(sys.stderr, quiet=options.quiet),
             job=batch_system.job_name(),
         )

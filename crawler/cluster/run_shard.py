@@ -34,7 +34,7 @@ def run_shard(
     of: int,
     *,
     rebuild: bool | str | Iterable[str] = False,
-    retry_failed: bool = False,
+    retry_failed: bool | str | Iterable[str] = False,
     progress: Progress | None = None,
     job: str = "",
 ) -> Summary:

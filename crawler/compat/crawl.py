@@ -144,7 +144,7 @@ def _crawl(request: Request, config: Config, progress: Progress) -> CrawlResult:
         store.ledger.put(_KNOWN, folders.rows())
         store.own.claim(request.targets, set_aside=request.rebuild)
         if request.retry_failed:
-            store.ledger.forget_digests(failed_only=True)
+            store.ledger.forget_failed()
         store.commit()
         with interrupts() as stop:
             engine = Engine(store, _roots(store, folders, named), progress, stop.is_set)

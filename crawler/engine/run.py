@@ -51,7 +51,7 @@ def run(
     config: Config | str | os.PathLike[str] | Mapping[str, Any],
     *,
     rebuild: bool | str | Iterable[str] = False,
-    retry_failed: bool = False,
+    retry_failed: bool | str | Iterable[str] = False,
     retrieve: bool = True,
     progress: Progress | None = None,
 ) -> Summary:
@@ -65,7 +65,8 @@ def run(
         True: forget all that was done, delete its products, and make everything anew. A section, or several ("volume",
         ["image", "video"]): make the outputs of these anew, and keep the others.
     retry_failed
-        Try files again that failed before and did not change.
+        Try files again that failed before and did not change: True all of them, else those that failed for these
+        reasons, each with its stage as the summary has it ("pixels: truncated pixel data").
     retrieve
         Ask the PACS of a section `pacs`; without, what was received up to now is exported.
     progress
@@ -94,7 +95,7 @@ def run_part(
     progress: Progress,
     *,
     rebuild: bool | str | Iterable[str],
-    retry_failed: bool,
+    retry_failed: bool | str | Iterable[str],
     policy: Policy | None = None,
 ) -> Summary:
     """As `run`, for one shard: its share of the input, without a PACS, tables and the copy of the configuration.
@@ -122,8 +123,7 @@ def run_part(
             packer = _packer(store)
             agree(policy, store.ledger)
             roots = with_public_names(policy, keep_names(store.ledger, roots))
-            if retry_failed:
-                store.ledger.forget_digests(failed_only=True)
+            _retry(store, retry_failed)
             store.ledger.begin_survey()
             space = FreeSpace(config, stop)
             engine = Engine(store, roots, progress, space.stopped, part=part, policy=policy, patient=stop.is_patient)
@@ -147,8 +147,29 @@ def _sections(rebuild: bool | str | Iterable[str]) -> bool | frozenset[str]:
     return names
 
 
+def _retry(store: Store, retry_failed: bool | str | Iterable[str], known: bool = False) -> None:
+    """Have failed files tried again; with `known`, a reason for which none failed is refused."""
+    if isinstance(retry_failed, bool):
+        if retry_failed:
+            store.ledger.forget_failed()
+        return
+    reasons = sorted({retry_failed} if isinstance(retry_failed, str) else {*retry_failed})
+    accounts = store.ledger.accounts() if known and reasons else []
+    there = [f"{stage}: {reason}" for outcome, stage, reason, _, _ in accounts if outcome == "failed"]
+    for reason in reasons if known else ():
+        if reason not in there:
+            listed = f"; files failed for: {', '.join(there)}" if there else "; none failed"
+            raise ConfigError(f"no file failed for the reason {reason!r}{listed}")
+    if reasons:
+        store.ledger.forget_failed(reasons)
+
+
 def _run(
-    config: Config, progress: Progress, rebuild: bool | frozenset[str], retry_failed: bool, retrieve: bool
+    config: Config,
+    progress: Progress,
+    rebuild: bool | frozenset[str],
+    retry_failed: bool | Iterable[str],
+    retrieve: bool,
 ) -> Summary:
     began = time.monotonic()
     if config.pacs_dir is not None:
@@ -174,8 +195,7 @@ def _run(
         agree(policy, store.ledger)
         roots = with_public_names(policy, keep_names(store.ledger, roots))
         make_again(config, store.ledger)
-        if retry_failed:
-            store.ledger.forget_digests(failed_only=True)
+        _retry(store, retry_failed, known=True)
         copy_config(store)
         retrieved, early = None, 0
         if config.pacs is not None and retrieve:

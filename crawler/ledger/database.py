@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from crawler.errors import LedgerError, OutputError
@@ -232,18 +232,28 @@ class Ledger(Products, Visits, Parts):
             self.execute("DELETE FROM folders WHERE id = ?", (folder,))
         return len(unseen)
 
-    def forget_digests(self, failed_only: bool = False) -> None:
-        """Have folders looked at again on this run: all, or those with failed files."""
-        if not failed_only:
-            self.execute("UPDATE scans SET digest = ''")
-            self.execute("UPDATE folders SET digest = ''")
-            return
-        self.execute("UPDATE scans SET digest = '' WHERE id IN (SELECT scan FROM files WHERE outcome = 'failed')")
-        self.look_again("SELECT DISTINCT folder FROM files WHERE outcome = 'failed'")
+    def forget_digests(self) -> None:
+        """Have all folders looked at again on this run."""
+        self.execute("UPDATE scans SET digest = ''")
+        self.execute("UPDATE folders SET digest = ''")
 
-    def look_again(self, folders: str) -> None:
+    def forget_failed(self, reasons: Collection[str] = ()) -> None:
+        """Have scans and folders with failed files looked at again on this run: all, or those that failed so.
+
+        Parameters
+        ----------
+        reasons
+            Each as the summary has it, stage and reason: "pixels: truncated pixel data".
+        """
+        failed = "FROM files WHERE outcome = 'failed'"
+        if reasons:
+            failed += f" AND stage || ': ' || reason IN ({','.join('?' * len(reasons))})"
+        self.execute(f"UPDATE scans SET digest = '' WHERE id IN (SELECT scan {failed})", (*reasons,))
+        self.look_again(f"SELECT DISTINCT folder {failed}", (*reasons,))
+
+    def look_again(self, folders: str, values: Sequence[Any] = ()) -> None:
         """Forget the digests of folders that a query names, and of those above them: one may be an archive."""
-        paths = {row[0] for row in self.execute(f"SELECT path FROM folders WHERE id IN ({folders})")}
+        paths = {row[0] for row in self.execute(f"SELECT path FROM folders WHERE id IN ({folders})", values)}
         while paths:
             for path in paths:
                 self.execute("UPDATE folders SET digest = '' WHERE path = ?", (path,))

@@ -122,7 +122,7 @@ def act(request: Request, form: Form) -> Response:
         if action == "dry":
             site.queue.dry_run(job.id)
             return RedirectResponse(f"/jobs/{job.id}/edit#dry", 303)
-        site.queue.enqueue(job.id, {"start": (), "retry": ("--retry-failed",), "rebuild": ("--rebuild",)}[action])
+        site.queue.enqueue(job.id, {"start": (), "retry": _retry(form), "rebuild": ("--rebuild",)}[action])
     elif action in ("pause", "cancel"):
         site.queue.stop(job.id, PAUSED if action == "pause" else CANCELLED)
     elif action == "remove":
@@ -133,6 +133,12 @@ def act(request: Request, form: Form) -> Response:
     else:
         raise Refused(400, "there is no such action")
     return RedirectResponse(f"/jobs/{job.id}", 303)
+
+
+def _retry(form: Form) -> tuple[str, ...]:
+    """Flags that try failed files again: all, or those of a reason."""
+    reason = form.get("reason", "")
+    return (f"--retry-reason={_text(reason)}",) if reason else ("--retry-failed",)
 
 
 def listing(request: Request) -> Response:

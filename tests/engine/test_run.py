@@ -308,6 +308,25 @@ def test_failed_files_are_tried_again_on_demand(tmp_path):
     assert export(tmp_path / "in", tmp_path / "out").exit_code == 0
 
 
+def test_files_that_failed_for_one_reason_are_tried_again_alone(tmp_path):
+    save(quick_dataset(SeriesInstanceUID="1.2.1"), tmp_path / "in" / "good" / "a.dcm")
+    cut = save(quick_dataset(SeriesInstanceUID="1.2.2"), tmp_path / "in" / "cut" / "a.dcm")
+    torn = save(quick_dataset(SeriesInstanceUID="1.2.3"), tmp_path / "in" / "torn" / "a.dcm")
+    cut.write_bytes(cut.read_bytes()[:-10])
+    torn.write_bytes(torn.read_bytes()[:200])
+    first = export(tmp_path / "in", tmp_path / "out")
+    assert len(first.failed) == 2
+    reason = "pixels: truncated pixel data"
+    other = next(one for one in first.failed if one != reason)
+    for reasons in (reason, [reason], [other]):
+        again = export(tmp_path / "in", tmp_path / "out", retry_failed=reasons)
+        assert (again.handled, again.failed) == (1, first.failed)
+    assert export(tmp_path / "in", tmp_path / "out", retry_failed=[reason, other]).handled == 2
+    assert export(tmp_path / "in", tmp_path / "out", retry_failed=[]).handled == 0
+    with pytest.raises(ConfigError, match=r"no file failed for the reason 'truncated'; .*pixels: tru"):
+        export(tmp_path / "in", tmp_path / "out", retry_failed="truncated")
+
+
 class TestBadInput:
     """Each ends in one line with the way out, or in a stated recovery."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -79,6 +80,36 @@ def test_failed_files_are_told_by_reason_and_tried_again(web: Web, tmp_path: Pat
     web.post(f"/jobs/{job}", action="retry")
     web.wait(job, "incomplete")
     assert web.get(f"/jobs/{job}/log/run").text.count("--- run ") == 2
+
+
+def test_files_of_one_reason_are_tried_again(web: Web, tmp_path: Path) -> None:
+    """The button of a reason: what failed for another one is left, and a reason that there is not is refused."""
+    job = web.new_job()
+    save(quick_dataset(), tmp_path / "a.dcm")
+    body = (tmp_path / "a.dcm").read_bytes()
+    for name, content in (("cut.dcm", body[:-10]), ("torn.dcm", body[:200])):
+        headers: dict[str, str | None] = {"x-name": name, "x-offset": "0", "x-size": str(len(content))}
+        assert web.ask("PUT", f"/jobs/{job}/input", content, headers).json["done"]
+    text = "output: {dir: output}\ndicom: {dir: input}\nmetadata:\nvolume:\nnum_workers: 0\n"
+    web.post(f"/jobs/{job}", action="start", yaml=text)
+    web.wait(job, "incomplete")
+    page = web.get(f"/jobs/{job}").text
+    reasons = re.findall(r'name="reason" value="([^"]*)"', page)
+    assert len(reasons) == 2
+    assert "pixels: truncated pixel data" in reasons
+    assert page.count("Try again only these") == 4  # text and label of each
+    listed = web.get(f"/look/{job}/files?outcome=failed&stage=pixels&reason=truncated%20pixel%20data").text
+    assert 'name="reason" value="pixels: truncated pixel data"' in listed
+    web.post(f"/jobs/{job}", action="retry", reason="pixels: truncated pixel data")
+    web.wait(job, "incomplete")
+    assert "--- run 2" in web.get(f"/jobs/{job}/log/run").text
+    kept = json.loads((web.workspace / "jobs" / job / "job.json").read_text())
+    assert kept["flags"] == ["--retry-reason=pixels: truncated pixel data"]
+    web.post(f"/jobs/{job}", action="retry", reason="pixels: ; touch x")
+    web.wait(job, "failed")
+    assert "no file failed for the reason 'pixels: ; touch x'" in web.get(f"/jobs/{job}/log/run").text
+    web.post(f"/jobs/{job}", action="start")
+    web.wait(job, "incomplete")
 
 
 def test_dry_run_writes_nothing(web: Web, data: Path) -> None:
