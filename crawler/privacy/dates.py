@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with points as ACR-NEMA had them
-_TIME = re.compile(r"\d{2}(:?\d{2}(:?\d{2}(\.\d{1,6})?)?)?")
+_TIME = re.compile(r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?")
 _DATETIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?)?([+-]\d{4})?")
 _AGE = re.compile(r"(\d{3})([DWMY])")
 _DAYS = {"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25}
@@ -55,11 +55,7 @@ def shifted_datetime(text: str, days: int) -> str | None:
 
 def is_time(text: str) -> bool:
     """Whether a text is a TM."""
-    if not _TIME.fullmatch(text):
-        return False
-    digits = text.replace(":", "")
-    parts = [int(digits[at : at + 2]) for at in range(0, min(6, len(digits.partition(".")[0])), 2)]
-    return all(value <= most for value, most in zip(parts, (23, 59, 60), strict=False))
+    return _TIME.fullmatch(text) is not None
 
 
 def is_datetime(text: str) -> bool:

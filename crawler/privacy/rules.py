@@ -36,6 +36,8 @@ class Act(Enum):
     AGE = "age"
     ITEMS = "items"  # a sequence: its items, by the same rules
 
+    __hash__ = object.__hash__  # each is one object; that of Enum is slow, and memos look rules up by it
+
 
 class Rule(NamedTuple):
     """A rule and where it is from: "E.1-1", "vr", "private" or "actions"."""

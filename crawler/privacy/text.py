@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 from crawler.privacy.standard import vocabulary
 
@@ -38,18 +39,23 @@ _PATTERNS = re.compile(
     r"|\b[\w-]*\d[\w-]*\d[\w-]*\d[\w-]*\d[\w-]*",  # four digits in a word: an identifier, a year
     re.IGNORECASE,
 )
+_REMEMBERED = 20_000  # words and texts of a run: what is done to them without regard to whose they are
 _SHORT = re.compile(r"[^\W\d_]{0,3}\d{0,3}[^\W\d_]{0,3}|\d{1,3}[a-z%]{0,4}")
 
 
+@lru_cache(_REMEMBERED)
 def folded(text: str) -> str:
     """Text without case and accents; German umlauts as they are without them."""
+    if text.isascii():
+        return text.lower()
     plain = unicodedata.normalize("NFKD", text.casefold().replace("ß", "ss").replace("ø", "o").replace("ł", "l"))
     return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
+@lru_cache(_REMEMBERED)
 def squeezed(text: str) -> str:
     """Letters and digits alone, folded."""
-    return "".join(letter for letter in folded(text) if letter.isalnum())
+    return "".join(filter(str.isalnum, folded(text)))
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,12 @@ class Known:
             return True
         if len(word) < _PART:
             return False
-        return any(len(one) >= _PART and (one.startswith(word) or one in word) for one in self.words)
+        return any(one.startswith(word) or one in word for one in self._long)
+
+    @cached_property
+    def _long(self) -> tuple[str, ...]:
+        """Words that are found when they are cut off."""
+        return tuple(one for one in self.words if len(one) >= _PART)
 
     def is_in(self, text: str) -> bool:
         """Whether any of these stands in a text, spaces and separators or not."""
@@ -110,7 +121,7 @@ class Known:
         return found
 
     def _clean(self, text: str) -> str | None:
-        kept = _PATTERNS.sub(MARK, text)
+        kept = _without_patterns(text)
         if self.words:
             kept = _WORD.sub(lambda word: MARK if word[0] != "removed" and self.has(word[0]) else word[0], kept)
         rest = kept.replace(MARK, "")
@@ -120,6 +131,12 @@ class Known:
         return kept
 
 
+@lru_cache(_REMEMBERED)
+def _without_patterns(text: str) -> str:
+    return _PATTERNS.sub(MARK, text)
+
+
+@lru_cache(_REMEMBERED)
 def is_vocabulary(text: str) -> bool:
     """Whether a text holds words of the standard, short numbers and words of three letters, and nothing else."""
     words = vocabulary()
