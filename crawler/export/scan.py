@@ -40,7 +40,7 @@ from crawler.naming import scan_digest
 from crawler.pixels.frames import frames
 from crawler.pixels.video import is_video
 from crawler.privacy import hold
-from crawler.privacy.policy import public_note
+from crawler.privacy.messages import public_note
 
 INDEX = Outcome("skipped", "", "index", "a DICOMDIR lists files and holds no image")
 # Reasons of files that have frames all the same.

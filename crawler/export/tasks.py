@@ -37,8 +37,8 @@ from crawler.ledger.series_index import Spooled
 from crawler.model import File, Outcome
 from crawler.naming import media_stems, scan_digest
 from crawler.privacy.linking import LinkWriter
+from crawler.privacy.messages import public_outcome
 from crawler.privacy.pixels import searched
-from crawler.privacy.policy import public_outcome
 from crawler.sources.archive import Expanded, expand
 
 Culprits = Mapping[int, Outcome]

@@ -58,6 +58,16 @@ def identifying_values(record: Record, style: KeyStyle) -> tuple[Any, ...]:
     return (*found, *(text for key in sorted(nested) for text in _nested(record[key], key, style))) if nested else found
 
 
+@cache
+def _all_keys(style: KeyStyle) -> frozenset[str]:
+    return frozenset(identifying_keys(style)) | _sequence_keys(style)
+
+
+def is_same_person(changed: Record, style: KeyStyle) -> bool:
+    """Whether elements that two records differ in are none of those that `identifying_values` reads."""
+    return _all_keys(style).isdisjoint(changed)
+
+
 def _nested(items: Any, key: str, style: KeyStyle) -> Iterator[str]:
     """Texts of items that identify."""
     wanted, sequences = identifying_keys(style), _sequence_keys(style)

@@ -21,18 +21,19 @@ from crawler.dicom.attributes import Attributes
 from crawler.dicom.dictionary import KeyStyle, is_private, is_private_creator, key_for, key_of, tag_for
 from crawler.dicom.dictionary_tables import public, registered_uids, repeating
 from crawler.dicom.record import Record
-from crawler.model import Instance, Outcome, Pixels
+from crawler.model import Instance
 from crawler.privacy.content import REPLACED_VALUES, Fate, fate_of, text_rule, value_rule
 from crawler.privacy.dates import age_at, capped_age
 from crawler.privacy.hold import decide, shows_face
-from crawler.privacy.identity import identifying_values, of_path, texts_of
+from crawler.privacy.identity import identifying_values, is_same_person, of_path, texts_of
 from crawler.privacy.keys import Key
+from crawler.privacy.messages import public_note, public_outcome
 from crawler.privacy.methods import temporal
 from crawler.privacy.private_tags import PrivateTags
 from crawler.privacy.roster import NOBODY, Roster
 from crawler.privacy.rules import Act, Rule, own_rules, rule_of
 from crawler.privacy.text import Known
-from crawler.privacy.traits import PublicTraits
+from crawler.privacy.traits import PublicTraits, public_pixels
 from crawler.privacy.values import DROPPED, Patient, cleaned
 
 # Schemes whose codes stay: PS3.16 8.2. Their forms, so that nothing else passes as a code.
@@ -50,33 +51,15 @@ _PRIVATE_KEY = re.compile(r"\(([0-9A-F]{4}),xx([0-9A-F]{2})\) (.*)", re.DOTALL)
 _TAG_KEY = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
 _REPEATED = re.compile(r"#\d+\Z")
 _CREATOR_KEY = re.compile(r"\([0-9A-F]{3}[13579BDF],00[1-9A-F][0-9A-F]\)")
-_PHOTOMETRIC = frozenset(
-    (
-        "MONOCHROME1",
-        "MONOCHROME2",
-        "PALETTE COLOR",
-        "RGB",
-        "HSV",
-        "ARGB",
-        "CMYK",
-        "XYB",
-        "YBR_FULL",
-        "YBR_FULL_422",
-        "YBR_PARTIAL_422",
-        "YBR_PARTIAL_420",
-        "YBR_ICT",
-        "YBR_RCT",
-    )
-)
 _FUNCTIONS = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
-_TAGS_IN_TEXT = re.compile(r"\([0-9A-Fa-f]{4},[0-9A-Fa-fx]{4}\)")
 REMOVED_SAYS = {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "dme"}
 
 
 class _Last(NamedTuple):
-    """The last record, and what became of it."""
+    """The last record, and what became of it; `place` is of where it was."""
 
     patient: Patient
+    place: tuple[Any, ...]
     keys: list[str]
     values: list[Any]
     record: Record
@@ -130,9 +113,14 @@ class Policy:
             Texts that identify in other instances of its scan.
         """
         record = instance.record
-        patient = self.patient_of(instance, also)
+        last, changed = self._last, self._changed(record)
+        place = _study(instance), _folder(instance), also
+        if last is not None and changed is not None and last.place == place and is_same_person(changed, self.keys):
+            patient = last.patient
+        else:
+            patient = self.patient_of(instance, also)
         self.said = patient.texts
-        found = self._like_the_last(record, patient)
+        found = self._like_the_last(record, patient, place, changed)
         self._say(found, record)
         uid = self.uid
         fields = Attributes(record, self.keys)
@@ -149,7 +137,7 @@ class Policy:
             frame_of_reference=uid(instance.frame_of_reference),
             modality=self.text_of(found, "Modality"),
             window_function=instance.window_function if instance.window_function in _FUNCTIONS else "LINEAR",
-            pixels=_pixels(instance.pixels),
+            pixels=public_pixels(instance.pixels),
             planes=self._traits.planes(instance.planes),
             header_fault=public_outcome(instance.header_fault) if instance.header_fault else None,
             header_notes=tuple(dict.fromkeys([*map(public_note, instance.header_notes), *_faces(instance, fields)])),
@@ -168,21 +156,27 @@ class Policy:
 
     # -- records ---------------------------------------------------------------------------------------------------
 
-    def _like_the_last(self, record: Record, patient: Patient) -> Record:
-        """As `_record`. The files of a series differ in few elements: what is as in the last one is not done again."""
-        keys, values = list(record), list(record.values())
+    def _changed(self, record: Record) -> Record | None:
+        """What is not as in the last record; None where it has other elements."""
         last = self._last
-        if last is not None and last.patient is patient and last.keys == keys:
-            found = last.cleaned.copy()
-            others = compress(keys, map(is_not, values, last.values))
-            some = {key: record[key] for key in others if record[key] != last.record[key]}
-            new = self._record(some, patient)
-            if new.keys() == some.keys() & found.keys():
-                found.update(new)
-                self._last = _Last(patient, keys, values, record, found)
-                return found.copy()
-        found = self._record(record, patient)
-        self._last = _Last(patient, keys, values, record, found)
+        if last is None or last.keys != list(record):
+            return None
+        others = compress(last.keys, map(is_not, record.values(), last.values))
+        return {key: record[key] for key in others if record[key] != last.record[key]}
+
+    def _like_the_last(
+        self, record: Record, patient: Patient, place: tuple[Any, ...], changed: Record | None
+    ) -> Record:
+        """As `_record`. The files of a series differ in few elements: what is as in the last one is not done again."""
+        last = self._last
+        found: Record | None = None
+        if last is not None and changed is not None and last.patient is patient:
+            new = self._record(changed, patient)
+            if new.keys() == changed.keys() & last.cleaned.keys():
+                found = {**last.cleaned, **new}
+        if found is None:
+            found = self._record(record, patient)
+        self._last = _Last(patient, place, list(record), list(record.values()), record, found)
         return found.copy()
 
     def _record(self, record: Record, patient: Patient) -> Record:
@@ -191,7 +185,7 @@ class Policy:
         for key, value in record.items():
             rule = rules.get(key) or self.rule(key)
             act = rule.act
-            if act is Act.KEEP and type(value) in (int, float) and rule.vr in _FAST:
+            if act is Act.KEEP and rule.vr in _FAST and _is_number(value):
                 found[key] = value
                 continue
             if act is Act.REMOVE:
@@ -303,15 +297,13 @@ class Policy:
             issuer = self.text_of(record, "IssuerOfPatientID").strip() or self.section.site or ""
             known = self.roster.subjects.get(number)
             return ("subject", known) if known is not None else ("patient", issuer, number)
-        return "study", instance.study_uid or instance.series_uid or instance.sop_uid or instance.file.key
+        return "study", _study(instance)
 
     def patient_of(self, instance: Instance, also: frozenset[str] = frozenset()) -> Patient:
         """What the values of an instance, as it was read, are changed by; `also`: texts of others of its scan."""
         record = instance.record
         values: Any = identifying_values(record, self.keys)
-        file = instance.file
-        folder = file.prefix, file.path[: file.path.rfind(os.sep) + 1], (file.member or "").rpartition("/")[0]
-        study = instance.study_uid or instance.series_uid or instance.sop_uid or file.key
+        folder, study = _folder(instance), _study(instance)
         place = study, values, folder, also
         try:
             found = self._known.get(place)
@@ -353,27 +345,27 @@ class Policy:
         return value if isinstance(value, str) else ""
 
 
-def public_outcome(outcome: Outcome) -> Outcome:
-    """An outcome whose detail names no value: tags alone are left of it."""
-    return outcome._replace(detail=", ".join(dict.fromkeys(_TAGS_IN_TEXT.findall(outcome.detail))))
-
-
-def public_note(note: str) -> str:
-    """A note without what it quotes: the tags in it."""
-    tags = ", ".join(dict.fromkeys(_TAGS_IN_TEXT.findall(note)))
-    return f"{tags or 'header'}: not as the standard has it"
-
-
 CODE_VALUE = Rule(Act.KEEP, "SH", "vr")
 _FAST = frozenset({"DS", "IS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV", "US or SS"})
+_PLAIN = frozenset({int, float})
 _GE_SYNTAX = "1.2.840.113619.5.2"
 
 
-def _pixels(pixels: Pixels | None) -> Pixels | None:
-    """The description of the pixels with a photometric interpretation that is none of PS3.3 C.7.6.3.1.2 left out."""
-    if pixels is None or pixels.photometric in _PHOTOMETRIC or not pixels.photometric:
-        return pixels
-    return pixels._replace(photometric="UNKNOWN")
+def _study(instance: Instance) -> str:
+    """What tells the files of one study from others."""
+    return instance.study_uid or instance.series_uid or instance.sop_uid or instance.file.key
+
+
+def _folder(instance: Instance) -> tuple[str, str, str]:
+    """Folders of a file: those above its root, below it, and in an archive."""
+    file = instance.file
+    return file.prefix, file.path[: file.path.rfind(os.sep) + 1], (file.member or "").rpartition("/")[0]
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number, or numbers."""
+    kind = type(value)
+    return kind in _PLAIN or (kind is list and bool(value) and _PLAIN.issuperset(map(type, value)))
 
 
 def _faces(instance: Instance, fields: Attributes) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Traits of planes that are text, as outputs may have them: as different from one another as they were.
+"""Traits of planes and pixels that are text, as outputs may have them: as different from one another as they were.
 
 Which planes a trait tells apart is the business of `crawler/layout/`.
 """
@@ -9,12 +9,18 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from crawler.model import Plane
+from crawler.model import Pixels, Plane
 from crawler.privacy.keys import Key
 from crawler.privacy.text import is_vocabulary
 
 _SHORT = re.compile(r"\d{1,4}")
 _PLAIN = frozenset({int, float})
+_PHOTOMETRIC = frozenset(
+    (
+        *("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "HSV", "ARGB", "CMYK", "XYB", "YBR_FULL"),
+        *("YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT"),
+    )
+)
 
 
 @dataclass
@@ -53,3 +59,10 @@ class PublicTraits:
         if found is None:
             found = self._words[text] = text if is_vocabulary(text) else self.key.token("trait", text)
         return found
+
+
+def public_pixels(pixels: Pixels | None) -> Pixels | None:
+    """The description of the pixels with a photometric interpretation that is none of PS3.3 C.7.6.3.1.2 left out."""
+    if pixels is None or pixels.photometric in _PHOTOMETRIC or not pixels.photometric:
+        return pixels
+    return pixels._replace(photometric="UNKNOWN")
