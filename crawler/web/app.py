@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from crawler.errors import StopError
-from crawler.web import job_pages, look, new_job, search, sign_in, system, uploads
+from crawler.web import follow, job_pages, look, new_job, search, sign_in, system, uploads
 from crawler.web.guard import Application, Guard
 from crawler.web.refusals import Refused
 from crawler.web.settings import Settings
@@ -53,6 +53,7 @@ def _routes() -> list[Route | Mount]:
         Route("/jobs/{job}/input", uploads.receive, methods=["PUT"]),
         Route("/jobs/{job}/input", with_json(uploads.standing), methods=post),
         Route("/system", system.show),
+        *follow.ROUTES,
         *look.ROUTES,
         *search.ROUTES,
         Mount("/static", StaticFiles(directory=_HERE / "static")),

@@ -21,6 +21,7 @@ from crawler.web.confinement import checked, problems
 from crawler.web.facts import facts
 from crawler.web.fields import sections
 from crawler.web.files import send_file
+from crawler.web.follow import retrieval_of
 from crawler.web.jobs import CANCELLED, DRY, INPUT, LOG, PAUSED, Job
 from crawler.web.queue import ACTIVE, command_text
 from crawler.web.refusals import Refused
@@ -57,6 +58,7 @@ def show(request: Request) -> Response:
         facts=told,
         status=status,
         trouble=trouble,
+        retrieval=None if told["state"] in ACTIVE else retrieval_of(job),
         text=job.text,
         active=told["state"] in ACTIVE,
         command=command_text(job, site.settings.command),

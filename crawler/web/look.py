@@ -146,14 +146,18 @@ def account(request: Request) -> Response:
         raise Refused(400, "there is no such outcome")
     page = max(1, _number(request.query_params.get("page", "1")))
     where = [f"{name} = ?" for name, value in asked.items() if value]
-    values = [value for value in asked.values() if value]
+    values: list[object] = [value for value in asked.values() if value]
+    folder = request.query_params.get("folder")
+    if folder is not None:
+        where.append("folder = ?")
+        values.append(_number(folder))
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     sql = f"""SELECT path, name, outcome, stage, reason, detail, scan FROM files
         JOIN folders ON folder = folders.id{condition} ORDER BY path, name LIMIT ? OFFSET ?"""
     with output.reading() as ledger:
         rows = ledger.execute(sql, (*values, SHOWN + 1, (page - 1) * SHOWN)).fetchall()
         accounts = ledger.accounts()
-    shown: dict[str, Any] = {"rows": rows[:SHOWN], "more": len(rows) > SHOWN, "page": page}
+    shown: dict[str, Any] = {"rows": rows[:SHOWN], "more": len(rows) > SHOWN, "page": page, "folder": folder}
     return site_of(request).page(request, "files.html", output=output, asked=asked, accounts=accounts, **shown)
 
 
