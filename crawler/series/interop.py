@@ -89,9 +89,10 @@ def to_xarray(values: Any, description: Description) -> Any:
 
 
 def to_torch(values: Any, description: Description) -> Any:
-    """A `torch.Tensor` that shares memory where the type allows it; without axes or place."""
+    """A `torch.Tensor`, without axes or place; it shares memory where type, order and right to write allow it."""
     torch = package("torch")
-    return torch.from_numpy(np.ascontiguousarray(_native(values)))
+    array = np.require(_native(values), requirements=["C", "W"])  # a copy where they are not met
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def _stack(values: Any, description: Description) -> PlaneStack:

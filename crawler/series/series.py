@@ -267,7 +267,8 @@ def _from_array(data: Any, order: Any) -> tuple[Any, Description]:
     if isinstance(data, (list, tuple)) and data and all(isinstance(one, SeriesArray) for one in data):
         stacked: Any = np.stack(list(data))
         return stacked._data, stacked._description
-    array = np.atleast_1d(np.array(data))
+    array = np.asarray(data)  # a list's is new; that of an array or a tensor is its own
+    array = np.atleast_1d(array if isinstance(data, (list, tuple)) else np.array(array))
     if array.dtype.names:  # a field a channel
         array = np.stack([array[name] for name in array.dtype.names], axis=-1)
         names = default_names(array.ndim, _names(order), colour=True)

@@ -53,6 +53,52 @@ def test_torch_shares_memory(dynamic: Any) -> None:
     assert (dynamic > 5).to_torch().dtype == torch.uint8
 
 
+TENSORS: dict[str, Any] = {
+    "as read": lambda a: a,
+    "one time": lambda a: a[1],
+    "flipped": lambda a: a[:, ::-1, :, ::-1],
+    "transposed": lambda a: a.T,
+    "steps": lambda a: a[:, ::2, 1::3],
+    "int32": lambda a: a.astype(np.int32) - 1000,
+    "half": lambda a: a.astype(np.float16),
+    "mask": lambda a: a > 1000,
+    "big endian": lambda a: a.astype(">i4"),
+    "complex": lambda a: a * (1 + 2j),
+    "colours": lambda a: a[0].to_rgb("viridis"),
+}
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_torch_has_the_same_values(dynamic: Any, name: str) -> None:
+    torch = pytest.importorskip("torch", reason="pip install torch")
+    a = TENSORS[name](dynamic)
+    tensor = a.to_torch()
+    assert isinstance(tensor, torch.Tensor)
+    assert tuple(tensor.shape) == a.shape
+    assert np.array_equal(tensor.numpy(), a)
+
+
+def test_torch_computes_and_the_result_comes_back(dynamic: Any, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="pip install torch")
+    lazy = Series.open(tmp_path / "in", "time")
+    tensor = lazy.to_torch().to(torch.float64)
+    mean = tensor.mean(dim=0)
+    assert torch.allclose(mean, torch.from_numpy(np.asarray(np.mean(dynamic, axis=0))))
+    smooth = torch.nn.functional.avg_pool3d(mean[None], 3, stride=1, padding=1)[0]
+    b = Series(smooth, template=dynamic[0], geometry=dynamic[0])
+    assert b.affine == pytest.approx(dynamic.affine)
+    b.write(tmp_path / "out")
+    again = Series(tmp_path / "out")
+    assert (again.patientID, again.imageType[0]) == ("QUICK", "DERIVED")
+    assert np.abs(again.values - smooth.numpy()).max() < 0.05
+    frozen = np.asarray(dynamic).copy()
+    frozen.setflags(write=False)
+    held = dynamic.copy()
+    held._data = frozen
+    held.to_torch()[0] = 0  # a copy: what is read-only stays as it is
+    assert np.array_equal(held, dynamic)
+
+
 @pytest.mark.parametrize(
     ("name", "method", "line"),
     [
