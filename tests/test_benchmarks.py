@@ -54,6 +54,17 @@ def test_scale_runs(tmp_path: Path) -> None:
     ]
 
 
+def test_the_table_of_markers_counts_what_is_planted_and_what_dme_leaves() -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "benchmarks.privacy_peers"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    rows = {cells[1]: cells[2:8] for line in made.stdout.splitlines()[2:] if (cells := re.split(r" *\| *", line))}
+    assert int(rows["planted"][0].replace(",", "")) > 6000
+    for profile in ("basic", "research", "public"):
+        assert rows[f"dme, {profile}"][:5] == ["0"] * 5
+        assert int(rows[f"dme, {profile}"][5]) > 100
+
+
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
     flags = ["--folder", str(tmp_path), "--only", "headers"]
     made = subprocess.run(
