@@ -4,8 +4,8 @@
     python -m benchmarks.privacy_peers --peers PEERS/bin/python
 
 The file is that of the tests (`tests/support/planter.py`): a unique text in every element of text of the dictionary, at
-four depths, in private elements, overlays, an icon, padding, preamble and meta information. Each peer writes it as DICOM
-with its defaults; where it has a switch for private elements, with that, too.
+four depths, in private elements, overlays, an icon, padding, preamble and meta information. Each peer writes it as
+DICOM with its defaults; where it has a switch for private elements, with that, too.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 
 from pydicom import dcmread
 
 from benchmarks.measure import ROOT
+from crawler.privacy.search import Needles
 
 sys.path.insert(0, str(ROOT / "tests"))
-from support.planter import plant  # noqa: E402
-
-from crawler.privacy.search import Needles  # noqa: E402
+plant = import_module("support.planter").plant
 
 KINDS = ("first level", "in sequences", "private", "elsewhere")
 _DEID = """
