@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,8 +29,10 @@ def serve(settings: Settings, told: Callable[[str, int], None]) -> None:
     Raises
     ------
     StopError
-        The workspace is in use or cannot be written, or the address is taken.
+        The workspace is in use or cannot be written, the address is taken, or the certificate cannot be used.
     """
+    if settings.tls is not None:
+        check_certificate(*settings.tls)
     token = read_token(settings.workspace)
     with Lock(settings.workspace):
         listening = listen(settings)
@@ -72,6 +75,32 @@ def prepare(settings: Settings, token: str) -> tuple[uvicorn.Server, threading.E
         own.addFilter(QuietErrors())
     ended = threading.Event()
     return uvicorn.Server(config), ended, threading.Thread(target=site.queue.run_until, args=(ended,), daemon=True)
+
+
+def check_certificate(certificate: str, key: str) -> None:
+    """Load both as the server will.
+
+    Raises
+    ------
+    StopError
+        One cannot be read, the key is of another certificate, or has a password: nobody would be there to type it.
+    """
+    asked: list[int] = []
+
+    def password() -> str:
+        asked.append(1)
+        return ""
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password)
+    except (OSError, ValueError) as error:
+        if asked:
+            why = "the key has a password: write one without (openssl pkey -in KEY -out NEW)"
+        elif isinstance(error, ssl.SSLError):
+            why = "not two PEM files that belong together"
+        else:
+            why = getattr(error, "strerror", None) or "cannot be read"
+        raise StopError(f"--tls {readable(certificate)} {readable(key)}: {why}") from None
 
 
 def listen(settings: Settings) -> socket.socket:
