@@ -167,5 +167,13 @@ def test_a_search_of_a_pacs_becomes_a_job(chromium: Any, tmp_path: Path) -> None
         page.wait_for_url("**/edit")
         page.click("button[value=start]")
         page.wait_for_selector("text=Look at 2 series", timeout=90_000)
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
+        job = page.url.rpartition("/")[2]
+        for place in (f"/jobs/{job}", f"/jobs/{job}/requests", f"/jobs/{job}/requests/1", f"/jobs/{job}/lacking"):
+            page.goto(web.origin + place)
+            assert [one["id"] for one in axe.Axe().run(page).response["violations"]] == [], place
+            page.set_viewport_size({"width": 390, "height": 900})
+            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wide <= 0, place
         assert visit.wrong == []
         page.context.close()
