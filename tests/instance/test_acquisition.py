@@ -243,6 +243,8 @@ def test_philips_tells_no_polarity_and_estimates_of_epi(tmp_path: Path) -> None:
     assert found["EstimatedEffectiveEchoSpacing"] == pytest.approx(spacing * 43 / 79, rel=1e-9)
     assert found["WaterFatShift"] == 12.0
     assert POSITIVE not in found
+    one_line = told(tmp_path / "one.dcm", made, Image(1, 80, {"ImagingFrequency": 127.76}))
+    assert "EstimatedEffectiveEchoSpacing" not in one_line
     made[0x2001, 0x1013].value = 1
     assert set(told(tmp_path / "b.dcm", made, Image(80, 80, {"ImagingFrequency": 127.76}))) == {"WaterFatShift"}
 

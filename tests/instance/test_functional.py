@@ -215,6 +215,21 @@ def test_single_frame_may_have_its_position_in_the_shared_group() -> None:
     assert enhanced({}, shared=shared)[0].position == (1.0, 2.0, 3.0)
 
 
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"PlanePositionVolumeSequence": [{"ImagePositionVolume": [1.0, 2.0, 3.0]}]},
+        {"PlaneOrientationVolumeSequence": [{"ImageOrientationVolume": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}]},
+    ],
+)
+def test_geometry_of_a_volume_is_not_of_the_patient(groups: dict[str, Any]) -> None:
+    """Enhanced US Volume, PS3.3 C.7.6.16.2.21 and C.7.6.16.2.22."""
+    (plane,) = enhanced(groups)
+    assert plane.of_volume
+    assert (plane.position, plane.orientation) in [((1, 2, 3), None), (None, (1, 0, 0, 0, 1, 0))]
+    assert not enhanced({"PlanePositionSequence": [{"ImagePositionPatient": [1.0, 2.0, 3.0]}]})[0].of_volume
+
+
 def test_spacing_at_the_detector_serves_only_without_a_position() -> None:
     spacing = {"ImagerPixelSpacing": [0.2, 0.1]}
     assert planes(**spacing)[0].spacing == (0.2, 0.1)

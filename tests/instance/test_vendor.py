@@ -106,6 +106,17 @@ def test_a_b_matrix_tells_both(of: Callable[..., Any], kind: str, expected: Any)
     assert of(image(DiffusionDirectionality=kind, DiffusionBMatrixSequence=[matrix])) == expected
 
 
+def test_the_b_value_of_a_b_matrix_is_its_trace(of: Callable[..., Any]) -> None:
+    matrix = Dataset()
+    b, direction = 700.0, np.array([0.6, 0.0, 0.8])
+    for row, first in enumerate("XYZ"):
+        for column, second in list(enumerate("XYZ"))[row:]:
+            setattr(matrix, f"DiffusionBValue{first}{second}", float(b * direction[row] * direction[column]))
+    value, found = of(image(DiffusionDirectionality="BMATRIX", DiffusionBMatrixSequence=[matrix]))
+    assert value == pytest.approx(700)
+    assert np.abs(found) == pytest.approx([0.6, 0.0, 0.8], abs=1e-6)
+
+
 def test_public_elements_come_first(of: Callable[..., Any]) -> None:
     assert of(siemens(image(DiffusionBValue=700.0), 900, VECTOR)) == (700, DIRECTION)
     other = image(DiffusionBValue=700.0, DiffusionGradientOrientation=[0.0, 1.0, 0.0])
