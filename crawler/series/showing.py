@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -21,9 +21,9 @@ class Showing(DisplayFields):
         *others
             Series; or a type of numpy, which gives a plain array of the same bytes, as ``ndarray.view`` does.
         **options
-            ``window`` (centre, width), ``link``, ``colormap``, ``block`` (whether to wait until it is closed), ``how``:
-            "widget" (in a notebook, by ipyniivue), "window" (matplotlib), or "auto": a widget in a notebook where
-            ipyniivue is installed, else a window.
+            ``window`` (centre, width; or the width alone, with ``level`` for the centre), ``link``, ``colormap``,
+            ``block`` (whether to wait until it is closed), ``how``: "widget" (in a notebook, by ipyniivue), "window"
+            (matplotlib), or "auto": a widget in a notebook where ipyniivue is installed, else a window.
 
         Returns
         -------
@@ -37,6 +37,8 @@ class Showing(DisplayFields):
         """
         if others and isinstance(others[0], (str, type, np.dtype)):
             return self.values.view(*others, **options)
+        options = {**options, **self._window_of(options)}
+        options.pop("level", None)
         listed = [one for other in others for one in (other if isinstance(other, (list, tuple)) else [other])]
         how = options.pop("how", "auto")
         if how not in ("auto", "window", "widget"):
@@ -52,6 +54,14 @@ class Showing(DisplayFields):
     def show(self, *others: Any, **options: Any) -> Any:
         """As `view`, without waiting."""
         return self.view(*others, **{"block": False, **options})
+
+    def _window_of(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The window that is asked for, as centre and width; nothing where none is."""
+        window, level = options.get("window"), options.get("level")
+        if isinstance(window, (tuple, list)) or (window is None and level is None):
+            return {}
+        center, width = self._window()
+        return {"window": (center if level is None else level, width if window is None else window)}
 
     def get_roi(self, roi: Any = None, follow: bool = False, vertices: bool = False, **options: Any) -> Any:
         """A mask of polygons: of those given, else of those that are drawn in a window (right button).

@@ -62,6 +62,25 @@ def test_dragging_changes_window_and_level(viewer: Any) -> None:
     assert first.width == 29
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"window": 30, "level": 700}, (700, 30)),  # as imagedata's `show` has them
+        ({"level": 700}, (700, 100)),
+        ({"window": 30}, (50, 30)),
+        ({"window": (700, 30)}, (700, 30)),
+        ({}, (50, 100)),
+    ],
+)
+def test_window_and_level_are_given(viewer: Any, options: dict[str, Any], expected: tuple[float, float]) -> None:
+    import matplotlib.pyplot as plt
+
+    figure = viewer.shown[0].series.show(**options)
+    (shown,) = figure.viewer.shown
+    assert (shown.center, shown.width) == expected
+    plt.close(figure)
+
+
 def test_positions_are_those_of_the_series(viewer: Any) -> None:
     text = viewer.shown[0].place(1, 2)
     assert text.startswith("(2, 1, 2) = 207")
