@@ -134,6 +134,12 @@ def test_hostile_members_are_refused_one_by_one(tmp_path):
     accounts_hold(summary, 6)
     assert summary.exported == 1
     assert sum(summary.failed.values()) == 4
+    assert set(failures(tmp_path / "out")) == {
+        "evil.zip/%2E%2E/out.dcm",
+        "evil.zip/abs.dcm",
+        "evil.zip/a/%2E%2E/%2E%2E/up.dcm",
+        "evil.zip/good/a.dcm#2",
+    }
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out", "x.dcm"}
     found = [path for path in (tmp_path / "out" / "media").rglob("*") if path.is_file()]
     assert [path.name for path in found] == ["a.png"]

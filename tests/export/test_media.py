@@ -67,6 +67,18 @@ def test_every_format_at_once(tmp_path, colour):
         assert (picture.info["duration"], picture.info["loop"]) == (50, 0)
 
 
+@pytest.mark.parametrize(("stored", "mode"), [(8, "L"), (12, "I;16")])
+def test_stills_have_the_bits_that_their_pixels_need(tmp_path, stored, mode):
+    dtype = np.uint8 if stored == 8 else np.uint16
+    save(
+        quick_dataset(np.arange(12, dtype=dtype).reshape(3, 4), BitsStored=stored, HighBit=stored - 1),
+        tmp_path / "in" / "a.dcm",
+    )
+    export(tmp_path / "in", tmp_path / "out", image={"bits": "auto"})
+    with Image.open(tmp_path / "out" / "media" / "a.png") as picture:
+        assert picture.mode == mode
+
+
 def test_a_gif_is_never_faster_than_browsers_show(tmp_path):
     cine(tmp_path / "in" / "a.dcm", CineRate=200)
     export(tmp_path / "in", tmp_path / "out", metadata={}, video={"extension": ".gif"})

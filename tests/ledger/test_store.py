@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -11,14 +12,14 @@ import sys
 
 import pytest
 from support.factories import ct_series, quick_dataset, save
-from support.runs import ALL, content, export
+from support.runs import ALL, config, content, export
 
 from crawler.disk import fingerprint
 from crawler.errors import LedgerError, OutputError
 from crawler.ledger.database import Ledger
 from crawler.ledger.own_files import OwnFiles
 from crawler.ledger.rows import Rows
-from crawler.ledger.store import Store
+from crawler.ledger.store import Store, ledger_of
 from crawler.model import Outcome
 
 
@@ -103,6 +104,26 @@ def test_failures_are_counted_by_reason(tmp_path):
     assert ledger.accounts() == [("failed", "pixels", "truncated pixel data", 2, 2)]
     assert [row[:2] for row in ledger.failures()] == [("f", "a"), ("f", "b")]
     ledger.close()
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a"], []])
+def test_what_a_ledger_of_version_1_found_in_a_folder_is_foreign(tmp_path, names):
+    """It noted the names alone, without the start of the machine."""
+    ledger = Ledger(str(tmp_path / "l"))
+    ledger.open_folder("f", [])
+    ledger.execute("UPDATE folders SET found = ?", (json.dumps(names),))
+    assert ledger.open_folder("f", ["a", "b", "c"]) == frozenset(names)
+    ledger.close()
+
+
+def test_the_ledger_of_an_output_stays_when_the_section_metadata_goes(tmp_path):
+    """The only one that is there: of two it cannot be told which."""
+    without = config(tmp_path, tmp_path, volume={})
+    assert ledger_of(without) == str(tmp_path / "dme.ledger")
+    (tmp_path / "one.jsonl.ledger").touch()
+    assert ledger_of(without) == str(tmp_path / "one.jsonl.ledger")
+    (tmp_path / "two.jsonl.ledger").touch()
+    assert ledger_of(without) == str(tmp_path / "dme.ledger")
 
 
 @pytest.fixture
