@@ -22,6 +22,7 @@ from crawler.series.axis import Axes, Axis, VariableAxis
 from crawler.series.description import Description, empty_frames
 from crawler.series.element_values import keyword_of, plain_value
 from crawler.series.headers import Template, uid_below
+from crawler.series.steps import KEYWORDS
 from crawler.series.steps import clock as clock_text
 
 IDENTIFIERS = (
@@ -105,6 +106,7 @@ def anonymized(
                 sources=sources,
                 changes=clean(header.changes),
                 origin=None,
+                tags={name: told for axis in description.axes for name, told in clock.tags(axis, header.tags)},
             )
     meta = description.meta
     template = None if meta.template is None else _template(meta.template, wanted, uid_for, clock)
@@ -151,8 +153,9 @@ class Clock:
         elif dates == "remove":
             headers = [header for header in description.frames.ravel() if header is not None]
             known = [header.plane.trait("AcquisitionTime") for header in headers]
-            own = [float(value) for axis in description.axes if _is_of_day(axis) for value in axis.values[:1]]
-            self._first = min([time for time in known if time is not None] + own, default=0.0)
+            read = [time for time in known if time is not None]
+            own = [float(axis.values.min()) for axis in description.axes if _is_of_day(axis)]
+            self._first = min(read or own, default=0.0)
 
     def moved(self, keyword: str, value: Any) -> Any:
         """A value of a header; None where it goes."""
@@ -192,11 +195,29 @@ class Clock:
         """An axis; one of times of day counts from the first of the series."""
         if self.dates != "remove" or not _is_of_day(axis):
             return axis
-        return VariableAxis(axis.name, axis.values - self._first, axis.unit, axis.keyword, axis.directions)
+        return VariableAxis(axis.name, axis.values - self._start(axis), axis.unit, axis.keyword, axis.directions)
+
+    def _start(self, axis: Axis) -> float:
+        """What times of an axis count from: the first image, unless the axis was given times of its own."""
+        least = float(axis.values.min())
+        return self._first if least >= self._first else least
+
+    def tags(self, axis: Axis, tags: Mapping[str, tuple[Any, Any]]) -> list[tuple[str, tuple[Any, Any]]]:
+        """What was set for one image along an axis; a time of day counts from the first of the series."""
+        if axis.name not in tags:
+            return []
+        step, own = tags[axis.name]
+        if self.dates != "remove" or not _is_of_day(axis):
+            return [(axis.name, (step, own))]
+        if not all(isinstance(one, (int, float)) for one in (step, own)):
+            return []
+        start = self._start(axis)
+        return [(axis.name, (step - start, max(own - start, 0.0)))]
 
 
 def _is_of_day(axis: Axis) -> bool:
-    of_day = dictionary_vr(tag_for(axis.keyword) or 0) == "TM" if axis.keyword else False
+    keyword = axis.keyword or KEYWORDS.get(axis.name, axis.name)  # where the values are written
+    of_day = dictionary_vr(tag_for(keyword) or 0) == "TM"
     return of_day and axis.values.dtype.kind in "iuf" and len(axis) > 0
 
 

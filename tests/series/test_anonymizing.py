@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from support.mr import mr_series
 
 from crawler import Cohort, Patient, Series, Study
+from crawler.series.axis import VariableAxis
 from crawler.series.errors import UnknownTag
 
 SECRETS = (b"NESTED", b"SECRET", b"HOSPITAL", b"DOCTOR", b"QUICK", b"Quick")
@@ -104,6 +105,25 @@ def test_times_are_counted_from_the_first(two: list[Series]) -> None:
     assert b.timeline.tolist() == two[1].timeline.tolist()
     assert b.axes.time.values[0] == 0
     assert b.tags[1][0] == (pytest.approx(0.1),)
+
+
+def test_times_that_were_set_are_counted_from_the_first(two: list[Series], tmp_path: Path) -> None:
+    """Those of an axis that was set without a keyword were written as the times of day that they are."""
+    a = two[1].copy()
+    a.tags = {number: [(time,) for time in a.axes.time.values + 0.3 * number] for number in range(2)}
+    b = a.anonymize()
+    assert [time for (time,) in b.tags[1]] == pytest.approx([0.3, 2.8, 5.3])
+    assert a.anonymize(dates="keep").tags[1].tolist() == a.tags[1].tolist()
+    for start, first in ((36007.5, 7.5), (0.0, 0.0), (100.0, 0.0)):  # later, from 0, and from somewhere else
+        c = two[1].copy()
+        c.axes = c.axes._replace(time=VariableAxis("time", [start, start + 1, start + 2]))
+        folder = tmp_path / str(start)
+        c.anonymize().write(folder)
+        times = [str(dcmread(path).AcquisitionTime) for path in sorted(folder.iterdir())][::2]
+        assert times == [f"{seconds:013.6f}" for seconds in (first, first + 1, first + 2)]
+        np.mean(c.anonymize(), axis=0).write(tmp_path / f"mean {start}")
+        for path in (tmp_path / f"mean {start}").iterdir():
+            assert str(dcmread(path).AcquisitionTime).startswith("000000")
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value")
