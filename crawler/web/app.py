@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from crawler.errors import StopError
-from crawler.web import follow, job_pages, look, new_job, search, sign_in, system, uploads
+from crawler.web import follow, history, job_pages, look, new_job, search, sign_in, system, uploads
 from crawler.web.guard import Application, Guard
 from crawler.web.refusals import Refused
 from crawler.web.settings import Settings
@@ -35,7 +35,7 @@ def build(settings: Settings, token: str) -> tuple[Application, Site]:
 def _routes() -> list[Route | Mount]:
     post = ["POST"]
     return [
-        Route("/", job_pages.index),
+        *history.ROUTES,
         Route("/open", sign_in.show, methods=["GET"]),
         Route("/open", with_form(sign_in.enter), methods=post),
         Route("/leave", with_form(sign_in.leave), methods=post),
@@ -52,7 +52,7 @@ def _routes() -> list[Route | Mount]:
         Route("/jobs/{job}/log/{kind}", job_pages.log),
         Route("/jobs/{job}/input", uploads.receive, methods=["PUT"]),
         Route("/jobs/{job}/input", with_json(uploads.standing), methods=post),
-        Route("/system", system.show),
+        *system.ROUTES,
         *follow.ROUTES,
         *look.ROUTES,
         *search.ROUTES,

@@ -1,4 +1,4 @@
-"""Jobs in the browser: the list, one job with its live counts and log, and what can be done with it."""
+"""Jobs in the browser: one job with its live counts and log, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,11 @@ from crawler.web.refusals import Refused
 from crawler.web.site import Form, Site, site_of
 from crawler.web.yaml_edit import values_of, with_value
 
-SHOWN = 200  # jobs of a page
+SHOWN = 200  # jobs that are told of
 _NESTING = {"[": 1, "{": 1, "]": -1, "}": -1}
 _DEEPEST, _LONGEST = 50, 200_000  # of YAML: its scanner takes seconds for 3,000 brackets, in the square of their number
 CHUNK = 1 << 16  # bytes of a log that one answer holds
 _EVERY, _PING = 1.0, 15.0  # seconds between two looks, and between two signs of life
-
-
-def index(request: Request) -> Response:
-    """All jobs, the newest first; with `q`, those whose title or state has the text."""
-    site = site_of(request)
-    translate = site.translate(request)
-    found = [(job, facts(job, translate)) for job in site.jobs.all()]
-    page = max(1, _number(request.query_params.get("page"), 1))
-    shown = found[(page - 1) * SHOWN : page * SHOWN]
-    return site.page(request, "jobs.html", jobs=shown, page=page, more=len(found) > page * SHOWN, count=len(found))
 
 
 def show(request: Request) -> Response:

@@ -19,6 +19,7 @@ from crawler.web import words
 from crawler.web.access import cookie_of
 from crawler.web.catalogue import Translate, script_texts, translator
 from crawler.web.jobs import Jobs
+from crawler.web.monitor import Monitor
 from crawler.web.places import Places
 from crawler.web.queue import Queue
 from crawler.web.refusals import Refused
@@ -56,6 +57,7 @@ class Site:
     places: Places = field(init=False)
     jobs: Jobs = field(init=False)
     queue: Queue = field(init=False)
+    monitor: Monitor = field(init=False, default_factory=Monitor)
     pages: Environment = field(init=False, default_factory=_environment)
 
     def __post_init__(self) -> None:

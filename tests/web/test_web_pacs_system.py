@@ -103,3 +103,13 @@ def test_stopped_in_the_middle_of_retrieving(
         if retrieve == "get":  # the relay sees what comes on associations that we opened
             assert not there & set(again)
         assert f'<a href="/look/{job}/files?outcome=exported">{TOTAL}</a>' in web.get(f"/jobs/{job}").text
+
+
+def test_a_pacs_that_answers_is_told(server: Server, tmp_path: Path) -> None:
+    with serving(tmp_path / "ws") as web:
+        web.post("/search/pacs", host=server.host, port=str(server.port), called_aet=server.called_aet)
+        web.post("/system", action="pacs")
+        page = web.get("/system").text
+        assert "answered" in page
+        assert "did not answer" not in page
+        assert "C-ECHO" in page
