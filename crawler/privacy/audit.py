@@ -7,6 +7,7 @@ was found is no proof that nothing is there: what was searched, and what was not
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -62,7 +63,9 @@ def search(folders: list[Path], needles: Needles, advance: Callable[[], object] 
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
             look(name, "name", name.encode("utf-8", "replace"))
-            if not path.is_file() or path.is_symlink() or path.name == NAME:
+            if path.is_symlink():
+                look(name, "link", os.fsencode(os.readlink(path)))
+            if not path.is_file() or path.is_symlink() or name == NAME:
                 continue
             advance()
             found.files += 1

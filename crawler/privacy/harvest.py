@@ -25,6 +25,8 @@ from crawler.sources.archive import expand, is_archive
 from crawler.sources.directory import Outputs, Root, walk
 
 _LEAST_LETTERS, _LEAST_DIGITS = 4, 6
+_LEAST_SIGNS = 2  # of scripts from the CJK radicals on, of which two make a name
+_SIGNS = "\u2e80"
 _UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
 _IDENTIFYING = frozenset(IDENTIFYING)
 
@@ -52,7 +54,8 @@ class Harvest:
         if text.upper() == "DICOMDIR":  # PS3.10 8.6 has files named so
             return
         digits = text.isdigit()
-        if len(text) < (_LEAST_DIGITS if digits else _LEAST_LETTERS) or (not digits and is_vocabulary(text)):
+        least = _LEAST_DIGITS if digits else _LEAST_SIGNS if min(text) >= _SIGNS else _LEAST_LETTERS
+        if len(text) < least or (not digits and is_vocabulary(text)):
             self.short.add(text)
         else:
             self.texts.setdefault(text, kind)
@@ -114,5 +117,5 @@ def _value(value: Any, kind: str, found: Harvest) -> None:
         elif kind and not kind.endswith(("Date", "DateTime")):
             found.add(value, kind)
             if dictionary_vr(tag_for(kind) or 0) == "PN":
-                for part in re.split(r"[\^=]", value):
+                for part in re.split(r"[\^=,\s]+", value):
                     found.add(part, kind)
