@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from crawler.errors import StopError
-from crawler.web import follow, history, job_pages, look, new_job, search, sign_in, system, uploads
+from crawler.web import follow, history, job_pages, look, new_job, rated_job, search, sign_in, system, uploads
 from crawler.web.guard import Application, Guard
 from crawler.web.refusals import Refused
 from crawler.web.settings import Settings
@@ -55,6 +55,7 @@ def _routes() -> list[Route | Mount]:
         *system.ROUTES,
         *follow.ROUTES,
         *look.ROUTES,
+        *rated_job.ROUTES,
         *search.ROUTES,
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
