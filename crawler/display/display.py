@@ -34,6 +34,10 @@ Sample = Callable[[Iterable[int]], Iterable[Frame]]
 BLOCK = 1 << 16
 
 
+LAST_LEVEL = np.iinfo(np.int64).max
+"""Levels from here on, which 64-bit pixels may hold, are not counted as signed integers are."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Display:
     """How the frames of one instance are shown; made by `display_for`.
@@ -106,7 +110,7 @@ class Display:
             return self._shade(values, frame, bits)
         # Each level that occurs is computed once: 4,096 levels of a CT, not its 262,144 pixels.
         low, high = int(values.min()), int(values.max())
-        if high - low >= values.size:
+        if high - low >= values.size or high >= LAST_LEVEL:
             return self._shade(values, frame, bits)
         return _looked_up(self._shade(np.arange(low, high + 1), frame, bits), low, values)
 

@@ -481,3 +481,13 @@ def test_partial_range_ybr() -> None:
     values = np.array([[[16, 128, 128], [235, 128, 128], [81, 90, 240], [145, 54, 34], [41, 240, 110]]], np.uint8)
     expected = [[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]]
     np.testing.assert_allclose(to_rgb(Frame(0, values, "YBR_PARTIAL_422")).astype(int), expected, atol=2)
+
+
+@pytest.mark.parametrize("least", [2**63 - 2, 2**63, 2**64 - 2])
+def test_levels_beyond_signed_integers(written: Callable[..., Path], least: int) -> None:
+    """64-bit pixels whose few levels are told by no signed integer: shown as neighbours, black to white."""
+    pixels = np.full((8, 8), least, np.uint64)
+    pixels[4:] += np.uint64(1)
+    picture = shown(written(pixels, BitsAllocated=64, BitsStored=64, HighBit=63))
+    assert picture.dtype == np.uint8
+    assert len(np.unique(picture)) <= 2

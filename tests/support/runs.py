@@ -46,7 +46,7 @@ def export(source: Path | list[Path], out: Path, workers: int = 0, **options: An
 def rows(out: Path) -> dict[str, dict[str, Any]]:
     """Rows of the JSONL by file; fails on a repeated one."""
     found: dict[str, dict[str, Any]] = {}
-    for line in (out / "metadata.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (out / "metadata.jsonl").read_text(encoding="utf-8").split("\n")[:-1]:  # a value may hold U+0085
         row = json.loads(line)
         assert row["dicom_file"] not in found, "a file has two rows"
         found[row["dicom_file"]] = row
