@@ -98,7 +98,8 @@ class Display:
         values = frame.values
         if values.ndim == 3:
             colour = to_rgb(frame)
-            excess = max(self.bits_stored, 8) - 8
+            stored = min(self.bits_stored, 8 * colour.dtype.itemsize)  # a header may claim more than are allocated
+            excess = max(stored, 8) - 8
             return colour if colour.dtype == np.uint8 else np.asarray(colour >> excess, dtype=np.uint8)
         if frame.photometric == "PALETTE COLOR":
             if self.palette is None:

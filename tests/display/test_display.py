@@ -251,6 +251,15 @@ def test_deep_colour_is_shown_with_eight_bits(by_name: dict[str, Path]) -> None:
     np.testing.assert_array_equal(shown(by_name["SC_rgb_16bit.dcm"], bits=16), shown(by_name["SC_rgb.dcm"]))
 
 
+@pytest.mark.parametrize("claimed", [16, 17, 40, 65535])
+def test_bits_stored_beyond_those_allocated_do_not_count(claimed: int) -> None:
+    values = np.array([[[0, 0x7FFF, 0xFFFF]]], np.uint16)
+    found = Display(bits_stored=claimed).render(Frame(0, values, "RGB"), 8)
+    assert found.tolist() == [[[0, 0x7F, 0xFF]]]
+    signed = np.array([[[0, 0x3FFF, 0x7FFF]]], np.int16)
+    assert Display(bits_stored=claimed).render(Frame(0, signed, "RGB"), 8).tolist() == [[[0, 0x3F, 0x7F]]]
+
+
 def test_to_rgb_is_pydicoms_conversion() -> None:
     values = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     np.testing.assert_array_equal(to_rgb(Frame(0, values, "YBR_FULL")), convert_color_space(values, "YBR_FULL", "RGB"))
