@@ -79,7 +79,7 @@ TESTS: dict[str, Sequence[str]] = {
     "crawler/instance/mosaic.py": ("tests/instance/test_mosaic.py",),
     "crawler/instance/multiframe.py": ("tests/instance/test_multiframe.py",),
     "crawler/instance/real_world.py": ("tests/instance/test_acquisition.py", "tests/sinks/test_meaning.py"),
-    "crawler/instance/segments.py": ("tests/sinks/test_meaning.py",),
+    "crawler/instance/segments.py": ("tests/instance/test_segments.py", "tests/sinks/test_meaning.py"),
     "crawler/instance/traits.py": ("tests/instance",),
     "crawler/instance/vendor.py": ("tests/instance/test_vendor.py",),
     "crawler/instance/vendor_acquisition.py": ("tests/instance/test_acquisition.py",),
@@ -110,7 +110,9 @@ TESTS: dict[str, Sequence[str]] = {
     "crawler/sinks/hdf5.py": ("tests/sinks/test_sink_hdf5.py", "tests/sinks/test_volume_base.py"),
     "crawler/sinks/metaimage.py": ("tests/sinks/test_sink_metaimage.py",),
     "crawler/sinks/npz.py": ("tests/sinks/test_sink_npz.py",),
-    "crawler/sinks/provenance.py": ("tests/sinks/test_meaning.py", "tests/sinks/test_sink_hdf5.py"),
+    "crawler/sinks/provenance.py": tuple(
+        f"tests/sinks/test_{name}.py" for name in ("meaning", "readers", "sink_hdf5", "sink_metaimage")
+    ),
     "crawler/sinks/volume_base.py": ("tests/sinks/test_volume_base.py",),
     "crawler/sinks/nifti.py": ("tests/sinks/test_sink_nifti.py",),
     "crawler/sinks/timing.py": ("tests/sinks/test_timing.py", "tests/sinks/test_bids.py"),

@@ -234,6 +234,13 @@ def test_the_order_of_slices_is_not_told_of_bands_and_other_sequences(tmp_path: 
     assert INTERLEAVED not in told(tmp_path / "c.dcm", made)
 
 
+def test_siemens_coil_and_acceleration_beside_the_csa_header(tmp_path: Path) -> None:
+    made = quick_dataset(Modality="MR", Manufacturer="SIEMENS")
+    private(made, 0x0051, "SIEMENS MR HEADER", (0x0F, "LO", "HEA;HEP"), (0x11, "LO", "p2"))
+    found = told(tmp_path / "a.dcm", made)
+    assert (found["ReceiveCoilActiveElements"], found["ParallelReductionFactorInPlane"]) == ("HEA;HEP", 2)
+
+
 def test_philips_tells_no_polarity_and_estimates_of_epi(tmp_path: Path) -> None:
     made = quick_dataset(Modality="MR", Manufacturer="Philips Medical Systems")
     private(made, 0x2001, "Philips Imaging DD 001", (0x13, "SL", 43), (0x22, "FL", 12.0))

@@ -22,6 +22,7 @@ def series(values, unit="s", axis="time", **attributes):
     [
         ((0.0, 2.0, 4.0), "s", None, 2.0),
         ((10.0, 2010.0, 4010.0), "ms", None, 2.0),
+        ((0.0, 2.0), "s", 5000.0, 2.0),  # two volumes show a step
         ((0.0, 2.435, 4.870), "s", 2435.37, 2.43537),  # a clock of 2.5 ms, and the element that says it exactly
         ((0.0, 30.0, 60.0), "s", 5.0, 30.0),  # the repetition time of a 3-D sequence is that of a line
         ((0.0, 2.0, 4.1), "s", 2000.0, None),
