@@ -92,6 +92,45 @@ def test_rescaled_values_keep_their_stored_ones(tmp_path: Path) -> None:
     assert np.array_equal(Series(tmp_path / "other"), b)
 
 
+def signed(dataset: Dataset) -> None:
+    """Twelve bits with a sign, and a rescale."""
+    values = np.frombuffer(dataset.PixelData, "<u2").astype(np.int64) - 150
+    values[:2] = -2048, 2047
+    dataset.PixelData = values.astype("<i2").tobytes()
+    dataset.PixelRepresentation, dataset.BitsStored, dataset.HighBit = 1, 12, 11
+    dataset.RescaleSlope, dataset.RescaleIntercept = "2", "-10"
+
+
+def test_signed_values_of_twelve_bits_keep_their_stored_ones(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=3, change=signed)
+    a = Series(tmp_path / "in")
+    assert a[0].ravel()[:3].tolist() == [-2048 * 2 - 10, 2047 * 2 - 10, -148 * 2 - 10]
+    a.write(tmp_path / "out", keep_uid=True)
+    for one, other in pairs(tmp_path / "in", tmp_path / "out"):
+        assert same(one, other)
+    b = a.copy()
+    for value in (2048 * 2 - 10, -2049 * 2 - 10, 3):  # too great, too small, no step of the slope
+        b.values[0, 0, 0] = value  # behind its back: its UIDs are still those of the files
+        out = tmp_path / str(value)
+        b.write(out, keep_uid=True)
+        assert np.array_equal(Series(out), b)
+        assert dcmread(sorted(out.iterdir())[0]).BitsStored == 16
+        assert dcmread(sorted(out.iterdir())[1]).BitsStored == 12
+
+
+def test_other_spacing_is_written(tmp_path: Path) -> None:
+    mr_series(tmp_path / "in", times=1, slices=3, change=change)
+    a = Series(tmp_path / "in")
+    a.spacing = a.spacing * [1, 1.01, 1]
+    a.write(tmp_path / "out", keep_uid=True)
+    assert np.allclose(Series(tmp_path / "out").spacing, a.spacing)
+    a.setDicomAttribute("EchoTime", None)
+    a.write(tmp_path / "less", keep_uid=True)
+    written = dcmread(next((tmp_path / "less").iterdir()))
+    assert "EchoTime" not in written
+    assert written[0x00291001].value
+
+
 def test_without_the_files_a_template_serves(tmp_path: Path) -> None:
     paths = mr_series(tmp_path / "in", times=1, slices=3, change=change)
     a = Series(tmp_path / "in")

@@ -197,6 +197,8 @@ COPIES: dict[str, tuple[bool, Any]] = {
     "computed": (False, lambda a: a + 0),
     "wrapped": (False, lambda a: a.astype(np.uint8)),
     "moved": (False, lambda a: set_affine(a.copy())),
+    "spaced": (False, lambda a: spaced(a.copy())),
+    "turned": (False, lambda a: turned(a.copy())),
     "assigned": (False, lambda a: assigned(a.copy())),
     "assigned behind its back": (False, lambda a: assigned(a.copy(), a.copy().values)),
 }
@@ -204,6 +206,16 @@ COPIES: dict[str, tuple[bool, Any]] = {
 
 def set_affine(a: Any) -> Any:
     a.affine = a.affine @ np.diag([2.0, 1, 1, 1])
+    return a
+
+
+def spaced(a: Any) -> Any:
+    a.spacing = a.spacing * [1, 1, 1.01]
+    return a
+
+
+def turned(a: Any) -> Any:
+    a.orientation = [0, 1, 0, 0, 0, 1]  # columns and rows change places: (z, y, x) of each
     return a
 
 
@@ -292,6 +304,37 @@ def test_large_integers_do_not_wrap(tmp_path: Path) -> None:
     report = Series(values, template=template, geometry=template).write(tmp_path / "exact")
     assert report.rounding == 0
     assert np.array_equal(Series(tmp_path / "exact"), values)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [
+        (0, 65535, np.int64),
+        (-32768, 32767, np.int32),
+        (-40000, 10000, np.int32),
+        (-70000, -69000, np.float64),
+        (0, 3, bool),
+    ],
+)
+def test_whole_numbers_that_fit_are_exact(tmp_path: Path, low: int, high: int, dtype: Any) -> None:
+    values = np.linspace(low, high, 60).round().astype(dtype).reshape(3, 4, 5)
+    report = Series(values).write(tmp_path / "out")
+    assert report.rounding == 0
+    assert np.array_equal(Series(tmp_path / "out"), values)
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(0.37, 0), (-1.7, 0), (0.37, -300)])
+def test_pet_has_no_intercept(tmp_path: Path, factor: float, offset: float) -> None:
+    """PS3.3 C.8.9.4: a slope alone; what is below 0 is stored as signed numbers."""
+    mr_series(tmp_path / "in", times=1, slices=3, SOPClassUID="1.2.840.10008.5.1.4.1.1.128", Modality="PT")
+    a = Series(tmp_path / "in") * factor + offset
+    report = a.write(tmp_path / "out")
+    slope = float(headers(tmp_path / "out")[0].RescaleSlope)
+    assert {float(one.RescaleIntercept) for one in headers(tmp_path / "out")} == {0}
+    steps = 65535 if a.min() >= 0 else 32767
+    assert slope == pytest.approx(np.abs(a.values).max() / steps, rel=1e-6)
+    assert report.rounding <= 0.5001 * slope
+    assert np.abs(Series(tmp_path / "out").values - a.values).max() <= 0.51 * slope + 1e-4
 
 
 def test_nan_is_refused_unless_told(tmp_path: Path) -> None:
