@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -118,4 +119,72 @@ def test_the_next_slice_of_a_volume_of_2_gb(tmp_path: Path) -> None:
         print(f"\nslice: {1000 * statistics.median(seconds):.1f} ms, at most {1000 * max(seconds):.1f};", end=" ")
         print(f"server {peak.bytes / 1e6:.0f} MB")
         assert statistics.median(seconds) < 0.05
+        assert peak.bytes < MOST
+
+
+SERIES = 20_000
+_TYPED = """text => {
+  const field = document.getElementById("search");
+  const began = performance.now();
+  field.value = text;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  document.body.offsetHeight;
+  return performance.now() - began;
+}"""
+_SORTED = """name => {
+  const button = document.querySelector(`th[data-column=${name}] button`);
+  const began = performance.now();
+  button.click();
+  document.body.offsetHeight;
+  return performance.now() - began;
+}"""
+
+
+def test_a_table_of_20000_series_answers_each_key(tmp_path: Path) -> None:
+    """Search, and sorting; the server's memory is that of the table."""
+    chromium = shutil.which("chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    uid = "1.2.3.00000"
+    path = save(quick_dataset(SeriesInstanceUID=uid, SeriesDescription="part 00000 axial"), tmp_path / "a.dcm")
+    whole = path.read_bytes()
+    assert whole.count(uid.encode()) == whole.count(b"part 00000") == 1
+    for number in range(SERIES):
+        folder = tmp_path / "data" / f"{number // 100:03d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        told = f"{number + 10_000:05d}".encode()
+        body = whole.replace(uid.encode(), b"1.2.3." + told).replace(b"part 00000", b"part " + told)
+        (folder / f"{number:05d}.dcm").write_bytes(body)
+    with process_serving(tmp_path / "ws", tmp_path / "data") as (web, process):
+        job = web.new_job(tmp_path / "data")
+        text = f"output: {{dir: output}}\ndicom: {{dir: {tmp_path / 'data'}}}\nnum_workers: 2\nmetadata:\n"
+        web.post(f"/jobs/{job}", action="start", yaml=text)
+        web.wait(job, "finished", seconds=300)
+        with Peak(process) as peak, api.sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            page = browser.new_context(locale="en-US").new_page()
+            page.goto(f"{web.origin}/open#{web.token}")
+            page.wait_for_url(f"{web.origin}/")
+            page.goto(f"{web.origin}/look/{job}")
+            page.wait_for_selector("tbody tr")
+            assert f"{SERIES:,} of {SERIES:,} series" in page.inner_text("#count")
+            typed = [
+                page.evaluate(_TYPED, word[: end + 1])
+                for word in ("part 29999", "axial", "nine")
+                for end in range(len(word))
+            ]
+            page.evaluate(_TYPED, "part 29999")
+            assert f"1 of {SERIES:,} series" in page.inner_text("#count")
+            page.evaluate(_TYPED, "")
+            names = ("files", "verdict", "SeriesDescription", "SeriesDescription")  # twice: downwards
+            order = [page.evaluate(_SORTED, name) for name in names]
+            typed += [page.evaluate(_TYPED, word) for word in ("", "part", "")]  # of rows that are sorted
+            assert "part 29999" in page.inner_text("tbody tr:first-child")
+            browser.close()
+        print(
+            f"\nkey: {statistics.median(typed):.0f} ms, at most {max(typed):.0f}; sorted: {max(order):.0f} ms;", end=" "
+        )
+        print(f"server {peak.bytes / 1e6:.0f} MB")
+        assert statistics.median(typed) < 100
         assert peak.bytes < MOST

@@ -9,12 +9,14 @@ const fields = Object.fromEntries(["search", "modality", "verdict", "rating", "q
 const STEP = 40; // rows that are drawn at a time: a few screens
 const labels = (field) => Object.fromEntries([...field.options].map((option) => [option.value, option.textContent]));
 const chosen = new Set();
+const collator = new Intl.Collator(undefined, { numeric: true });
 const verdicts = labels(fields.verdict);
 const rated = labels(fields.rating);
 let columns = {};
 let rows = [];
 let words = [];
 let ratings = {};
+let listed = [];
 let found = [];
 let drawn = 0;
 let order = null;
@@ -33,12 +35,7 @@ function matches(row, word, text) {
 function filter() {
   const word = fields.search.value.trim().toLowerCase();
   found = [];
-  for (let n = 0; n < rows.length; n++) if (matches(rows[n], word, words[n])) found.push(rows[n]);
-  if (order !== null) {
-    const sign = down ? -1 : 1;
-    const key = (row) => (order === "rating" ? ratings[row[0]] || "" : row[columns[order]]);
-    found.sort((a, b) => sign * compare(key(a), key(b)));
-  }
+  for (const n of listed) if (matches(rows[n], word, words[n])) found.push(rows[n]);
   document.getElementById("count").textContent = t("{a} of {b} series, {c} selected", {
     a: number(found.length),
     b: number(rows.length),
@@ -51,7 +48,14 @@ function filter() {
 
 function compare(a, b) {
   if (typeof a === "number" && typeof b === "number") return a - b;
-  return String(a ?? "").localeCompare(String(b ?? ""), undefined, { numeric: true });
+  return collator.compare(String(a ?? ""), String(b ?? ""));
+}
+
+/** Sort all rows, once for each choice: a key in the search then only leaves rows out. */
+function sort() {
+  const sign = down ? -1 : 1;
+  const keys = rows.map((row) => (order === "rating" ? ratings[row[0]] || "" : row[columns[order]]));
+  listed.sort((a, b) => sign * compare(keys[a], keys[b]) || a - b);
 }
 
 function draw() {
@@ -112,6 +116,7 @@ async function load() {
   ]);
   columns = Object.fromEntries(table.columns.map((name, n) => [name, n]));
   rows = table.rows;
+  listed = [...rows.keys()];
   ratings = known;
   words = rows.map((row) => row.slice(1, -1).filter((value) => value !== null).join(" ").toLowerCase());
   for (const name of [...new Set(rows.map((row) => row[columns.Modality]))].filter(Boolean).sort()) {
@@ -136,6 +141,7 @@ for (const head of place.querySelectorAll("th[data-column]")) {
     order = head.dataset.column;
     for (const other of place.querySelectorAll("th[data-column]")) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    sort();
     filter();
   });
 }
