@@ -21,6 +21,7 @@ from typing import Any
 from crawler.error_boundary import describe, stop_of
 from crawler.errors import StopError
 from crawler.export.heartbeat import Heartbeat, Work
+from crawler.export.private_log import take_streams
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
@@ -28,6 +29,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 def serve(conn: Connection, slots: Any, work: Work, memory: int, parent: int) -> None:
     """What a worker process runs."""
+    if private_log := getattr(work, "private_log", None):
+        take_streams(private_log)
     faulthandler.disable()  # the parent tells of a crash in one line
     # Ctrl-C, and what a scheduler sends to all processes of a job, are the parent's to handle: it has tasks finished.
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):

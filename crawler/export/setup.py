@@ -21,6 +21,7 @@ from crawler.config.sections import (
 from crawler.dicom.dictionary import KeyStyle
 from crawler.disk import make_folders
 from crawler.export.cells import are_wanted
+from crawler.export.private_log import NAME as LOG
 from crawler.paths import TEMP
 from crawler.privacy.linking import FOLDER, is_available
 from crawler.privacy.policy import Policy
@@ -64,6 +65,9 @@ class Setup(NamedTuple):
     """Folder of the linking table; None where there is none."""
     custodian: str | None = None
     """File of the public key that it is sealed to; None for the secret key of the policy."""
+
+    private_log: str | None = None
+    """File that has what outcomes say of values and paths under `privacy`, and what workers write to the screen."""
 
     def narrowed(self, todo: frozenset[str]) -> Setup:
         """The same for a series of which these parts (`config/parts.py`) are to be made, as the others are there."""
@@ -169,6 +173,7 @@ def setup_of(config: Config, spool: str, token: str, policy: Policy | None = Non
         policy=policy,
         links=_links(config, policy),
         custodian=_custodian(config),
+        private_log=os.path.join(config.private_dir, LOG) if policy is not None and config.private_dir else None,
     )
 
 

@@ -26,6 +26,7 @@ from crawler.export.cells import CellWriter
 from crawler.export.earlier import Earlier
 from crawler.export.exporter_rows import texts_of
 from crawler.export.heartbeat import Heartbeat
+from crawler.export.private_log import note, public_files
 from crawler.export.result import Header, ScanResult, noted_keys, using_spool
 from crawler.export.scan import ScanExport
 from crawler.export.series_columns import series_keys
@@ -134,6 +135,7 @@ class Worker:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
+        self.private_log = setup.private_log
         self._cells = CellWriter()
         self._links = (
             LinkWriter(setup.links, setup.policy.key, setup.custodian) if setup.links and setup.policy else None
@@ -146,7 +148,7 @@ class Worker:
             answer = self._do(task, heartbeat)
             if self._links is not None:
                 self._links.flush()
-        return answer if self.setup.policy is None else public_answer(answer)
+        return answer if self.setup.policy is None else public_answer(answer, self.private_log)
 
     def _do(self, task: Task, heartbeat: Heartbeat) -> Answer:
         if isinstance(task, IndexTask):
@@ -331,23 +333,25 @@ class Worker:
         return IndexResult(tuple(entries))
 
 
-def public_answer(answer: Answer) -> Answer:
-    """An answer whose outcomes name no value: they go to the ledger, and from there to lists and messages."""
+def public_answer(answer: Answer, path: str | None) -> Answer:
+    """An answer whose outcomes name no value: they go to the ledger; `path` is the private file that keeps the rest."""
     if isinstance(answer, IndexResult):
+        note(path, (("", one) for one in answer.entries if isinstance(one, Outcome)))
         return IndexResult(tuple(public_outcome(one) if isinstance(one, Outcome) else one for one in answer.entries))
     if isinstance(answer, Expanded):
+        note(path, [*answer.faults, ("", answer.outcome)])
         faults = tuple((name, public_outcome(outcome)) for name, outcome in answer.faults)
         return answer._replace(faults=faults, outcome=public_outcome(answer.outcome))
-    return [_public_folder(one) if isinstance(one, FolderResult) else _public_scan(one) for one in answer]  # type: ignore[return-value]
 
+    def public(scan: ScanResult) -> ScanResult:
+        return scan._replace(files=public_files(path, scan.files))
 
-def _public_folder(folder: FolderResult) -> FolderResult:
-    ungrouped = tuple((file, public_outcome(outcome)) for file, outcome in folder.ungrouped)
-    return folder._replace(ungrouped=ungrouped, scans=tuple(map(_public_scan, folder.scans)))
-
-
-def _public_scan(scan: ScanResult) -> ScanResult:
-    return scan._replace(files=tuple((file, public_outcome(outcome)) for file, outcome in scan.files))
+    return [
+        one._replace(ungrouped=public_files(path, one.ungrouped), scans=tuple(map(public, one.scans)))
+        if isinstance(one, FolderResult)
+        else public(one)
+        for one in answer
+    ]  # type: ignore[return-value]
 
 
 def _unmarked(files: Sequence[File], culprits: Culprits) -> list[File]:

@@ -34,7 +34,7 @@ from crawler.privacy.roster import NOBODY, Roster
 from crawler.privacy.rules import Act, Rule, own_rules, rule_of
 from crawler.privacy.text import Known
 from crawler.privacy.traits import PublicTraits, public_pixels
-from crawler.privacy.values import DROPPED, Patient, cleaned
+from crawler.privacy.values import CHARACTER_SET, DROPPED, Patient, cleaned
 
 # Schemes whose codes stay: PS3.16 8.2. Their forms, so that nothing else passes as a code.
 _CODES = {
@@ -244,6 +244,8 @@ class Policy:
         own = own_rules(tuple(sorted(self.section.actions.items()))).get(tag)
         if tag == 0x00080100 and own is None:
             return CODE_VALUE
+        if tag == 0x00080005:
+            return Rule(Act.KEEP, CHARACTER_SET, "vr")
         if is_private(tag) and is_private_creator(tag):
             return Rule(Act.KEEP if self.section.private_tags != "remove" else Act.REMOVE, "LO", "private")
         rule = rule_of(tag, creator, self.section, self.listed)

@@ -140,8 +140,6 @@ def _text(value: str, rule: Rule, patient: Patient) -> Any:
 
 
 def _kept_code(value: str, patient: Patient) -> Any:
-    if _CHARACTER_SET.fullmatch(value):
-        return value
     if not _CODE_STRING.fullmatch(value) or not is_free_of_numbers(value):
         return DROPPED
     return value if is_vocabulary(value) or not patient.known.is_in(value) else DROPPED
@@ -161,7 +159,11 @@ def _free(value: str, patient: Patient) -> Any:
     return value
 
 
+CHARACTER_SET = "CS of (0008,0005)"
+"""Stands for the VR of *Specific Character Set*: only its defined terms stay (PS3.3 C.12.1.1.2)."""
+
 _KEPT: dict[str, Callable[[str, Patient], Any]] = {
+    CHARACTER_SET: _if(_CHARACTER_SET.fullmatch),
     "CS": _kept_code,
     "DA": _if(lambda value: shifted_date(value, 0)),
     "DT": _if(is_datetime),
