@@ -1,4 +1,4 @@
-"""What is large: an upload of 1 GB and a volume of 2 GB, at a server's constant memory. Marked `system`: minutes."""
+"""What is large: an upload of 1 GB, a volume of 2 GB, 20,000 series: constant memory; times are printed, not judged."""
 
 from __future__ import annotations
 
@@ -118,7 +118,6 @@ def test_the_next_slice_of_a_volume_of_2_gb(tmp_path: Path) -> None:
                 assert (answer.status, len(answer.body)) == (200, SIDE * SIDE * 4)
         print(f"\nslice: {1000 * statistics.median(seconds):.1f} ms, at most {1000 * max(seconds):.1f};", end=" ")
         print(f"server {peak.bytes / 1e6:.0f} MB")
-        assert statistics.median(seconds) < 0.05
         assert peak.bytes < MOST
 
 
@@ -186,5 +185,4 @@ def test_a_table_of_20000_series_answers_each_key(tmp_path: Path) -> None:
             f"\nkey: {statistics.median(typed):.0f} ms, at most {max(typed):.0f}; sorted: {max(order):.0f} ms;", end=" "
         )
         print(f"server {peak.bytes / 1e6:.0f} MB")
-        assert statistics.median(typed) < 100
         assert peak.bytes < MOST
