@@ -100,7 +100,8 @@ def _audit(config: Config) -> int:
         made = ledger.get(LEDGER_KEY)
     if made is None:
         raise ConfigError("this output was not made under privacy")
-    folders = [Path(folder) for folder in output_roots(config) if folder != private]
+    roots = [*output_roots(config), *([config.path(config.output.pack.dir)] if config.output.pack else [])]
+    folders = [Path(folder) for folder in roots if folder != private]
     outer = [one for one in folders if not any(one != other and one.is_relative_to(other) for other in folders)]
     place = Path(config.output_dir) / NAME
     _require_ours(place)

@@ -49,8 +49,6 @@ def _problems(config: Config, section: PrivacySection) -> Iterator[str]:
         yield "privacy does not cover an address in dicom.dir yet: use a folder"
     if config.dicom.readers:
         yield "privacy does not cover dicom.readers yet: leave it out"
-    if config.output.pack is not None:
-        yield "privacy does not cover output.pack yet: leave it out"
     if config.volume is not None and (others := set(config.volume.formats).difference(FORMATS)):
         yield f"privacy does not cover volume.formats: {', '.join(sorted(others))}, which other packages write"
     if config.output.layout == "bids":
@@ -75,12 +73,15 @@ def _places(config: Config, section: PrivacySection) -> Iterator[str]:
         yield "privacy.private: expected a folder for what identifies, outside of output.dir"
         return
     private = os.path.realpath(config.private_dir or "")
-    for name, place in (("output.dir", config.output_dir), *config.outputs().items()):
+    outputs = {"output.dir": config.output_dir, **config.outputs()}
+    if config.output.pack is not None:
+        outputs["output.pack.dir"] = config.path(config.output.pack.dir)
+    for name, place in outputs.items():
         other = os.path.realpath(place)
         if private == other or private.startswith(os.path.join(other, "")):
             yield f"privacy.private lies below {name}: who gets the outputs would get what identifies; move it"
             return
-    for name, place in (("output.dir", config.output_dir), *config.outputs().items()):
+    for name, place in outputs.items():
         if config.pacs_dir and os.path.realpath(config.pacs_dir).startswith(os.path.join(os.path.realpath(place), "")):
             yield f"pacs.dir lies below {name}: who gets the outputs would get the originals; move it"
             return

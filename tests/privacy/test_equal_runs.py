@@ -212,7 +212,6 @@ def test_what_one_file_of_a_scan_says_is_searched_in_all(
         ({"image": {"overlays": True}}, "overlays"),
         ({"output": {"layout": "bids"}, "volume": {"formats": ["nifti"]}}, "layout: bids"),
         ({"select": {"where": {"PatientID": {"equals": "1"}}}}, "select.where.PatientID"),
-        ({"output": {"pack": {}}, "volume": {}}, "output.pack"),
         ({"dicom": {"readers": [".foo"]}}, "dicom.readers"),
         ({"dicom": {"dir": "s3://bucket/in"}}, "address in dicom.dir"),
         ({"output": {"dir": "s3://bucket/out", "staging": "stage"}}, "address in output.dir"),
