@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,43 @@ def test_verify_tells_no_place_of_a_private_ledger(made: Path, capsys: pytest.Ca
 def test_a_sample_is_refused_under_privacy(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(made), "--sample", "2"]) == 1
     assert "privacy does not cover --sample" in capsys.readouterr().err
+
+
+def test_packs_do_not_depend_on_workers_or_on_how_often_it_ran(tmp_path: Path) -> None:
+    for number in range(4):
+        who = {"PatientName": f"Quastenflosser^{number}", "PatientID": f"MRN471108{number}"}
+        ct_series(tmp_path / "in" / f"Quasten{number}", 3, SeriesInstanceUID=f"1.2.3.{number}", **who)
+    key = tmp_path / "key"
+    assert main(["privacy", "key", str(key)]) == 0
+    found: list[dict[str, bytes]] = []
+    for workers in (0, 2):
+        out = tmp_path / str(workers)
+        out.mkdir()
+        path = job(tmp_path / "in", out, pack={"format": "tar", "size": "20KB"})
+        document = yaml.safe_load(path.read_text()) | {"num_workers": workers}
+        document["privacy"]["key"] = {"file": str(key)}
+        path.write_text(yaml.safe_dump(document))
+        for _ in range(2):
+            assert main([str(path), "-q"]) == 0
+            members = {
+                place.relative_to(out).as_posix(): place.read_bytes() for place in (out / "output").rglob("*.tar")
+            }
+            found.append(members)
+    for first, second in (found[:2], found[2:]):
+        assert first
+        assert first == second
+    alone, together = (members_in(tmp_path / str(workers) / "output") for workers in (0, 2))
+    assert len(alone) > 8
+    assert alone == together
+
+
+def members_in(folder: Path) -> dict[str, bytes]:
+    """The members of all packs: name -> bytes."""
+    found: dict[str, bytes] = {}
+    for path in folder.rglob("*.tar"):
+        with tarfile.open(path) as archive:
+            for member in archive:
+                file = archive.extractfile(member)
+                assert file is not None
+                found[member.name] = file.read()
+    return found
