@@ -309,6 +309,8 @@ def test_the_typical_gap_is_the_lower_median() -> None:
     assert geometry.typical_gap(np.array([3.0, 1.0, 2.0])) == 2.0
     assert geometry.typical_gap(np.array([5.0])) == 5.0
     assert geometry.typical_gap(np.array([9.0, 1.0])) == 1.0
+    for seed in range(5):
+        assert geometry.typical_gap(np.random.default_rng(seed).permutation(81.0 * np.ones(81) - np.arange(81))) == 41.0
 
 
 @pytest.mark.parametrize(

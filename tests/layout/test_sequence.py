@@ -219,6 +219,7 @@ def test_a_phase_that_is_missing_shifts_no_other() -> None:
     assert paced([0, 100, 200, 300], [330, 110, 220]) == [0, 1, 2, 3, 3, 1, 2], "the first"
     assert paced([0, 100, 200], [0, 80, 160, 240]) == [0, 1, 2, 0, 1, 2, 3], "the last"
     assert paced([0, 100, 200], [80, 160, 240]) == [0, 1, 2, 1, 2, 3], "two are whole"
+    assert paced([330, 430, 530], [410, 490, 570]) == [0, 1, 2, 1, 2, 3], "wherever the clock begins"
     assert paced([9, 109, 209, 409], [5, 85, 165, 325]) == [0, 1, 2, 3] * 2, "one that is missing everywhere is no step"
 
 
