@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from crawler.dicom.dictionary import KeyStyle
 from crawler.geometry import Floats, Integers
-from crawler.layout.columns import BY_ORDER, CLOCKS, Columns, joined, known_elements, names_volumes, numbers_of
+from crawler.layout.columns import BY_ORDER, CLOCKS, Columns, joined, numbers_of
 from crawler.layout.planes import PlaneSet
 from crawler.layout.sequence import past_midnight, phases_by_pace, phases_by_slice, volumes_in_turn
 
@@ -39,11 +38,13 @@ def agrees(volumes: Integers, columns: Columns, of: PlaneSet) -> bool:
     return any((_steps(name, volumes, columns, of) > 0).all() for name in (*CLOCKS, "AcquisitionTime"))
 
 
-def has_own_paces(name: str, columns: Columns, of: PlaneSet, keys: KeyStyle) -> bool:
-    """Whether every position runs through the phases at its own pace, so that equal times are not one phase."""
+def has_own_paces(name: str, columns: Columns, elements: Columns, of: PlaneSet) -> bool:
+    """Whether every position runs through the phases at its own pace, so that equal times are not one phase.
+
+    `elements` tell volumes apart beside `columns`.
+    """
     apart = [codes for other, codes in columns.items() if other not in CLOCKS]
-    elements = known_elements(of.instances, of.record_of, of.slots, keys).values()
-    cells = joined([of.slots, *apart, *(codes for codes in elements if names_volumes(codes, of.slots))])
+    cells = joined([of.slots, *apart, *elements.values()])
     clock = numbers_of(plane.trait(name) for plane in of.planes)
     phases = _phases(cells, clock)
     return phases is not None and int(joined([phases, columns[name]]).max()) > int(phases.max())

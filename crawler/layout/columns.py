@@ -225,14 +225,19 @@ def value_of(record: Record, name: str, keys: KeyStyle) -> Any:
     return "\\".join(map(str, value)) if isinstance(value, list) else value
 
 
+def positions_of_values(codes: Integers, slots: Integers) -> Integers:
+    """Number of positions at which each value of a column is found; shape (values,)."""
+    count = int(slots.max()) + 1
+    return np.bincount(np.unique(codes * count + slots) // count)
+
+
 def names_volumes(codes: Integers, slots: Integers) -> bool:
     """Whether a column of two codes or more can tell volumes apart: on average they are found at most positions.
 
     Then some position has two of them.
     """
-    count = int(slots.max()) + 1
-    cells = len(np.unique(codes * count + slots))
-    return cells > FILLED * (int(codes.max()) + 1) * count
+    found = positions_of_values(codes, slots)
+    return int(found.sum()) > FILLED * len(found) * (int(slots.max()) + 1)
 
 
 def ticks_alike(codes: Integers, slots: Integers) -> bool:
@@ -241,9 +246,8 @@ def ticks_alike(codes: Integers, slots: Integers) -> bool:
     Where every position keeps its own time, as the heart sets it, few values are shared: all phases begin at 0. Among
     two or three positions these few are enough for the average.
     """
-    count = int(slots.max()) + 1
-    found = np.bincount(np.unique(codes * count + slots) // count)
-    return names_volumes(codes, slots) and float(np.median(found)) > FILLED * count
+    usual = float(np.median(positions_of_values(codes, slots)))
+    return names_volumes(codes, slots) and usual > FILLED * (int(slots.max()) + 1)
 
 
 def trait_codes(values: Sequence[Any]) -> Integers:

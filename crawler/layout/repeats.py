@@ -27,6 +27,7 @@ from crawler.layout.columns import (
     known_elements,
     names_volumes,
     other_elements,
+    positions_of_values,
     ticks_alike,
     trait_codes,
     trait_columns,
@@ -102,12 +103,13 @@ def separate(of: PlaneSet, order: str = "auto", keys: KeyStyle = "keyword") -> S
         if name != "AcquisitionTime"
         and (name == CUSTOM or (ticks_alike if name in CLOCKS else names_volumes)(codes, of.slots))
     }
-    for name in [name for name in CLOCKS if name in columns]:
-        if has_own_paces(name, columns, of, keys):
+    clocks = [name for name in CLOCKS if name in columns]
+    elements = _naming_elements(of, keys) if clocks or not is_apart(columns, of.slots) else {}
+    for name in clocks:
+        if has_own_paces(name, columns, elements, of):
             del columns[name]
     if not is_apart(columns, of.slots):
-        elements = known_elements(of.instances, of.record_of, of.slots, keys)
-        columns |= {name: codes for name, codes in elements.items() if names_volumes(codes, of.slots)}
+        columns |= elements
     if is_apart(columns, of.slots):
         return _named(columns, of)
     if int((cells := _copies(of, columns)).max()) + 1 < len(of.slots):
@@ -129,6 +131,12 @@ def separate(of: PlaneSet, order: str = "auto", keys: KeyStyle = "keyword") -> S
             if is_apart(columns, of.slots):
                 return _named(columns, of)
     return _in_parts(of, columns)
+
+
+def _naming_elements(of: PlaneSet, keys: KeyStyle) -> Columns:
+    """Elements that are known to tell volumes apart, and do."""
+    elements = known_elements(of.instances, of.record_of, of.slots, keys)
+    return {name: codes for name, codes in elements.items() if names_volumes(codes, of.slots)}
 
 
 def together(count: int) -> Separation:
@@ -214,7 +222,7 @@ def _agreeing(of: PlaneSet, volumes: Integers, columns: Columns, keys: KeyStyle)
         if names_volumes(codes, of.slots)
         and (
             len(np.unique(joined([groups[whole], codes[whole]]))) == np.count_nonzero(sizes == count)
-            or np.median(np.bincount(np.unique(codes * count + of.slots) // count)) == count
+            or np.median(positions_of_values(codes, of.slots)) == count
         )
     }
 
