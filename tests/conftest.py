@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import data_store
@@ -63,3 +65,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for tests in files:
             chance.shuffle(tests)
         items[:] = [item for tests in files for item in tests]
+
+
+@pytest.fixture
+def no_thread_of_zarr() -> Iterator[None]:
+    """End the thread that Zarr keeps for its event loop: beside one, later tests' workers are spawned, not forked.
+
+    Spawned ones lack what those tests patch.
+    """
+    yield
+    if (sync := sys.modules.get("zarr.core.sync")) is None or sync.loop[0] is None:
+        return
+    sync.loop[0].call_soon_threadsafe(sync.loop[0].stop)
+    sync.iothread[0].join()
+    sync.loop[0].close()
+    sync.loop[0] = sync.iothread[0] = None
+    sync.cleanup_resources()

@@ -6,9 +6,7 @@ import csv
 import io
 import os
 import shutil
-import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -28,18 +26,7 @@ from crawler.sinks.packs import member_name, members_of, read_packed
 from crawler.sinks.reading import read_volume
 from crawler.verify.output import verify
 
-
-@pytest.fixture(autouse=True)
-def no_thread_stays() -> Iterator[None]:
-    """zarr keeps a thread for its event loop; beside one, later tests' workers are spawned, without what is patched."""
-    yield
-    if (sync := sys.modules.get("zarr.core.sync")) is None or sync.loop[0] is None:
-        return
-    sync.loop[0].call_soon_threadsafe(sync.loop[0].stop)
-    sync.iothread[0].join()
-    sync.loop[0].close()
-    sync.loop[0] = sync.iothread[0] = None
-    sync.cleanup_resources()
+pytestmark = pytest.mark.usefixtures("no_thread_of_zarr")
 
 
 SECTIONS = {"metadata": {}, "image": {"bits": 8}, "volume": {"formats": ["hdf5", "nifti"]}}

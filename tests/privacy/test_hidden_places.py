@@ -8,11 +8,10 @@ import io
 import lzma
 import sqlite3
 import struct
-import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -248,20 +247,7 @@ def test_a_name_is_found_wherever_it_is_hidden(hide: Callable[[Path], object], t
     assert not found.unopened
 
 
-@pytest.fixture
-def _no_thread_of_zarr() -> Iterator[None]:
-    """End the thread that Zarr starts: pools of later tests are forked where there is no other."""
-    yield
-    if (sync := sys.modules.get("zarr.core.sync")) is None or sync.loop[0] is None:
-        return
-    sync.loop[0].call_soon_threadsafe(sync.loop[0].stop)
-    sync.iothread[0].join()
-    sync.loop[0].close()
-    sync.loop[0] = sync.iothread[0] = None
-    sync.cleanup_resources()
-
-
-@pytest.mark.usefixtures("_no_thread_of_zarr")
+@pytest.mark.usefixtures("no_thread_of_zarr")
 def test_a_name_in_a_pack_of_zarr_is_found(tmp_path: Path) -> None:
     zarr = pytest.importorskip("zarr", reason="python -m pip install -r requirements-packs.txt")
     store = zarr.storage.ZipStore(str(tmp_path / "a.zip"), mode="w")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +15,7 @@ from crawler.cli.main import main
 from crawler.privacy.containers import contents
 from crawler.privacy.search import Needles
 
-
-@pytest.fixture(autouse=True)
-def _no_thread_of_zarr() -> Iterator[None]:
-    """End the thread that Zarr starts: pools of later tests are forked where there is no other."""
-    yield
-    if (sync := sys.modules.get("zarr.core.sync")) is None or sync.loop[0] is None:
-        return
-    sync.loop[0].call_soon_threadsafe(sync.loop[0].stop)
-    sync.iothread[0].join()
-    sync.loop[0].close()
-    sync.loop[0] = sync.iothread[0] = None
-    sync.cleanup_resources()
+pytestmark = pytest.mark.usefixtures("no_thread_of_zarr")
 
 
 def job(source: Path, out: Path, **output: Any) -> Path:
