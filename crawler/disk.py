@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 import xxhash
 
 from crawler.errors import OutputError
-from crawler.paths import TEMP, portable
+from crawler.paths import TEMP, portable, within
 
 LOCAL = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs", "reiserfs", "ntfs3", "overlay")
 _BLOCK = 1 << 18
@@ -213,8 +213,7 @@ def delete_published(path: str, temp: str) -> None:
 
 def is_below(path: str, root: str) -> bool:
     """Whether a path lies below a folder once symbolic links are followed."""
-    real, top = os.path.realpath(path), os.path.realpath(root)
-    return real == top or real.startswith(os.path.join(top, ""))
+    return within(os.path.realpath(path), os.path.realpath(root))
 
 
 UMASKS = {"private": 0o077, "group": 0o027}

@@ -26,7 +26,7 @@ from crawler.engine.privacy import made_with, shared_policy, with_public_names
 from crawler.errors import ConfigError, FileError, NotDicom, OutputError
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK
 from crawler.model import File
-from crawler.paths import native, readable
+from crawler.paths import native, readable, within
 from crawler.privacy.dicom_files import HeldBack, clean_file, said_by_series, save
 from crawler.privacy.methods import CODES, earned
 from crawler.privacy.policy import Policy
@@ -146,7 +146,7 @@ def _require_apart(config: Config, folder: str) -> None:
     """Refuse a folder that holds originals, or what identifies."""
     for name, place in (("dicom.dir", config.roots), ("privacy.private", (config.private_dir or "",))):
         for other in map(os.path.realpath, place):
-            if folder == other or folder.startswith(os.path.join(other, "")):
+            if within(folder, other):
                 raise ConfigError(f"FOLDER lies in {name}; choose another")
 
 

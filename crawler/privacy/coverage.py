@@ -13,6 +13,7 @@ from crawler.config.loader import Config
 from crawler.config.privacy import PrivacySection, resolved
 from crawler.dicom.dictionary import dictionary_vr, tag_for
 from crawler.errors import ConfigError
+from crawler.paths import within
 from crawler.privacy.rules import Act, rule_of
 from crawler.stores.address import is_remote
 
@@ -78,7 +79,7 @@ def _places(config: Config, section: PrivacySection) -> Iterator[str]:
         outputs["output.pack.dir"] = config.path(config.output.pack.dir)
     for name, place in outputs.items():
         other = os.path.realpath(place)
-        if private == other or private.startswith(os.path.join(other, "")):
+        if within(private, other):
             yield f"privacy.private lies below {name}: who gets the outputs would get what identifies; move it"
             return
     for name, place in outputs.items():

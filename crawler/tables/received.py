@@ -13,7 +13,7 @@ from crawler.ledger.database import Ledger
 from crawler.pacs.accounts import Snapshot
 from crawler.pacs.identify import place
 from crawler.pacs.names import MANIFEST
-from crawler.paths import native, portable
+from crawler.paths import native, portable, within
 from crawler.privacy.policy import Policy
 from crawler.sources.directory import roots_of
 
@@ -35,7 +35,7 @@ def prefix_of(config: Config, ledger: Ledger) -> str:
     """The name of the folder of received files in outputs; empty where it is the only input."""
     received = os.path.realpath(config.pacs_dir or "")
     for root in roots_of(config.roots, config.dicom.readers, "dicom.dir"):
-        if received == root.path or received.startswith(os.path.join(root.path, "")):
+        if within(received, root.path):
             below = os.path.relpath(received, root.path)
             name = ledger.get("prefixes", {}).get(portable(root.path), root.prefix)
             return portable(os.path.normpath(os.path.join(name, below))).removeprefix(".")

@@ -10,6 +10,7 @@ import re
 import stat
 from typing import BinaryIO
 
+from crawler.paths import within
 from crawler.web.refusals import Refused
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f/\\\ud800-\udfff]{1,120}")
@@ -34,7 +35,7 @@ class Places:
         if "\0" in path:
             return False
         real = os.path.realpath(path)
-        return any(real == root or real.startswith(os.path.join(root, "")) for root in self.all)
+        return any(within(real, root) for root in self.all)
 
     def inside(self, path: str) -> str:
         """The real path of what a request names.
