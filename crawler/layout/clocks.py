@@ -46,7 +46,7 @@ def has_own_paces(name: str, columns: Columns, elements: Columns, of: PlaneSet) 
     apart = [codes for other, codes in columns.items() if other not in CLOCKS]
     cells = joined([of.slots, *apart, *elements.values()])
     clock = numbers_of(plane.trait(name) for plane in of.planes)
-    phases = _phases(cells, clock)
+    phases = phases_by_pace(cells, clock)  # of two planes at each position, either may be another phase
     return phases is not None and int(joined([phases, columns[name]]).max()) > int(phases.max())
 
 

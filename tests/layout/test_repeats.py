@@ -383,3 +383,10 @@ def test_an_element_in_which_whole_volumes_agree_splits_the_others() -> None:
         if thing != " "
     ]
     assert groups(told(rows)) == [[0, 1, 2], [3, 4, 5], [6, 7], [8], [9], [10], [11]]
+
+
+def test_two_planes_at_each_position_show_no_pace() -> None:
+    """Of three volumes each position lacks one: equal times are one volume, and no position is twice as fast."""
+    times = ((0, 10_000), (0, 10_000), (0, 5_000))
+    rows = [{"slot": slot, "FrameReferenceTime": float(time)} for slot, pair in enumerate(times) for time in pair]
+    assert groups(told(rows)) == [[0, 2, 4], [5], [1, 3]]
