@@ -77,7 +77,7 @@ def _link(config: Config, custodian: str | None) -> int:
     """Print the linking table."""
     if config.privacy is None or config.private_dir is None:
         raise ConfigError("privacy: there is no such section, or it has no folder private")
-    key = read_key(resolved(config.privacy), config.output_dir, config.directory)
+    key = read_key(resolved(config.privacy), config)
     if key.once and custodian is None:
         raise ConfigError("privacy.key: the linking table cannot be read without the key")
     writer = csv.writer(sys.stdout)

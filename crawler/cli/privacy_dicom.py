@@ -6,7 +6,6 @@ Names, UIDs, pseudonyms and shifts are those of the configuration's other output
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import os
 import tempfile
@@ -26,11 +25,12 @@ from crawler.engine.privacy import made_with, shared_policy, with_public_names
 from crawler.errors import ConfigError, FileError, NotDicom, OutputError
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK
 from crawler.model import File
-from crawler.paths import native, readable, within
+from crawler.paths import TEMP, readable, within
 from crawler.privacy.dicom_files import HeldBack, clean_file, said_by_series, save
 from crawler.privacy.methods import CODES, earned
 from crawler.privacy.policy import Policy
 from crawler.privacy.standard import edition
+from crawler.privacy.written import WrittenFiles
 from crawler.sources.archive import expand, is_archive
 from crawler.sources.directory import Outputs, Visited, roots_of, walk
 
@@ -64,46 +64,33 @@ def _write_all(config: Config, folder: str) -> tuple[Counter[str], bool]:
     counts: Counter[str] = Counter()
     digest = hashlib.blake2b(os.fsencode(folder), digest_size=4).hexdigest()
     table = os.path.join(private, f"privacy_dicom-{digest}.csv")
-    before = _written_before(table)
-    number = os.open(f"{table}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(number, "w", newline="", encoding="utf-8") as log:
-        writer = csv.writer(log)
-        writer.writerow(["written", "file", "outcome", "detail"])
+    with WrittenFiles(folder, table) as written:
         taken: set[str] = set()
         known = said_by_series(_files(config, policy, folder, Counter()), policy)
         for file in _files(config, policy, folder, counts):
             target = _target(file, taken)
-            outcome, detail = _one(
-                partial(clean_file, file, policy, config.limits.pixels, known), os.path.join(folder, native(target))
-            )
-            counts[outcome] += 1
-            if outcome == "written":
-                before.discard(target)
             true = os.fsencode(os.path.join(file.root, file.true)).decode("utf-8", "replace")
-            writer.writerow([target if outcome == "written" else "", true, outcome, detail])
-    for name in sorted(before):  # of an earlier run: the file is gone, or is held back now
-        if os.path.isfile(os.path.join(folder, native(name))):
-            os.unlink(os.path.join(folder, native(name)))
-            counts["removed: written earlier, and not now"] += 1
+            clean = partial(clean_file, file, policy, config.limits.pixels, known)
+            outcome, detail = _one(clean, written, target, true)
+            counts[outcome] += 1
+            if outcome != "written":
+                written.note(true, outcome, detail)
+        removed, changed = written.finish()  # of an earlier run: the original is gone, or is held back now
+    if removed:
+        counts["removed: written earlier, and not now"] += removed
+    if changed:
+        counts["failed: written earlier and not now, and changed meanwhile: it stays"] += changed
     told = {**mark, "method_codes": [CODES[name][0] for name in earned(policy.section)], "files": dict(counts)}
     _put(os.path.join(folder, MARK), {**told, "standard": f"PS3.15 {edition()}"})
-    os.replace(f"{table}.part", table)
     return counts, any(outcome.startswith("failed") for outcome in counts)
 
 
-def _written_before(table: str) -> set[str]:
-    """Names that the last run has written."""
-    try:
-        with open(table, newline="", encoding="utf-8") as file:
-            return {row["written"] for row in csv.DictReader(file) if row.get("written")}
-    except (OSError, csv.Error):
-        return set()
-
-
-def _one(clean: Callable[[], FileDataset], path: str) -> tuple[str, str]:
+def _one(clean: Callable[[], FileDataset], written: WrittenFiles, target: str, true: str) -> tuple[str, str]:
     """Write one file; return what became of it, and in private why."""
     try:
-        save(clean(), path)
+        dataset, scratch = clean(), written.scratch()
+        save(dataset, scratch)
+        written.put(scratch, target, true)
     except NotDicom as error:
         return "skipped: not DICOM", error.reason
     except HeldBack as held:
@@ -164,7 +151,7 @@ def _require_ours(folder: str, mark: dict[str, str]) -> None:
         names = os.listdir(folder)
     except OSError as error:
         raise OutputError(f"{readable(folder)} cannot be made: {error.strerror}") from None
-    if not names:
+    if not set(names) - {TEMP}:
         _put(path, mark)
         return
     try:

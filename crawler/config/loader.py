@@ -122,12 +122,12 @@ class Config:
     @property
     def pacs_dir(self) -> str | None:
         """Absolute native path of the folder of files received from a PACS; None when there is none."""
-        return _absolute(self.pacs.dir, self.directory) if self.pacs else None
+        return self.named(self.pacs.dir) if self.pacs else None
 
     @property
     def cohort_path(self) -> str | None:
         """Absolute native path of the list of requests, an input; None when there is none."""
-        return _absolute(self.pacs.list, self.directory) if self.pacs and self.pacs.list else None
+        return self.named(self.pacs.list) if self.pacs and self.pacs.list else None
 
     @property
     def output_dir(self) -> str:
@@ -166,7 +166,7 @@ class Config:
     @property
     def private_dir(self) -> str | None:
         """Absolute native path of the folder of what identifies; None without the section `privacy`."""
-        return _absolute(self.privacy.private, self.directory) if self.privacy and self.privacy.private else None
+        return self.named(self.privacy.private) if self.privacy and self.privacy.private else None
 
     @property
     def shards_dir(self) -> str:
@@ -184,7 +184,7 @@ class Config:
         folder = self.metadata.templates if self.metadata else None
         if folder is None:
             return None
-        path = _absolute(folder, self.directory)
+        path = self.named(folder)
         return str(packaged(SHIPPED_TEMPLATES)) if folder == SHIPPED_TEMPLATES and is_folder(path) is False else path
 
     def own_path(self, name: str) -> str:
@@ -196,6 +196,13 @@ class Config:
     def path(self, relative: str) -> str:
         """Absolute native path of an output; an absolute path stays, ``~`` is the home folder."""
         return _absolute(relative, self.output_dir)
+
+    def named(self, written: str) -> str:
+        """Absolute native path of what a key names that is no output, as keys, lists and certificates are.
+
+        It starts from `directory`; ``~`` is the home folder.
+        """
+        return _absolute(written, self.directory)
 
     def outputs(self) -> dict[str, str]:
         """Key path -> absolute native path of every output that is on."""

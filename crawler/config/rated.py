@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crawler.errors import ConfigError
-from crawler.paths import absolute, portable
+from crawler.paths import portable
 
 if TYPE_CHECKING:
     from crawler.config.loader import Config
@@ -102,7 +102,7 @@ def ratings_path(config: Config) -> str | None:
     """Absolute native path of the list, an input; None when there is none."""
     if config.select is None or config.select.list is None:
         return None
-    return absolute(config.select.list, config.directory)
+    return config.named(config.select.list)
 
 
 def ratings_of(config: Config, uid: Callable[[str], str] = str) -> Ratings | None:

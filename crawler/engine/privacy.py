@@ -47,7 +47,7 @@ def policy_of(config: Config) -> Policy | None:
     if config.privacy is None:
         return None
     section = resolved(config.privacy)
-    key = read_key(section, config.output_dir, config.directory)
+    key = read_key(section, config)
     _make_private(config.private_dir or "")
     if key.once:
         log.warning(
@@ -57,13 +57,13 @@ def policy_of(config: Config) -> Policy | None:
     if section.custodian is not None:
         if not is_available():
             raise ConfigError(f"privacy.custodian needs cryptography: install with `{install('privacy')}`")
-        read_half(os.path.join(config.directory, os.path.expanduser(section.custodian)), PUBLIC)
+        read_half(config.named(section.custodian), PUBLIC)
     elif not key.once and not is_available():
         log.warning("no linking table is written: it needs cryptography, install with `%s`", install("privacy"))
-    roster = read_roster(os.path.join(config.directory, section.patients)) if section.patients else NOBODY
+    roster = read_roster(config.named(section.patients)) if section.patients else NOBODY
     listed = None
     if section.private_tags not in ("remove", "safe"):
-        listed = read_private_tags(os.path.join(config.directory, os.path.expanduser(section.private_tags or "")))
+        listed = read_private_tags(config.named(section.private_tags or ""))
     return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster, listed)
 
 

@@ -174,5 +174,5 @@ def _tls(config: Config, section: PacsSection) -> Tls | None:
     tls = section.tls
     if tls is None:
         return None
-    ca, cert, key = (None if name is None else Path(config.directory, name) for name in (tls.ca, tls.cert, tls.key))
+    ca, cert, key = (None if name is None else Path(config.named(name)) for name in (tls.ca, tls.cert, tls.key))
     return Tls(ca, cert, key, tls.hostname)

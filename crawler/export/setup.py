@@ -189,7 +189,7 @@ def _links(config: Config, policy: Policy | None) -> str | None:
 def _custodian(config: Config) -> str | None:
     """The file of the public key that the linking table is sealed to."""
     told = config.privacy.custodian if config.privacy else None
-    return None if told is None else os.path.join(config.directory, os.path.expanduser(told))
+    return None if told is None else config.named(told)
 
 
 def _incomplete(config: Config, policy: Policy | None) -> dict[str, str]:

@@ -7,7 +7,6 @@ the policy holds back is not written.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -103,19 +102,16 @@ def clean_file(file: File, policy: Policy, limit: int, known: Mapping[str, froze
 
 
 def save(dataset: FileDataset, path: str) -> None:
-    """Write a file whole, in the place of an older one.
+    """Write a file.
 
     Raises
     ------
     OutputError
         The disk takes it not, or an element cannot be encoded.
     """
-    scratch = f"{path}.part"
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
         with quiet_pydicom():
-            dataset.save_as(scratch, enforce_file_format=True)
-        os.replace(scratch, path)
+            dataset.save_as(path, enforce_file_format=True)
     except OSError as error:
         raise OutputError(f"a DICOM file cannot be written: {error.strerror}") from None
     except UNREADABLE as error:

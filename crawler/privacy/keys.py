@@ -16,6 +16,7 @@ import stat
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
+from crawler.config.loader import Config
 from crawler.config.privacy import PrivacySection
 from crawler.dicom.dictionary_tables import registered_uids
 from crawler.errors import ConfigError
@@ -98,7 +99,7 @@ def _component(secret: bytes, name: str) -> str:
     return token + (ending[0].lower() if ending else "")
 
 
-def read_key(section: PrivacySection, output_dir: str, directory: str) -> Key:
+def read_key(section: PrivacySection, config: Config) -> Key:
     """The key that a configuration names, or a new one.
 
     Raises
@@ -112,9 +113,9 @@ def read_key(section: PrivacySection, output_dir: str, directory: str) -> Key:
         return Key(_parsed(os.environ.get(section.key.env, ""), f"privacy.key.env: {section.key.env}"))
     if section.key.file is None:
         return Key(secrets.token_bytes(KEY_BYTES), once=True)
-    path = os.path.realpath(os.path.join(directory, os.path.expanduser(section.key.file)))
+    path = os.path.realpath(config.named(section.key.file))
     name = f"privacy.key.file: {readable(section.key.file)}"
-    if path.startswith(os.path.join(os.path.realpath(output_dir), "")):
+    if path.startswith(os.path.join(os.path.realpath(config.output_dir), "")):
         raise ConfigError(f"{name} lies below output.dir: who gets the outputs would get the key; move it")
     try:
         with open(path, encoding="ascii") as file:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from crawler.config.loader import SHIPPED_TEMPLATES, Config, parse_config
@@ -67,7 +66,7 @@ def named_paths(config: Config) -> Iterator[tuple[str, str]]:
             for name in ("ca", "cert", "key"):
                 written = getattr(section.tls, name)
                 if written is not None:
-                    yield f"pacs.tls.{name}", os.path.join(config.directory, os.path.expanduser(written))
+                    yield f"pacs.tls.{name}", config.named(written)
     if (ratings := ratings_path(config)) is not None:
         yield "select.list", ratings
     if config.privacy is not None:
@@ -82,6 +81,6 @@ def named_paths(config: Config) -> Iterator[tuple[str, str]]:
         }
         for name, written in keys.items():
             if written is not None:
-                yield f"privacy.{name}", os.path.join(config.directory, os.path.expanduser(written))
+                yield f"privacy.{name}", config.named(written)
     if config.templates_dir is not None and config.metadata and config.metadata.templates != SHIPPED_TEMPLATES:
         yield "metadata.templates", config.templates_dir

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -17,7 +18,9 @@ from support.planter import plant, plant_others
 from support.runs import config, rows
 
 from crawler.cli.main import main
+from crawler.disk import fingerprint
 from crawler.engine.run import run
+from crawler.privacy import dicom_files
 from crawler.privacy.keys import make_key
 from crawler.privacy.search import Needles
 
@@ -221,3 +224,66 @@ def test_decay_and_intervals_are_as_before(tmp_path: Path) -> None:
         days.append(np.datetime64(re.sub(r"(\d{4})(\d\d)(\d\d)", r"\1-\2-\3", str(one.StudyDate))))
     assert abs(days[0] - days[1]) == np.timedelta64(52, "D")
     assert {row["StudyDate"] for row in rows(tmp_path / "rows").values()} == {str(day).replace("-", "") for day in days}
+
+
+def table_of(folder: Path) -> list[dict[str, str]]:
+    """What the private table of the command says."""
+    (path,) = (folder / "private").glob("privacy_dicom-*.csv")
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_was_changed_is_neither_deleted_nor_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = ct_series(tmp_path / "in", 2)
+    given = job(tmp_path, tmp_path / "in")
+    assert main(["privacy", "dicom", given, str(tmp_path / "dicom")]) == 0
+    for row in table_of(tmp_path):
+        path = tmp_path / "dicom" / row["written"]
+        assert (int(row["size"]), row["checksum"]) == fingerprint(str(path))
+    places = {Path(row["file"]).name: tmp_path / "dicom" / row["written"] for row in table_of(tmp_path)}
+    of_first, of_second = places[first.name], places[second.name]
+    data = of_first.read_bytes()
+    of_first.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))  # as long as it was
+    edited = of_first.read_bytes()
+    first.unlink()
+    capsys.readouterr()
+    assert main(["privacy", "dicom", given, str(tmp_path / "dicom")]) == 3
+    assert "1  failed: written earlier and not now, and changed meanwhile: it stays" in capsys.readouterr().out
+    assert of_first.read_bytes() == edited
+    whole = of_second.read_bytes()
+    of_second.write_bytes(whole + b"mine")
+    assert main(["privacy", "dicom", given, str(tmp_path / "dicom")]) == 3
+    assert "1  failed: its name is taken" in capsys.readouterr().out
+    assert of_second.read_bytes() == whole + b"mine"
+    of_second.write_bytes(whole)
+    assert main(["privacy", "dicom", given, str(tmp_path / "dicom")]) == 0
+    assert not (tmp_path / "dicom" / ".dme-tmp").exists()
+
+
+def test_a_run_that_was_killed_knows_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two files the second ends the command; both originals change, and are written again in place of the first."""
+    paths = ct_series(tmp_path / "in", 2)
+    given = job(tmp_path, tmp_path / "in")
+    saved: list[str] = []
+
+    def dies(dataset: FileDataset, path: str) -> None:
+        if saved:
+            raise KeyboardInterrupt
+        saved.append(path)
+        dicom_files.save(dataset, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("crawler.cli.privacy_dicom.save", dies)
+        assert main(["privacy", "dicom", given, str(tmp_path / "dicom")]) == 130
+    assert len(written(tmp_path / "dicom")) == 1
+    for path in paths:
+        dataset = dcmread(path)
+        dataset.Rows, dataset.Columns = dataset.Columns, dataset.Rows
+        dataset.save_as(path)
+    assert main(["privacy", "dicom", given, str(tmp_path / "dicom")]) == 0
+    assert {one.Rows for one in written(tmp_path / "dicom").values()} == {dcmread(paths[0]).Rows}
+    for path in paths:
+        path.unlink()
+    ct_series(tmp_path / "in" / "other", 1)
+    assert main(["privacy", "dicom", given, str(tmp_path / "dicom")]) == 0
+    assert len(written(tmp_path / "dicom")) == 1

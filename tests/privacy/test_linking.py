@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from support.factories import ct_series
-from support.runs import rows
+from support.runs import config, rows
 
 from crawler.cli.common import Public, public_error
 from crawler.cli.main import main
@@ -107,14 +107,13 @@ def test_a_run_that_stops_tells_the_private_log_alone(tmp_path: Path, capsys: py
 
 
 def test_a_key_is_written_once_and_read_back(tmp_path: Path) -> None:
-    from crawler.config.privacy import KeySection, PrivacySection
-
     path = tmp_path / "key"
     assert main(["privacy", "key", str(path)]) == 0
     assert path.stat().st_mode & 0o077 == 0
     assert main(["privacy", "key", str(path)]) == 1
-    section = PrivacySection(private="x", key=KeySection(file=str(path)))
-    one, two = (read_key(section, str(tmp_path / "out"), str(tmp_path)) for _ in range(2))
+    given = config(tmp_path, tmp_path / "out", metadata={}, privacy={"private": "x", "key": {"file": str(path)}})
+    assert given.privacy is not None
+    one, two = (read_key(given.privacy, given) for _ in range(2))
     assert one == two
     assert not one.once
     assert one.secret.hex() not in repr(one)
