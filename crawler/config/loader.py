@@ -116,8 +116,7 @@ class Config:
     def roots(self) -> tuple[str, ...]:
         """Absolute native paths of the input, in the order given."""
         written = (self.dicom.dir,) if isinstance(self.dicom.dir, str) else self.dicom.dir
-        found = (address.normal(one) if address.is_remote(one) else _absolute(one, self.directory) for one in written)
-        return tuple(found)
+        return tuple(address.normal(one) if address.is_remote(one) else self.named(one) for one in written)
 
     @property
     def pacs_dir(self) -> str | None:
@@ -198,10 +197,7 @@ class Config:
         return _absolute(relative, self.output_dir)
 
     def named(self, written: str) -> str:
-        """Absolute native path of what a key names that is no output, as keys, lists and certificates are.
-
-        It starts from `directory`; ``~`` is the home folder.
-        """
+        """Absolute native path of a key, list or certificate, which lies at or below `directory`; ``~`` is home."""
         return _absolute(written, self.directory)
 
     def outputs(self) -> dict[str, str]:
@@ -262,10 +258,7 @@ def load_config(path: str | os.PathLike[str] | Mapping[str, Any], *, retrieves: 
 
 
 def parse_config(text: str, name: str, directory: str, *, retrieves: bool = False) -> Config:
-    """Check YAML text as `load_config` does a file of that name in a folder, which relative paths start from.
-
-    Without `retrieves` a PACS need not be complete.
-    """
+    """As `load_config`, of the text of a file of that name in a folder; a PACS need not be complete by default."""
     return _assemble(checking.parse(text, name), os.path.join(directory, name), text, retrieves, directory)
 
 
