@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -25,7 +27,13 @@ from crawler.ledger.store import disk_error, ledger_of
 from crawler.ledger.summary import Summary
 from crawler.paths import portable
 
+log = logging.getLogger("dme")
+
 AGREED = "privacy.json"  # beside the shards: the policy that they share
+
+# Seconds that a requeued task waits for the process of its earlier start. SLURM kills after KillWait (30 s), and a
+# process in the kernel, at a slow disk, dies late; a node that is cut off keeps its locks for the 90 s of an NFS lease.
+PATIENCE = 180.0
 
 
 def run_shard(
@@ -49,7 +57,8 @@ def run_shard(
     rebuild, retry_failed, progress
         As of `run`, for this shard.
     job
-        What a scheduler calls the task, for `status`.
+        What a scheduler calls the task, for `status`. A scheduler that ends a task to start it again may start it
+        before the first process has gone: a process of the same task is waited for, that of another is not.
 
     Returns
     -------
@@ -80,27 +89,60 @@ def run_shard(
     part = Part(share_of(config, shard, policy), own_outputs(config))
     state = "stopped"
     try:
-        summary = run_part(
-            shard_config(config, shard),
-            part,
-            about,
-            beating,
-            rebuild=rebuild,
-            retry_failed=retry_failed,
-            policy=policy,
+        summary = _when_free(
+            lambda: run_part(
+                shard_config(config, shard),
+                part,
+                about,
+                beating,
+                rebuild=rebuild,
+                retry_failed=retry_failed,
+                policy=policy,
+            ),
+            config,
+            shard,
+            job,
         )
         state = "interrupted" if summary.interrupted else "finished"
         return summary
-    except LedgerError as error:
-        if "in use" not in str(error):
-            raise
+    except _Taken:
         state = ""
-        beat = read_beat(config, shard)
-        whose = f" (process {beat.process} on {beat.where}{', job ' + beat.job if beat.job else ''})" if beat else ""
-        raise LedgerError(f"shard {shard} is being done by another task{whose}: this one leaves") from None
+        raise
     finally:
         if state:
             beating.end(state)
+
+
+class _Taken(LedgerError):
+    """Another task works on the shard."""
+
+
+def _when_free(work: Callable[[], Summary], config: Config, shard: Shard, job: str) -> Summary:
+    """Do the work of a shard; while a process of an earlier start of this job has the ledger, wait for its end.
+
+    Raises
+    ------
+    LedgerError
+        The shard is another task's.
+    """
+    until = time.monotonic() + PATIENCE
+    waits = False
+    while True:
+        try:
+            return work()
+        except LedgerError as error:
+            if "in use" not in str(error):
+                raise
+        beat = read_beat(config, shard)
+        earlier = job and beat is not None and beat.job == job
+        if not earlier or time.monotonic() > until:
+            whose = (
+                f" (process {beat.process} on {beat.where}{f', job {beat.job}' if beat.job else ''})" if beat else ""
+            )
+            raise _Taken(f"shard {shard} is being done by another task{whose}: this one leaves")
+        if not waits:
+            log.warning("shard %s: the process of this task's earlier start is ending; this one waits for it", shard)
+        waits = True
 
 
 def _agree(config: Config, now: dict[str, str], *, anew: bool) -> None:

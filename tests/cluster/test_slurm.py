@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ from support.factories import ct_series
 from support.runs import ROOT, config
 
 from crawler.cli.shard_table import shard_table
+from crawler.cluster import run_shard as shard_runs
 from crawler.cluster.beats import Beating, read_beat
 from crawler.cluster.making import make_plan
 from crawler.cluster.run_shard import run_shard
@@ -22,7 +24,7 @@ from crawler.cluster.shards import Shard, ledger_path_of, shard_dir
 from crawler.cluster.slurm import Scripts, Wishes, submit, write_scripts
 from crawler.cluster.states import read_states
 from crawler.engine.progress import Silent
-from crawler.errors import StopError
+from crawler.errors import LedgerError, StopError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="bash scripts")
 
@@ -155,4 +157,41 @@ def test_states_of_shards(tree, tmp_path):
     assert told is not None
     assert read_states(settings, now=told.told + 1000)[1].state == "late"
     busy.execute("ROLLBACK")
+    busy.close()
+
+
+class _AtWarning(logging.Handler):
+    """Does something when the first warning comes."""
+
+    def __init__(self, action) -> None:
+        super().__init__(logging.WARNING)
+        self._action, self.lines = action, []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self.lines:
+            self._action()
+        self.lines.append(record.getMessage())
+
+
+def test_a_requeued_task_waits_for_its_earlier_process_and_for_no_other(tree, tmp_path, monkeypatch):
+    # SLURM may start a requeued task while the process of its first start is dying: it left, and owed its shard.
+    settings = config(tree, tmp_path / "out", metadata={"tables": []})
+    shard = Shard(1, 2)
+    files = run_shard(settings, 1, 2, job="9_1").found
+    busy = sqlite3.connect(ledger_path_of(settings, shard), isolation_level=None)
+    busy.execute("BEGIN EXCLUSIVE")
+    for job in ("", "8_1"):
+        with pytest.raises(LedgerError, match=r"by another task \(process \d+ on .*, job 9_1\): this one leaves"):
+            run_shard(settings, 1, 2, job=job)
+    handler = _AtWarning(lambda: busy.execute("ROLLBACK"))
+    logging.getLogger("dme").addHandler(handler)
+    try:
+        assert run_shard(settings, 1, 2, job="9_1").found == files
+    finally:
+        logging.getLogger("dme").removeHandler(handler)
+    assert handler.lines == ["shard 1/2: the process of this task's earlier start is ending; this one waits for it"]
+    busy.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(shard_runs, "PATIENCE", -1.0)  # it hangs: the task leaves after all
+    with pytest.raises(LedgerError, match="this one leaves"):
+        run_shard(settings, 1, 2, job="9_1")
     busy.close()

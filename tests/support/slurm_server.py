@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scancel", "squeue", "sinfo", "scontrol")
+NO_ANSWER = ("Unable to contact", "Socket timed out", "Zero Bytes", "Connection refused", "Connection timed out")
 CONF = """\
 ClusterName=dmetest
 SlurmctldHost=localhost
@@ -37,8 +38,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
 ReturnToService=2
-SlurmctldTimeout=30
-SlurmdTimeout=30
+SlurmctldTimeout=600
+SlurmdTimeout=600
 InactiveLimit=0
 KillWait=30
 MinJobAge=300
@@ -67,7 +68,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         subprocess.Popen(["slurmd", "-D", "-N", "localhost", "-f", str(conf)], env=environ, stderr=subprocess.DEVNULL),
     ]
     try:
-        wait_for(lambda: "idle" in ask(environ, "sinfo", "-h", "-o", "%T"), 60)
+        wait_for(lambda: "idle" in ask(environ, "sinfo", "-h", "-o", "%T"))
         yield environ
     finally:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -83,13 +84,19 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def ask(environ: dict[str, str], *command: str) -> str:
-    """What a command of SLURM prints; empty when it fails."""
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
-    return done.stdout if done.returncode == 0 else ""
+    """What a command of SLURM prints; empty when it refuses. It is asked again while the controller does not answer."""
+    for _ in range(100):  # an answer that did not come is not the answer that a job is gone
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode == 0:
+            return done.stdout
+        if not any(said in done.stderr for said in NO_ANSWER):
+            return ""
+        time.sleep(1)
+    raise AssertionError(f"SLURM does not answer: {done.stderr}")
 
 
-def wait_for(is_so, seconds: float = 120.0) -> None:
-    """Wait until something is so."""
+def wait_for(is_so, seconds: float = 600.0) -> None:
+    """Wait until something is so; the limit ends a test that hangs, and is far above what a busy machine needs."""
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, "it did not come"
