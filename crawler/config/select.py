@@ -21,6 +21,8 @@ DERIVED_CLASSES = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("7", "7.1", "7.2", "7.3", "7.4", "30", "66.4", "66.5", "66.7")
 )
 REASON = "filtered"
+DESCRIPTIONS = ("SeriesDescription", "ProtocolName")
+"""Where `select.exclude_words` looks."""
 
 
 class Candidate(NamedTuple):
@@ -105,14 +107,19 @@ def _tests(select: SelectSection, keys: KeyStyle) -> Iterator[tuple[str, Callabl
 
 def _without_words(words: Sequence[str], keys: KeyStyle) -> Callable[[Candidate], bool]:
     """Whether none of the words stands in a description: between letters and digits there is no word."""
-    spelt = "|".join(r"[\s_-]+".join(map(re.escape, word.split())) for word in words)
-    pattern = re.compile(rf"(?<![^\W_])(?:{spelt})(?![^\W_])", re.IGNORECASE)
+    pattern = words_pattern(words)
 
     def passes(one: Candidate) -> bool:
         record = Attributes(one.record(), keys)
-        return not any(pattern.search(record.text(name)) for name in ("SeriesDescription", "ProtocolName"))
+        return not any(pattern.search(record.text(name)) for name in DESCRIPTIONS)
 
     return passes
+
+
+def words_pattern(words: Sequence[str]) -> re.Pattern[str]:
+    """What finds one of the words of `select.exclude_words` in a text, in any case, as a whole word."""
+    spelt = "|".join(r"[\s_-]+".join(map(re.escape, word.split())) for word in words)
+    return re.compile(rf"(?<![^\W_])(?:{spelt})(?![^\W_])", re.IGNORECASE)
 
 
 def _on_element(keyword: str, condition: ConditionSection, keys: KeyStyle) -> Callable[[Candidate], bool]:

@@ -11,6 +11,7 @@ import errno
 import json
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ EARLIER = "mr_clean_config.json"  # rules of seeds/000, which `mr/rules.py` take
 OTHERS = ("mr_clean.json", "bids.json", EARLIER)  # of `mr/rules.py` and `mr/bids_rules.py`, in the same folder
 COMPUTED = ("FirstSOPInstanceUID", "MiddleSOPInstanceUID", "dcm", "metafilename", "b_value")
 """Columns of earlier lists that are no elements: UIDs of the first and middle file, path, name of the rows, b-value."""
+_TOLD = 100  # problems of a file: each is looked for in its text
 _NAME = re.compile(r"[a-z0-9_]{1,16}")  # a code string has up to 16 characters (PS3.5 6.2)
 
 
@@ -112,18 +114,29 @@ def _modalities(name: str, known: dict[str, tuple[str, ...]]) -> frozenset[str]:
 def _keywords(path: Path, problems: list[str]) -> tuple[str, ...]:
     """The words of a file; what is wrong with them goes to `problems`."""
     name = readable(str(path))
-    if not _NAME.fullmatch(path.stem):
+    if not is_name(path.stem):
         problems.append(f"{name}: the name of a template is a modality in lower case, such as ct.json")
         return ()
     try:
         text = read_text(path)
-        words = json.loads(text)
     except OSError as error:
         problems.append(f"{name}: cannot be read: {error.strerror}")
         return ()
     except UnicodeDecodeError:
         problems.append(f"{name}: not UTF-8 text")
         return ()
+    return keywords_of(text, name, problems)
+
+
+def is_name(stem: str) -> bool:
+    """Whether a template can be called so: a modality in lower case."""
+    return _NAME.fullmatch(stem) is not None
+
+
+def keywords_of(text: str, name: str, problems: list[str]) -> tuple[str, ...]:
+    """The words of a template's text; what is wrong with them goes to `problems`, as lines ``name:line: ...``."""
+    try:
+        words = json.loads(text)
     except json.JSONDecodeError as error:
         problems.append(f"{name}:{error.lineno}: not valid JSON: {error.msg}")
         return ()
@@ -139,7 +152,7 @@ def _keywords(path: Path, problems: list[str]) -> tuple[str, ...]:
 
 def _wrong(words: list[Any]) -> list[tuple[str, str]]:
     """(word, what is wrong with it)."""
-    return [(word, "given twice") for number, word in enumerate(words) if word in words[:number]]
+    return [(word, "given twice") for word, count in Counter(words).items() if count > 1][:_TOLD]
 
 
 def _line(text: str, word: str) -> int:

@@ -88,7 +88,18 @@ def load_bids_rules(folder: str | None) -> Rules:
         text = source.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-    document = parse(text, source.name)  # JSON is YAML, and this reader knows the lines
+    return bids_rules_of_text(text, source.name)
+
+
+def bids_rules_of_text(text: str, name: str) -> Rules:
+    """Check the text of a file of such rules; `name` stands in messages.
+
+    Raises
+    ------
+    ConfigError
+        They cannot be used: a line a problem.
+    """
+    document = parse(text, name)  # JSON is YAML, and this reader knows the lines
     rules = check(Rules, document)
     problems = list(_problems(rules))
     if problems:

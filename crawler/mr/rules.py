@@ -73,7 +73,18 @@ def load_rules(path: str | Path | Mapping[str, Any] | None = None) -> RuleBook:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise ConfigError(f"rules {source}: cannot be read: {reason}") from None
-    return _book(parse(text, source.name))  # JSON is YAML, and this reader knows the lines
+    return rules_of_text(text, source.name)
+
+
+def rules_of_text(text: str, name: str) -> RuleBook:
+    """Check the text of a file of rules, as `load_rules` does; `name` stands in messages.
+
+    Raises
+    ------
+    ConfigError
+        As there.
+    """
+    return _book(parse(text, name))  # JSON is YAML, and this reader knows the lines
 
 
 def _book(document: Document) -> RuleBook:

@@ -12,7 +12,20 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from crawler.errors import StopError
-from crawler.web import follow, history, job_pages, look, new_job, rated_job, search, sign_in, system, uploads
+from crawler.web import (
+    follow,
+    history,
+    job_pages,
+    look,
+    new_job,
+    rated_job,
+    search,
+    sign_in,
+    system,
+    template_pages,
+    uploads,
+    word_filter,
+)
 from crawler.web.guard import Application, Guard
 from crawler.web.refusals import Refused
 from crawler.web.settings import Settings
@@ -57,6 +70,8 @@ def _routes() -> list[Route | Mount]:
         *look.ROUTES,
         *rated_job.ROUTES,
         *search.ROUTES,
+        *template_pages.ROUTES,
+        *word_filter.ROUTES,
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
 

@@ -73,6 +73,7 @@ def edit(request: Request) -> Response:
         state=job.state(),
         dry=os.path.exists(job.path(DRY)),
         upload=_is_upload(job),
+        template_sets=site.templates.all(),
     )
 
 
@@ -80,11 +81,11 @@ def check(request: Request, given: dict[str, Any]) -> Response:
     """Answer for a configuration that is being written: its problems and values; with `path`, changed before."""
     site = site_of(request)
     job = site.jobs.get(request.path_params["job"])
-    text, path = _text(given.get("yaml")), given.get("path")
+    text, path = checked_text(given.get("yaml")), given.get("path")
     if isinstance(path, str):
         value = given.get("value")
         try:
-            text = with_value(text, path, _text(value) if isinstance(value, str) else None)
+            text = with_value(text, path, checked_text(value) if isinstance(value, str) else None)
         except ConfigError as error:
             return JSONResponse({"yaml": text, "problems": str(error).split("\n"), "values": None})
     found = problems(text, job.folder, site.places)
@@ -95,7 +96,7 @@ def save(request: Request, form: Form) -> Response:
     """Keep a configuration, right or wrong: it is checked again before it runs."""
     site = site_of(request)
     job = site.jobs.get(request.path_params["job"])
-    site.queue.write(job.id, _text(form.get("yaml")).replace("\r\n", "\n"))
+    site.queue.write(job.id, checked_text(form.get("yaml")).replace("\r\n", "\n"))
     return RedirectResponse(f"/jobs/{job.id}/edit", 303)
 
 
@@ -106,7 +107,7 @@ def act(request: Request, form: Form) -> Response:
     action = form.get("action", "")
     if action in ("start", "retry", "rebuild", "dry"):
         if "yaml" in form:
-            site.queue.write(job.id, _text(form["yaml"]).replace("\r\n", "\n"))
+            site.queue.write(job.id, checked_text(form["yaml"]).replace("\r\n", "\n"))
         try:
             checked(job.text, job.folder, site.places)
         except ConfigError:
@@ -130,7 +131,7 @@ def act(request: Request, form: Form) -> Response:
 def _retry(form: Form) -> tuple[str, ...]:
     """Flags that try failed files again: all, or those of a reason."""
     reason = form.get("reason", "")
-    return (f"--retry-reason={_text(reason)}",) if reason else ("--retry-failed",)
+    return (f"--retry-reason={checked_text(reason)}",) if reason else ("--retry-failed",)
 
 
 def listing(request: Request) -> Response:
@@ -208,7 +209,7 @@ def _values(text: str) -> dict[str, str] | None:
         return None
 
 
-def _text(given: object) -> str:
+def checked_text(given: object) -> str:
     """A text of a request that a file can hold."""
     if not isinstance(given, str) or "\0" in given:
         raise Refused(400, "a text is expected")

@@ -13,13 +13,16 @@ from crawler.web.jobs import INPUT
 from crawler.web.refusals import Refused
 from crawler.web.site import Form, site_of
 from crawler.web.words import GOALS
+from crawler.web.yaml_edit import flow, with_value
 
 
 def show(request: Request) -> Response:
     """The form."""
     site = site_of(request)
     free = shutil.disk_usage(site.places.workspace).free
-    return site.page(request, "new.html", roots=site.places.all, free=free, wrong="", given={})
+    return site.page(
+        request, "new.html", roots=site.places.all, free=free, wrong="", given={}, sets=site.templates.all()
+    )
 
 
 def make(request: Request, form: Form) -> Response:
@@ -40,9 +43,13 @@ def make(request: Request, form: Form) -> Response:
             wrong = ""
         if wrong:
             free = shutil.disk_usage(site.places.workspace).free
-            return site.page(request, "new.html", 422, roots=site.places.all, free=free, wrong=wrong, given=form)
+            shown = {"roots": site.places.all, "free": free, "wrong": wrong, "given": form}
+            return site.page(request, "new.html", 422, sets=site.templates.all(), **shown)
     title = " ".join(form.get("title", "").split())
     if any(not (letter.isprintable()) for letter in title + place):
         raise Refused(400, "a text is expected")
-    job = site.jobs.make(title, configuration(goal, place))
+    text = configuration(goal, place)
+    if chosen := form.get("templates", ""):
+        text = with_value(text, "metadata.templates", flow(site.templates.get(chosen).value))
+    job = site.jobs.make(title, text)
     return RedirectResponse(f"/jobs/{job.id}/edit", 303)

@@ -161,7 +161,7 @@ class Queue:
             child = os.posix_spawn(
                 sys.executable,
                 [sys.executable, *looked_after],
-                _environment(),
+                environment(),
                 file_actions=nowhere,
                 setsigmask=SIGNALS,
                 setsigdef=SIGNALS,
@@ -182,7 +182,7 @@ def _has_ended(child: int) -> bool:
         return True
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The server's own; modules are never loaded from the folder of a job."""
     path = os.pathsep.join(filter(None, [_PACKAGE, os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

@@ -24,6 +24,7 @@ from crawler.web.places import Places
 from crawler.web.queue import Queue
 from crawler.web.refusals import Refused
 from crawler.web.settings import LANGUAGES, Settings
+from crawler.web.template_sets import TemplateSets
 
 LARGEST_BODY = 1 << 20  # bytes of a form: a configuration has some thousands
 _FIELDS = 2000
@@ -57,12 +58,14 @@ class Site:
     places: Places = field(init=False)
     jobs: Jobs = field(init=False)
     queue: Queue = field(init=False)
+    templates: TemplateSets = field(init=False)
     monitor: Monitor = field(init=False, default_factory=Monitor)
     pages: Environment = field(init=False, default_factory=_environment)
 
     def __post_init__(self) -> None:
         self.places = Places(self.settings.workspace, self.settings.roots)
         self.jobs = Jobs(self.places.workspace)
+        self.templates = TemplateSets(self.places, self.jobs)
         self.queue = Queue(self.jobs, self.settings.command, self.settings.at_once)
 
     @property

@@ -135,6 +135,17 @@ def test_pages_are_for_everybody(chromium: Any, web: Web, done: str, language: s
             assert wide <= 0, (place, width)
         found = [one["id"] for one in axe.run(visit.page).response["violations"]]
         assert found == [], place
+    web.post("/templates", action="copy", set="dicom_tags", name=f"seen-{language[:2].lower()}-{scheme}")
+    for place in ("/templates", "/templates/dicom_tags/ct.json", f"/jobs/{done}/words"):
+        visit.page.goto(web.origin + place)
+        if place.endswith("json"):
+            visit.page.click("button[value=try]")
+            visit.page.wait_for_selector("tbody tr")
+        for width in WIDTHS:
+            visit.page.set_viewport_size({"width": width, "height": 900})
+            wide = visit.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wide <= 0, (place, width)
+        assert [one["id"] for one in axe.run(visit.page).response["violations"]] == [], place
     for place in ("/system", "/search", "/outputs"):
         visit.page.goto(web.origin + place)
         assert [one["id"] for one in axe.run(visit.page).response["violations"]] == [], place
