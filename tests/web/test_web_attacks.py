@@ -19,7 +19,7 @@ from support.web import Web, serving
 from crawler.errors import OutputError
 from crawler.web.access import read_token
 
-PAGES = ["/", "/new", "/system", "/outputs", "/jobs.json", "/events", "/jobs/x", "/look/x", "/nowhere"]
+PAGES = ["/", "/new", "/system", "/outputs", "/templates", "/jobs.json", "/events", "/jobs/x", "/look/x", "/nowhere"]
 
 
 # -- strangers ---------------------------------------------------------------------------------------------------------
@@ -167,6 +167,9 @@ OUT = [
         "/look/{}/series.json",
         "/static/{}",
         "/look/{}/ratings.csv",
+        "/templates/{}/ct.json",
+        "/templates/dicom_tags/{}",
+        "/jobs/{}/words",
     ],
 )
 def test_no_path_leads_out(web: Web, page: str, text: str) -> None:

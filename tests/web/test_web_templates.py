@@ -279,7 +279,7 @@ def mr(web: Web) -> str:
         RepetitionTime=4000, EchoTime=90, MagneticFieldStrength=3, ScanningSequence="SE",
     )  # fmt: skip
     job = web.new_job(web.workspace / "mr")
-    text = f"num_workers: 0\noutput: {{dir: output}}\ndicom: {{dir: {data / 'mr'}}}\nmetadata:\n"
+    text = f"num_workers: 0\noutput: {{dir: output}}\ndicom: {{dir: {web.workspace / 'mr'}}}\nmetadata:\n"
     web.post(f"/jobs/{job}", action="start", yaml=text)
     web.wait(job, "finished")
     return job
