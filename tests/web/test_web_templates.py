@@ -275,7 +275,8 @@ def test_a_template_is_tried_on_a_series(web: Web, done: str) -> None:
 def mr(web: Web) -> str:
     """A job that exported a series of MR."""
     ct_series(
-        web.workspace / "mr", 2, Modality="MR", SeriesDescription="ax t2 tse fs", ProtocolName="t2_tse_fs_tra_p2_with_a_long_name_for_rules", uid="1.2.3.77",
+        web.workspace / "mr", 2, uid="1.2.3.77", Modality="MR", SeriesDescription="ax t2 tse fs",
+        ProtocolName="t2_tse_fs_tra_p2_with_a_long_name_for_rules",
         RepetitionTime=4000, EchoTime=90, MagneticFieldStrength=3, ScanningSequence="SE",
     )  # fmt: skip
     job = web.new_job(web.workspace / "mr")
