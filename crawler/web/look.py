@@ -14,6 +14,7 @@ from crawler.ledger.status import Reader
 from crawler.paths import portable
 from crawler.web import ratings
 from crawler.web.access import PRIVATE
+from crawler.web.crossing import lines
 from crawler.web.files import send_file, send_zip
 from crawler.web.outputs import (
     Output,
@@ -131,6 +132,20 @@ def plane(request: Request) -> Response:
     return Response(values.tobytes(), media_type="application/octet-stream", headers=headers)
 
 
+def across(request: Request) -> Response:
+    """Lines of some slices, as bytes of their type: those along the row, then those along the column."""
+    one, path, unpacked = _volume(request)
+    asked = request.query_params
+    row, column = (_number(asked[name]) if name in asked else None for name in ("row", "column"))
+    before = [_number(part) for part in asked.get("before", "").split(",") if part][:16]
+    first, step = _number(asked.get("first", "0")), _number(asked.get("step", "1"))
+    with opened(path, one.checksum, unpacked) as volume:
+        found = lines(volume, before, row, column, first, step)
+    parts = [part for part in (found.rows, found.columns) if part is not None]
+    headers = {"x-count": str(found.count), "x-type": parts[0].dtype.str[1:]}
+    return Response(b"".join(part.tobytes() for part in parts), media_type="application/octet-stream", headers=headers)
+
+
 def source(request: Request) -> Response:
     """Which file a plane comes from."""
     _, path, _ = _volume(request)
@@ -232,5 +247,6 @@ ROUTES = [
     Route("/look/{output}/s/{series}/f/{checksum}", file),
     Route("/look/{output}/s/{series}/v/{checksum}", describe),
     Route("/look/{output}/s/{series}/v/{checksum}/plane", plane),
+    Route("/look/{output}/s/{series}/v/{checksum}/across", across),
     Route("/look/{output}/s/{series}/v/{checksum}/source", source),
 ]

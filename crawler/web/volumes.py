@@ -72,22 +72,32 @@ class Volume:
         if len(at) != spatial or sum(place is None for place in at) != min(2, spatial) or outside:
             raise Refused(400, "there is no such plane")
         index = tuple(slice(None) if place is None else place for place in at)
-        values = np.asarray(self.data[index])
-        kind = values.dtype.kind
-        if kind == "b":
-            values = values.view(np.uint8)
-        elif kind == "f" and values.dtype.itemsize == 2:
-            values = values.astype(np.float32)
-        elif kind in "iu" and values.dtype.itemsize == 8:
-            values = values.astype(np.float64)
-        elif kind not in "iuf":
-            raise Refused(415, "values of this type cannot be shown")
-        return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+        return sendable(np.asarray(self.data[index]))
 
     def describe(self) -> dict[str, Any]:
         """What the viewer begins with, as JSON values."""
         affine = None if self.affine is None or not np.isfinite(self.affine).all() else self.affine.tolist()
         return {"axes": self.axes, "shape": self.shape, "affine": affine, "window": self.window, "notes": self.notes}
+
+
+def sendable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Values as a browser reads them: contiguous, little endian, of a type that it has.
+
+    Raises
+    ------
+    Refused
+        They are of another.
+    """
+    kind = values.dtype.kind
+    if kind == "b":
+        values = values.view(np.uint8)
+    elif kind == "f" and values.dtype.itemsize == 2:
+        values = values.astype(np.float32)
+    elif kind in "iu" and values.dtype.itemsize == 8:
+        values = values.astype(np.float64)
+    elif kind not in "iuf":
+        raise Refused(415, "values of this type cannot be shown")
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
 
 
 @contextlib.contextmanager

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.factories import ct_series
 from support.pacs_servers import ORTHANC, orthanc
 from support.web import Web, serving
 
 from crawler.cli.main import main
+from crawler.sinks.reading import read_volume
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WIDTHS = (390, 900, 1280, 2560)
@@ -104,6 +107,77 @@ def test_from_a_folder_to_a_zip(visit: Visit, web: Web, data: Path, tmp_path: Pa
     unzip = shutil.which("unzip")
     if unzip:
         subprocess.run([unzip, "-tq", tmp_path / "out.zip"], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_three_planes_at_right_angles(visit: Visit, web: Web) -> None:
+    """Coronal slices from front to back: every plane is looked at as usual, and is the array's."""
+    source = web.workspace / "coronal"
+    ct_series(source, 7, orientation="coronal", size=(16, 12), spacing=2.0)
+    job = web.new_job(source, "training")
+    text = f"num_workers: 0\noutput: {{dir: output}}\ndicom: {{dir: {source}}}\nmetadata:\nvolume:\n"
+    web.post(f"/jobs/{job}", action="start", yaml=text)
+    web.wait(job, "finished")
+    [path] = (web.workspace / "jobs" / job / "output" / "volumes").rglob("*.h5")
+    volume = read_volume(str(path))
+    assert volume.affine is not None
+    page = visit.page
+    number = web.get(f"/look/{job}/series.json").json["rows"][0][0]
+    page.goto(f"{web.origin}/look/{job}/s/{number}")
+    page.click("button.across")
+    page.wait_for_selector("text=7 of 7 slices")
+    captions = page.locator("figcaption").all_inner_texts()
+    assert [caption.split(" ")[0] for caption in captions] == ["coronal", "axial", "sagittal"]
+    assert captions[0].endswith("R-L · S-I")
+    assert captions[1].endswith("R-L · A-P")
+    assert captions[2].endswith("A-P · S-I")
+    canvases = page.locator(".planes canvas")
+
+    def indices() -> list[int]:
+        told = page.inner_text(".readout")
+        return [int(found) - 1 for found in re.findall(r"(?:slice|row|column) (\d+)/", told)]
+
+    def settled(done: int) -> None:
+        for _ in range(500):
+            if int(page.get_attribute(".planes", "data-done") or 0) >= done:
+                return
+            page.wait_for_timeout(10)
+        raise AssertionError("the planes across did not come")
+
+    assert indices() == [3, 8, 6]
+    place = volume.affine @ [3, 8, 6, 1]
+    assert f"L {place[0]:.1f}, P {place[1]:.1f}, S {place[2]:.1f} mm" in page.inner_text(".readout")
+    assert f"{volume.array[3, 8, 6]:,.0f} HU" in page.inner_text(".readout")
+    page.fill('[aria-label="Window centre"]', "1100")
+    page.fill('[aria-label="Window width"]', "400")
+    step = volume.affine[:3, :3]
+    for canvas, (down, right) in enumerate((("S", "L"), ("P", "L"), ("S", "P"))):
+        axes = {"L": 0, "P": 1, "S": 2}
+        for key, name, sign in (("ArrowRight", right, 1), ("ArrowDown", down, -1 if down == "S" else 1)):
+            before = np.array(indices())
+            canvases.nth(canvas).focus()
+            page.keyboard.press(key)
+            moved = step @ (np.array(indices()) - before)
+            assert np.argmax(np.abs(moved)) == axes[name], (canvas, key)
+            assert np.sign(moved[axes[name]]) == sign, (canvas, key)
+    page.keyboard.press("PageDown")
+    assert indices()[2] == 9 or indices()[2] == 7
+    settled(2)
+    slice_, row, column = indices()
+    page.wait_for_timeout(300)
+    page.wait_for_selector("text=7 of 7 slices")
+    drawn = page.evaluate(
+        """() => [...document.querySelectorAll(".planes canvas")].map(canvas => {
+          const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return [canvas.height, canvas.width, [...pixels.data].filter((_, n) => n % 4 === 0)];
+        })"""
+    )
+    planes = (volume.array[slice_], volume.array[:, row], volume.array[:, :, column])
+    for (rows, columns, grey), values in zip(drawn, planes, strict=True):
+        expected = np.clip((values.astype(float) - 900) * 255 / 400, 0, 255)
+        picture = np.array(grey).reshape(rows, columns)
+        ways = [turned[::a, ::b] for turned in (expected, expected.T) for a in (1, -1) for b in (1, -1)]
+        assert any(way.shape == picture.shape and np.abs(way - picture).max() <= 1 for way in ways)
+    page.wait_for_selector("text=frame 1")
 
 
 def test_files_of_the_browser_are_uploaded(visit: Visit, web: Web, data: Path) -> None:

@@ -119,6 +119,18 @@ def test_the_next_slice_of_a_volume_of_2_gb(tmp_path: Path) -> None:
         print(f"\nslice: {1000 * statistics.median(seconds):.1f} ms, at most {1000 * max(seconds):.1f};", end=" ")
         print(f"server {peak.bytes / 1e6:.0f} MB")
         assert peak.bytes < MOST
+        for step in (64, 1):  # both planes across, from coarse to fine
+            began, answers, first = time.perf_counter(), 0, 0
+            with Peak(process) as peak:
+                while first < SLICES:
+                    answer = web.get(f"{place}/across?row=200&column=300&first={first}&step={step}")
+                    count = int(answer.headers["x-count"])
+                    assert len(answer.body) == count * 2 * SIDE * 4
+                    first, answers = first + count * step, answers + 1
+            spent = time.perf_counter() - began
+            print(f"across, every {step}th slice: {spent:.1f} s in {answers} pieces;", end=" ")
+            print(f"server {peak.bytes / 1e6:.0f} MB")
+            assert peak.bytes < MOST
 
 
 SERIES = 20_000

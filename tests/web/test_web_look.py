@@ -75,6 +75,72 @@ def test_planes_are_those_of_the_file(web: Web, formats: str, ending: str) -> No
     np.testing.assert_array_equal(plane(web, address, "-,-,3"), volume.array[:, :, 3])
 
 
+def across(web: Web, address: str, query: str, extents: tuple[int, ...]) -> list[np.ndarray[Any, Any]]:
+    """Lines of slices: a part for each of the lines that were asked for."""
+    answer = web.get(f"{address}/across?{query}")
+    assert answer.status == 200, answer.text
+    values = np.frombuffer(answer.body, f"<{answer.headers['x-type']}")
+    count = int(answer.headers["x-count"])
+    ends = np.cumsum([count * extent for extent in extents])
+    assert ends[-1] == len(values)
+    return [part.reshape(count, -1) for part in np.split(values, ends[:-1])]
+
+
+@pytest.mark.parametrize("ending", [".h5", ".npz", ".nii.gz", ".mha", ".mhd"])
+def test_lines_of_slices_make_the_planes_across(web: Web, formats: str, ending: str) -> None:
+    address, path = volume_of(web, formats, ending)
+    array = read_volume(str(path)).array
+    rows, columns = array.shape[1:]
+    both = across(web, address, "row=2&column=3", (columns, rows))
+    np.testing.assert_array_equal(both[0], array[:, 2])
+    np.testing.assert_array_equal(both[1], array[:, :, 3])
+    [row] = across(web, address, "row=5&first=1&step=2", (columns,))
+    np.testing.assert_array_equal(row, array[1::2, 5])
+    [column] = across(web, address, "column=0&step=2", (rows,))
+    np.testing.assert_array_equal(column, array[::2, :, 0])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "row=999",
+        "column=999",
+        "row=1&first=3",
+        "row=1&step=0",
+        "row=1&before=0",
+        "row=-1",
+        "row=a",
+        "row=1&first=99999999999999999999",
+        "row=1&step=-1",
+        "row=1&before=" + "0," * 50,
+    ],
+)
+def test_lines_that_there_are_not(web: Web, formats: str, query: str) -> None:
+    address, _ = volume_of(web, formats, ".h5")
+    assert web.get(f"{address}/across?{query}").status == 400
+
+
+def test_an_answer_of_lines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bytes, in slices, and in time; one slice comes in any case."""
+    from crawler.web import crossing
+    from crawler.web.volumes import Volume
+
+    data = np.arange(2 * 6 * 4 * 5 * 3).reshape(2, 6, 4, 5, 3).astype(np.uint8)
+    volume = Volume(data, ("time", "slice", "row", "column", "sample"), None)
+    found = crossing.lines(volume, [1], 2, 3, 1, 2)
+    assert found.count == 3
+    assert found.rows is not None
+    assert found.columns is not None
+    np.testing.assert_array_equal(found.rows, data[1, 1::2, 2])
+    np.testing.assert_array_equal(found.columns, data[1, 1::2, :, 3])
+    assert crossing.lines(volume, [1], 2, None, 0, 1, most=4).count == 4
+    monkeypatch.setattr(crossing, "_BYTES", 30)
+    assert crossing.lines(volume, [1], 2, None, 0, 1).count == 2
+    monkeypatch.setattr(crossing, "SECONDS", 0.0)
+    assert crossing.lines(volume, [1], 2, None, 0, 1).count == 1
+
+
 def test_origin_of_a_plane(web: Web, formats: str) -> None:
     address, path = volume_of(web, formats, ".h5")
     told = web.get(f"{address}/source?at=1").json

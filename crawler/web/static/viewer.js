@@ -1,8 +1,9 @@
 // Planes of a volume, one at a time: values come from the server as they are, the window is applied here.
 
 import { make, number, t } from "./base.js";
+import { TYPES, painted, range } from "./pixels.js";
+import { Multiplanar } from "./planes.js";
 
-const TYPES = { u1: Uint8Array, i1: Int8Array, u2: Uint16Array, i2: Int16Array, u4: Uint32Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
 // Centre and width in HU, as they are usual in reading rooms.
 const PRESETS = [
   [t("Soft tissue"), 40, 400],
@@ -91,6 +92,21 @@ class Viewer {
       cine.addEventListener("click", () => this.play(cine));
       box.append(cine);
     }
+    if (this.spatial >= 3) this.across(box);
+  }
+
+  /** A button for three planes at right angles. */
+  across(box) {
+    const button = make("button", { type: "button", "aria-pressed": "false", class: "across" }, t("Three planes"));
+    button.addEventListener("click", () => {
+      const on = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", String(on));
+      this.place.querySelector(".stage").hidden = on;
+      this.planes ||= new Multiplanar(this);
+      this.planes.turn(on);
+      if (!on) this.show();
+    });
+    box.append(button);
   }
 
   listen() {
@@ -123,6 +139,7 @@ class Viewer {
   go(axis, place) {
     this.at[axis] = place;
     if (axis === this.through) this.slider.value = place;
+    if (this.planes && this.planes.on) return this.planes.show();
     return this.show();
   }
 
@@ -174,14 +191,9 @@ class Viewer {
   }
 
   set(centre, width) {
+    if (centre === null && this.planes && this.planes.on) [centre, width] = this.planes.range();
     if (centre === null) {
-      let low = Infinity;
-      let high = -Infinity;
-      for (const value of this.plane.values) {
-        if (value < low) low = value;
-        if (value > high) high = value;
-      }
-      if (!(low <= high)) [low, high] = [0, 1];
+      const [low, high] = range(this.plane.values);
       [centre, width] = [(low + high) / 2, Math.max(high - low, 1e-6)];
     }
     this.centre.value = String(Number(centre.toPrecision(6)));
@@ -190,25 +202,12 @@ class Viewer {
   }
 
   draw() {
+    if (this.planes && this.planes.on) this.planes.draw();
     if (!this.plane) return;
     const { values, rows, columns, flat } = this.plane;
-    const picture = new ImageData(columns, rows);
-    const pixels = picture.data;
-    if (this.colour) {
-      const samples = values.length / (rows * columns);
-      for (let n = 0; n < rows * columns; n++) {
-        for (let s = 0; s < 3; s++) pixels[4 * n + s] = values[n * samples + Math.min(s, samples - 1)];
-        pixels[4 * n + 3] = 255;
-      }
-    } else {
-      const low = Number(this.centre.value) - Number(this.width.value) / 2;
-      const scale = 255 / Math.max(Number(this.width.value), 1e-9);
-      for (let n = 0; n < values.length; n++) {
-        const grey = (values[n] - low) * scale;
-        pixels[4 * n] = pixels[4 * n + 1] = pixels[4 * n + 2] = grey; // clamped and rounded by its type
-        pixels[4 * n + 3] = 255;
-      }
-    }
+    const samples = values.length / (rows * columns);
+    const window = this.colour ? null : [Number(this.centre.value), Number(this.width.value)];
+    const picture = painted(values, rows, columns, samples, window);
     this.canvas.width = columns;
     this.canvas.height = rows;
     this.canvas.getContext("2d").putImageData(picture, 0, 0);
@@ -240,23 +239,31 @@ class Viewer {
     if (row < 0 || column < 0 || row >= rows || column >= columns) return;
     const samples = values.length / (rows * columns);
     const found = [...values.slice((row * columns + column) * samples, (row * columns + column + 1) * samples)];
-    const unit = !this.colour && this.notes.Modality === "CT" && this.notes.values === "modality" && (this.notes.RescaleType || "HU") === "HU" ? " HU" : "";
-    const parts = [this.where(), `${found.map((value) => number(value)).join(" ")}${unit}`];
-    if (this.affine && this.spatial >= 3) {
-      const index = [...this.at];
-      [index[flat[0]], index[flat[1]]] = [row, column];
-      const last = index.slice(-3);
-      const place = this.affine.slice(0, 3).map((line) => line[0] * last[0] + line[1] * last[1] + line[2] * last[2] + line[3]);
-      parts.push(`L ${place[0].toFixed(1)}, P ${place[1].toFixed(1)}, S ${place[2].toFixed(1)} mm`);
-    }
+    const parts = [this.where(), `${found.map((value) => number(value)).join(" ")}${this.unit()}`];
+    const index = [...this.at];
+    [index[flat[0]], index[flat[1]]] = [row, column];
+    const mm = this.position(index.slice(-3));
+    if (mm) parts.push(mm);
     this.readout.textContent = parts.join(" · ");
   }
 
+  unit() {
+    const { Modality, values, RescaleType } = this.notes;
+    return !this.colour && Modality === "CT" && values === "modality" && (RescaleType || "HU") === "HU" ? " HU" : "";
+  }
+
+  /** The place of a voxel in the patient. */
+  position(index) {
+    if (!this.affine || this.spatial < 3) return "";
+    const place = this.affine.slice(0, 3).map((line) => line[0] * index[0] + line[1] * index[1] + line[2] * index[2] + line[3]);
+    return `L ${place[0].toFixed(1)}, P ${place[1].toFixed(1)}, S ${place[2].toFixed(1)} mm`;
+  }
+
   /** Which file the plane comes from, when it is one that was acquired; asked for when the viewer rests. */
-  tell() {
+  tell(acquired = this.through === this.spatial - 3) {
     clearTimeout(this.asking);
     this.origin.textContent = "";
-    if (this.spatial < 3 || this.through !== this.spatial - 3) return;
+    if (this.spatial < 3 || !acquired) return;
     this.asking = setTimeout(async () => {
       const index = this.at.slice(0, this.spatial - 2).join(",");
       const answer = await fetch(`${this.address}/source?at=${index}`);
