@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from crawler.web.chunks import frame
 from crawler.web.refusals import Refused
 from crawler.web.volumes import Volume, sendable
 
@@ -81,7 +82,7 @@ def _of_slice(
 ) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
     """The two lines of a slice; a slice in chunks is read once, and other data where the lines are."""
     if getattr(volume.data, "chunks", None) is not None:
-        whole = np.asarray(volume.data[index])
+        whole = frame(volume.data, index)
         return (
             None if row is None else whole[row].copy(),
             None if column is None else whole[:, column].copy(),

@@ -280,3 +280,45 @@ def test_unpacked_volumes_make_room(tmp_path: Path) -> None:
         with opened(str(path), f"sum{number}", str(unpacked)) as volume:
             assert volume.plane([0, None, None])[0, 0] == number
     assert sorted(path.name for path in unpacked.iterdir()) == [f"sum{number}.npy" for number in (3, 4, 5, 6)]
+
+
+@pytest.mark.parametrize("kind", ["u1", "<i2", "<u2", "<f4", "<f8", ">f4"])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 3, 4, 5), (2, 4, 5, 3)])
+@pytest.mark.parametrize("options", [{"compression": "gzip", "shuffle": True}, {"compression": "gzip"}, {}])
+def test_frames_are_those_of_hdf5(tmp_path: Path, kind: str, shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    """Read as chunks where they are as our sink writes them, else by HDF5; one is missing, one is not deflated."""
+    import h5py
+
+    from crawler.web.chunks import frame, is_framed
+
+    lead = 1 if shape[-1] == 3 or len(shape) == 3 else 2
+    values = np.arange(np.prod(shape)).reshape(shape).astype(kind)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("image", shape, kind, chunks=(1,) * lead + shape[lead:], **options)
+        for index in list(np.ndindex(*shape[:lead]))[:-1]:
+            data[index] = values[index]
+        if options.get("shuffle"):
+            first = (0,) * lead
+            flat = np.ascontiguousarray(values[first]).view(np.uint8).reshape(-1, values.dtype.itemsize)
+            data.id.write_direct_chunk((0,) * len(shape), flat.T.tobytes(), 0b10)
+    with h5py.File(tmp_path / "a.h5") as file:
+        data = file["image"]
+        assert is_framed(data) is bool(options.get("shuffle") and not kind.startswith(">"))
+        for index in np.ndindex(*shape[:lead]):
+            read = frame(data, index)
+            np.testing.assert_array_equal(read, data[index])
+            assert (read.shape, read.dtype) == (data[index].shape, data[index].dtype)
+
+
+def test_a_chunk_that_is_damaged_is_an_error(tmp_path: Path) -> None:
+    import h5py
+
+    from crawler.web.chunks import frame
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("image", (2, 4, 5), "<f4", chunks=(1, 4, 5), compression="gzip", shuffle=True)
+        data.id.write_direct_chunk((0, 0, 0), b"no deflate", 0)
+        data.id.write_direct_chunk((1, 0, 0), b"short", 0b10)
+        for number in (0, 1):
+            with pytest.raises(OSError, match="damaged"):
+                frame(data, (number,))
