@@ -52,4 +52,5 @@ def frame(data: Any, index: tuple[int, ...]) -> npt.NDArray[Any]:
     if len(raw) != size:
         raise OSError("the chunk is damaged")
     bytes_of = np.frombuffer(raw, np.uint8).reshape(data.dtype.itemsize, -1)  # shuffle: first bytes first
-    return np.ascontiguousarray(bytes_of.T).view(data.dtype).reshape(shape)
+    values: npt.NDArray[Any] = np.ascontiguousarray(bytes_of.T).view(data.dtype).reshape(shape)
+    return values

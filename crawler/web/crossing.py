@@ -8,7 +8,8 @@ afterwards, and stops when the plane is no more wanted. Both planes across (alon
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,8 @@ SECONDS = 0.3  # of one answer: the progress moves, and other requests get their
 _BYTES = 4 << 20  # of one answer
 
 
-class Lines(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Lines:
     """Lines of some slices.
 
     Attributes

@@ -26,6 +26,11 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self';"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+POLICY_3D = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Of the page of NiiVue, whose letters are a picture in its script (`data:`)."""
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -58,8 +63,12 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [pair for pair in message.get("headers", []) if pair[0].lower().decode() not in HEADERS]
-                message["headers"] = own + [(name.encode(), text.encode()) for name, text in HEADERS.items()]
+                given = message.get("headers", [])
+                own = [pair for pair in given if pair[0].lower().decode() not in HEADERS]
+                ours = dict(HEADERS)
+                if (b"content-security-policy", POLICY_3D.encode()) in given:
+                    ours["content-security-policy"] = POLICY_3D
+                message["headers"] = own + [(name.encode(), text.encode()) for name, text in ours.items()]
             await send(message)
 
         refused = self._refused(scope)

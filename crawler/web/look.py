@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from crawler.ledger.status import Reader
 from crawler.paths import portable
-from crawler.web import ratings
+from crawler.web import ratings, threed
 from crawler.web.access import PRIVATE
 from crawler.web.crossing import lines
 from crawler.web.files import send_file, send_zip
@@ -44,7 +44,7 @@ def listing(request: Request) -> Response:
 
 def show(request: Request) -> Response:
     """The table of series; its rows come by `table`."""
-    output = _output(request)
+    output = shown_output(request)
     with output.reading() as ledger:
         accounts = ledger.accounts()
     return site_of(request).page(request, "series.html", output=output, accounts=accounts)
@@ -52,12 +52,12 @@ def show(request: Request) -> Response:
 
 def table(request: Request) -> Response:
     """The rows."""
-    return Response(series_table(_output(request)), media_type="application/json")
+    return Response(series_table(shown_output(request)), media_type="application/json")
 
 
 def rated(request: Request) -> Response:
     """Number of each rated series -> its rating."""
-    output = _output(request)
+    output = shown_output(request)
     known = ratings.read(output.notes)
     with output.reading() as ledger:
         numbers = dict(ledger.execute("SELECT scan_id, id FROM scans"))
@@ -66,7 +66,7 @@ def rated(request: Request) -> Response:
 
 def rate(request: Request, given: dict[str, Any]) -> Response:
     """Keep what a person thinks of a series."""
-    output, rating = _output(request), given.get("rating")
+    output, rating = shown_output(request), given.get("rating")
     if rating not in (*ratings.RATINGS, ""):
         raise Refused(400, "a rating is keep, drop or unsure")
     with output.reading() as ledger:
@@ -77,12 +77,12 @@ def rate(request: Request, given: dict[str, Any]) -> Response:
 
 def ratings_file(request: Request) -> Response:
     """The CSV."""
-    return send_file(request, site_of(request).places, os.path.join(_output(request).notes, ratings.NAME))
+    return send_file(request, site_of(request).places, os.path.join(shown_output(request).notes, ratings.NAME))
 
 
 def series(request: Request) -> Response:
     """One series: the viewer, its files, its verdict."""
-    output = _output(request)
+    output = shown_output(request)
     number = _number(request.path_params["series"])
     with output.reading() as ledger:
         scan_id, verdict = scan_of(ledger, number)
@@ -105,13 +105,16 @@ def series(request: Request) -> Response:
         before=before,
         after=after,
         rating=known,
+        for_3d=[one for one in files if one.kind == "volume" and one.path.lower().endswith(threed.ENDINGS)],
+        has_3d=threed.script() is not None,
+        install_3d=threed.how_to_install(),
         name_of=lambda one: portable(os.path.basename(one.path)),
     )
 
 
 def file(request: Request) -> Response:
     """A file that a run wrote."""
-    one = _product(request)
+    one = product_asked(request)
     return send_file(request, site_of(request).places, one.path, inline="show" in request.query_params)
 
 
@@ -155,7 +158,7 @@ def source(request: Request) -> Response:
 
 def account(request: Request) -> Response:
     """The files behind a count: those of an outcome, or of one of its reasons."""
-    output = _output(request)
+    output = shown_output(request)
     asked = {name: str(request.query_params.get(name, "")) for name in ("outcome", "stage", "reason")}
     if asked["outcome"] not in (*_OUTCOMES, ""):
         raise Refused(400, "there is no such outcome")
@@ -178,7 +181,7 @@ def account(request: Request) -> Response:
 
 def zipped(request: Request, form: Form) -> Response:
     """Files of selected series, or all of the output, as a ZIP."""
-    output, site = _output(request), site_of(request)
+    output, site = shown_output(request), site_of(request)
     chosen = form.get("series", "")
     numbers = None if chosen == "all" else [_number(text) for text in chosen.split(",") if text]
     if numbers is not None and not 0 < len(numbers) <= _SELECTED:
@@ -204,18 +207,20 @@ def _members(output: Output, ledger: Reader, numbers: list[int] | None) -> Itera
         yield path, name
 
 
-def _output(request: Request) -> Output:
+def shown_output(request: Request) -> Output:
+    """The output that an address names."""
     return output_of(site_of(request), str(request.path_params["output"]))
 
 
-def _product(request: Request) -> Product:
-    with _output(request).reading() as ledger:
+def product_asked(request: Request) -> Product:
+    """The file that an address names."""
+    with shown_output(request).reading() as ledger:
         return product_of(ledger, _number(request.path_params["series"]), str(request.path_params["checksum"]))
 
 
 def _volume(request: Request) -> tuple[Product, str, str]:
     """A volume, its real path, and the folder for what is unpacked."""
-    site, one = site_of(request), _product(request)
+    site, one = site_of(request), product_asked(request)
     path = site.places.inside(one.path)
     if not os.path.isfile(path):
         raise Refused(404, "the file is gone")
