@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from crawler.paths import portable
 from crawler.web.guard import POLICY_3D
 from crawler.web.look import product_asked, shown_output
 from crawler.web.refusals import Refused
@@ -41,7 +42,7 @@ def show(request: Request) -> Response:
         output=shown_output(request),
         number=int(request.path_params["series"]),
         one=one,
-        name=os.path.basename(one.path),
+        title=portable(os.path.basename(one.path)),
         ending=next(ending for ending in reversed(ENDINGS) if one.path.lower().endswith(ending)),
         is_large=one.size > LARGE,
     )
