@@ -21,7 +21,7 @@ from crawler.errors import SourceError, StopError
 from crawler.ledger.own_files import UNFINISHED, delete_product
 from crawler.ledger.packed import Member, Packed
 from crawler.ledger.store import Store, disk_error, output_root
-from crawler.paths import portable
+from crawler.paths import TEMP, portable
 from crawler.sinks.packs import EXTENSIONS, FORMATS, member_name, sample_of
 from crawler.tables.base import replacing
 
@@ -29,6 +29,7 @@ log = logging.getLogger("dme")
 
 INDEX = "index.csv"
 CLEANING = "packs to clean"  # in the ledger: packs whose members may still lie by themselves, too
+OBSOLETE = "packs to renew"  # in the ledger: packs that hold what another pack holds as it is now
 EVERY = 2.0  # seconds between two looks at how much is done
 
 
@@ -53,19 +54,18 @@ class Packer:
                 log.warning("%s is gone: what lay in it is made again", portable(path))
                 self._packed.forget(name)
                 self._forget_file(path)
-        known = {os.path.join(self._folder, name) for name in self._packed.packs()}
+        known = {*self._packed.packs()}
         for path, state in self._store.own.recorded_below(self._folder).items():
-            if path.endswith(EXTENSIONS[self._section.format]) and path not in known:
-                if state == (None, None) and os.path.exists(path):
-                    os.unlink(path)  # it was put in place and never recorded: its products lie by themselves
-                self._forget_file(path)
+            if path.endswith(EXTENSIONS[self._section.format]) and os.path.basename(path) not in known:
+                # Put in place and never recorded: its products lie by themselves. Or made anew, and not deleted yet.
+                self._drop(path, state)
         self._store.commit_hooks.append(self._after_commit)
 
     def finish(self, index: bool) -> None:
         """Pack what is left, make packs anew that hold what is obsolete, and write the index."""
         self._store.commit_hooks.remove(self._after_commit)
+        self._pack_all(self._made_again(), everything=True)
         self._repack()
-        self._pack_all(everything=True)
         if index:
             write_index(self._config, self._store)
 
@@ -75,18 +75,34 @@ class Packer:
                 self._pack_all()
             self._last = time.monotonic()
 
-    def _pack_all(self, everything: bool = False) -> None:
-        """Write packs of what is pending; the last, smaller one only with `everything`."""
+    def _made_again(self) -> list[Member]:
+        """Products that lie in a pack and by themselves, too, as a run made them again and they came out equal."""
+        cleaning = self._store.ledger.get(CLEANING, [])
+        found: list[Member] = []
+        for root in {output_root(self._config, "image"), output_root(self._config, "volume")}:
+            for folder, folders, names in os.walk(root):  # there is little where all is packed
+                folders[:] = [name for name in folders if name != TEMP]
+                for name in names:
+                    path = os.path.relpath(os.path.join(folder, name), root)
+                    found += (
+                        member
+                        for member, pack in self._packed.at(path)
+                        if output_root(self._config, member.kind) == root and pack not in cleaning
+                    )
+        return found
+
+    def _pack_all(self, more: Sequence[Member] = (), everything: bool = False) -> None:
+        """Write packs of what is pending, and more; the last, smaller one only with `everything`."""
         batch: list[Member] = []
         size = 0
-        for _, members in groupby(self._named(self._packed.pending()), lambda member: sample_of(member.name)):
+        for _, members in groupby(self._named([*self._packed.pending(), *more]), lambda member: sample_of(member.name)):
             sample = [member for member in members if self._is_whole(member)]
-            more = sum(member.size for member in sample)
-            if batch and size + more > self._section.size:
+            wanted = sum(member.size for member in sample)
+            if batch and size + wanted > self._section.size:
                 self._write(batch)
                 batch, size = [], 0
             batch += sample
-            size += more
+            size += wanted
         if batch and (everything or size >= self._section.size):
             self._write(batch)
 
@@ -135,35 +151,49 @@ class Packer:
             raise StopError(f"output.pack: {error}") from None
         if old:
             self._packed.forget(old)
-        self._packed.add(os.path.basename(path), members)
-        ledger.put(CLEANING, [*ledger.get(CLEANING, []), os.path.basename(path)])
+        name = os.path.basename(path)
+        obsolete = {*ledger.get(OBSOLETE, []), *self._packed.add(name, members)} - {old, name}
+        ledger.put(OBSOLETE, sorted(obsolete))
+        ledger.put(CLEANING, [*ledger.get(CLEANING, []), name])
         ledger.commit()
         self._clean()
 
     def _clean(self) -> None:
         """Delete products that lie in packs by now."""
         ledger = self._store.ledger
-        for pack in ledger.get(CLEANING, []):
-            for member in self._packed.members(pack):
-                delete_product(output_root(self._config, member.kind), member.path, member.size, member.checksum)
-        if ledger.get(CLEANING, []):
-            ledger.put(CLEANING, [])
+        packs = ledger.get(CLEANING, [])
+        left = [pack for pack in packs if not all([self._delete(member) for member in self._packed.members(pack)])]
+        if left != packs:
+            ledger.put(CLEANING, left)
             ledger.commit()
 
+    def _delete(self, member: Member) -> bool:
+        root = output_root(self._config, member.kind)
+        return delete_product(root, member.path, member.size, member.checksum)
+
     def _repack(self) -> None:
-        """Make packs anew without what is no product any more."""
-        for pack in self._packed.packs():
+        """Make packs anew without what is no product any more, or lies in another pack as it is now."""
+        ledger = self._store.ledger
+        obsolete = ledger.get(OBSOLETE, [])
+        for pack in sorted({*self._packed.packs(), *obsolete}):
             live = self._packed.members(pack)
-            if len(live) < self._packed.count(pack):
+            if len(live) < self._packed.count(pack) or pack in obsolete:
                 if live:
                     self._write(live, old=pack)
                 else:
                     self._packed.forget(pack)
+                    ledger.put(OBSOLETE, [one for one in ledger.get(OBSOLETE, []) if one != pack])
+                    ledger.commit()  # before the file goes: what is gone and is recorded would be made again
                 path = os.path.join(self._folder, pack)
-                state = self._store.own.recorded_below(self._folder).get(path)
+                state = self._store.own.recorded_below(self._folder).get(os.path.normpath(path))
                 if state is not None:
-                    self._store.own.drop(path, state, self._folder)
-                self._store.ledger.commit()
+                    self._drop(path, state)
+                ledger.commit()
+
+    def _drop(self, path: str, state: tuple[int | None, str | None]) -> None:
+        """Delete a pack that nothing names any more."""
+        if self._store.own.drop(path, state, self._folder):
+            self._forget_file(path)
 
     def _next_path(self) -> str:
         taken = {*self._packed.packs()}

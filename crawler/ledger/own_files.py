@@ -89,7 +89,11 @@ class OwnFiles:
         rows = self._ledger.execute(
             "SELECT path, size, checksum FROM own_files WHERE substr(path, 1, ?) = ?", (len(top), top)
         ).fetchall()
-        return {os.path.join(self._folder, os.fsdecode(path)): (size, checksum) for path, size, checksum in rows}
+        # Under privacy the ledger lies elsewhere, and its names of our files begin with "..".
+        return {
+            os.path.normpath(os.path.join(self._folder, os.fsdecode(path))): (size, checksum)
+            for path, size, checksum in rows
+        }
 
     def note(self, path: str, size: int | None = None, checksum: str | None = None) -> None:
         """Keep the state of a file of ours; without one it is being written, and whatever lies there is ours."""

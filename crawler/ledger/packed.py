@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
 from crawler.ledger.database import Ledger
+from crawler.ledger.products import PRODUCT_KINDS
 
 TABLE = """CREATE TABLE IF NOT EXISTS packed (kind TEXT, path BLOB, size INTEGER, checksum TEXT, pack TEXT, member TEXT,
     PRIMARY KEY (kind, path)) WITHOUT ROWID"""
@@ -61,10 +62,25 @@ class Packed:
         )
         return int(self._ledger.execute(sql).fetchone()[0])
 
-    def add(self, pack: str, members: Iterable[Member]) -> None:
-        """Products were packed."""
-        rows = ((m.kind, os.fsencode(m.path), m.size, m.checksum, pack, m.name) for m in members)
-        self._ledger.execute_many("INSERT OR REPLACE INTO packed VALUES (?, ?, ?, ?, ?, ?)", rows)
+    def add(self, pack: str, members: Iterable[Member]) -> set[str]:
+        """Products were packed; return the packs that hold an earlier state of some."""
+        former: set[str] = set()
+        for m in members:
+            place = (m.kind, os.fsencode(m.path))
+            found = self._ledger.execute("SELECT pack FROM packed WHERE kind = ? AND path = ?", place).fetchone()
+            former.update(found or ())
+            values = (*place, m.size, m.checksum, pack, m.name)
+            self._ledger.execute("INSERT OR REPLACE INTO packed VALUES (?, ?, ?, ?, ?, ?)", values)
+        return former - {pack}
+
+    def at(self, path: str) -> list[tuple[Member, str]]:
+        """Products of a relative path that lie in a pack as they are, and that pack."""
+        found: list[tuple[Member, str]] = []
+        for kind in PRODUCT_KINDS:  # the index begins with it
+            sql = f"SELECT * FROM packed WHERE kind = ? AND path = ? AND EXISTS (SELECT 1 FROM products WHERE {_SAME})"
+            for _, _, size, checksum, pack, name in self._ledger.execute(sql, (kind, os.fsencode(path))):
+                found.append((Member(kind, path, size, checksum, name), pack))
+        return found
 
     def members(self, pack: str) -> list[Member]:
         """What a pack holds of products as they are."""

@@ -126,6 +126,8 @@ def build(
             state.append([os.path.basename(place) for place in (*paths(config), config.copy_path or "")])
         if path is not None and ledger.get(f"view {view.name}") != [*state, os.path.exists(path)]:
             stale.append((view, path, state))
+    for view, _, _ in stale:  # until it is made: what made it stale may be gone when the run that makes it is killed
+        ledger.put(f"view {view.name}", None)
     own.begin([path for _, path, _ in stale])
     for view, path, state in stale:
         with replacing(path) as scratch:

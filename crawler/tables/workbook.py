@@ -69,9 +69,22 @@ class Workbook:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is None:
             self._add_notes()
-            self._book.close()
+            self._write_out()
         else:
             self._book.fileclosed = 1  # nothing is written, and the destructor does not complain
+
+    def _write_out(self) -> None:
+        from xlsxwriter.exceptions import FileCreateError
+
+        try:
+            self._book.close()
+        except FileCreateError as error:  # its wrapping of what the system says: a full disk, a lost folder
+            self._book.fileclosed = 1
+            for sheet in self._book.worksheets():
+                sheet.row_data_fh.close()
+            if isinstance(error.args[0], OSError):
+                raise error.args[0] from None
+            raise
 
     def add(self, name: str, table: Table, key: str = "") -> int:
         """Add a table as a sheet, or as several where it is too long or too wide for one; return its number of rows.

@@ -22,6 +22,7 @@ from crawler.disk import fingerprint
 from crawler.engine import packer
 from crawler.engine.run import run
 from crawler.errors import ConfigError
+from crawler.ledger.own_files import OwnFiles
 from crawler.sinks.packs import member_name, members_of, read_packed
 from crawler.sinks.reading import read_volume
 from crawler.verify.output import verify
@@ -107,6 +108,73 @@ def test_a_change_leaves_nothing_obsolete_in_packs(tmp_path, form):
     named = {pack for pack, _ in index(tmp_path / "out").values()} | {"index.csv"}
     assert {path.name for path in (tmp_path / "out" / "packs").iterdir()} == named
     assert verify(job, 0).findings == []
+
+
+def members_of_all(out: Path) -> list[str]:
+    """Every member of every pack, as often as it is there."""
+    return sorted(member for pack in (out / "packs").glob("*.tar") for member in members_of(str(pack)))
+
+
+def test_an_earlier_state_of_a_product_stays_in_no_pack(tmp_path, monkeypatch):
+    """Packed with a commit of the run that made it again, before its end: the older pack must go, too."""
+    monkeypatch.setattr(packer, "EVERY", 0.0)
+    tree = small_tree(tmp_path / "tree")
+    job = packed(tree, tmp_path / "out", size="4kB")
+    run(job)
+    ct_series(tree / "ct" / "00", n=5, uid="1.2.3.0")
+    run(job)
+    assert members_of_all(tmp_path / "out") == sorted(member for _, member in index(tmp_path / "out").values())
+    export(tree, tmp_path / "single", **SECTIONS)
+    same_files(tmp_path / "out", tmp_path / "single")
+
+
+def test_a_product_that_comes_out_as_before_is_packed_anew(tmp_path):
+    """A rebuild must not leave it beside the pack, and not trust the old pack either."""
+    tree = small_tree(tmp_path / "tree")
+    job = packed(tree, tmp_path / "out")
+    run(job)
+    export(tree, tmp_path / "single", **SECTIONS)
+    damaged = sorted((tmp_path / "out" / "packs").glob("*.tar"))[0]
+    damaged.write_bytes(damaged.read_bytes()[:-1500] + bytes(1500))
+    run(job, rebuild=["volume", "image"])
+    same_files(tmp_path / "out", tmp_path / "single")
+    damaged.unlink()  # it was changed, so it was left where it was, and told
+    assert members_of_all(tmp_path / "out") == sorted(member for _, member in index(tmp_path / "out").values())
+    run(job, rebuild=True)
+    same_files(tmp_path / "out", tmp_path / "single")
+    assert members_of_all(tmp_path / "out") == sorted(member for _, member in index(tmp_path / "out").values())
+    assert verify(job, 0).findings == []
+
+
+def test_an_older_pack_that_could_not_be_deleted_goes_with_the_next_run(tmp_path, monkeypatch):
+    """Killed, or refused by the disk, after its successor was recorded."""
+    tree = small_tree(tmp_path / "tree")
+    job = packed(tree, tmp_path / "out")
+    run(job)
+    shutil.rmtree(tree / "ct" / "01")
+    with monkeypatch.context() as patch:
+        patch.setattr(OwnFiles, "drop", lambda *_: False)
+        run(job)
+    assert {path.name for path in (tmp_path / "out" / "packs").glob("*.tar")} > {
+        pack for pack, _ in index(tmp_path / "out").values()
+    }
+    run(job)
+    assert {path.name for path in (tmp_path / "out" / "packs").glob("*.tar")} == {
+        pack for pack, _ in index(tmp_path / "out").values()
+    }
+
+
+def test_a_product_that_cannot_be_deleted_once_it_is_packed_goes_later(tmp_path, monkeypatch):
+    tree = small_tree(tmp_path / "tree")
+    job = packed(tree, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(packer, "delete_product", lambda *_: False)
+        run(job)
+    packs = {path.name: path.stat().st_ino for path in (tmp_path / "out" / "packs").glob("*.tar")}
+    assert [*(tmp_path / "out" / "volumes").rglob("*.h5")]
+    run(job)
+    assert not [*(tmp_path / "out" / "volumes").rglob("*.h5")]
+    assert {path.name: path.stat().st_ino for path in (tmp_path / "out" / "packs").glob("*.tar")} == packs
 
 
 def test_a_tar_is_read_by_the_tar_and_its_parts_stay_together(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from support.planter import plant
 from crawler.cli.main import main
 from crawler.privacy.containers import contents
 from crawler.privacy.search import Needles
+from crawler.sinks.packs import members_of
 
 pytestmark = pytest.mark.usefixtures("no_thread_of_zarr")
 
@@ -110,6 +112,34 @@ def test_verify_tells_no_place_of_a_private_ledger(made: Path, capsys: pytest.Ca
 def test_a_sample_is_refused_under_privacy(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(made), "--sample", "2"]) == 1
     assert "privacy does not cover --sample" in capsys.readouterr().err
+
+
+def test_a_second_run_finds_its_packs_and_a_change_leaves_none_behind(tmp_path: Path) -> None:
+    """The ledger lies in another folder than the packs."""
+    for number in range(3):
+        ct_series(tmp_path / "in" / f"{number}", 3, SeriesInstanceUID=f"1.2.3.{number}")
+    key = tmp_path / "key"
+    assert main(["privacy", "key", str(key)]) == 0
+    path = job(tmp_path / "in", tmp_path, pack={"format": "tar", "size": "20KB"})
+    document = yaml.safe_load(path.read_text())
+    document["privacy"]["key"] = {"file": str(key)}
+    path.write_text(yaml.safe_dump(document))
+    packs = tmp_path / "output" / "packs"
+
+    def listed() -> set[str]:
+        with open(packs / "index.csv", newline="", encoding="utf-8") as file:
+            return {row["pack"] for row in csv.DictReader(file)}
+
+    assert main([str(path), "-q"]) == 0
+    before = {place.name: place.stat().st_ino for place in packs.glob("*.tar")}
+    assert {*before} == listed()
+    assert main([str(path), "-q"]) == 0
+    assert {place.name: place.stat().st_ino for place in packs.glob("*.tar")} == before, "nothing was made again"
+    ct_series(tmp_path / "in" / "0", 4, SeriesInstanceUID="1.2.3.0")
+    assert main([str(path), "-q"]) == 0
+    assert {place.name for place in packs.glob("*.tar")} == listed()
+    names = [member for place in packs.glob("*.tar") for member in members_of(str(place))]
+    assert len(names) == len({*names})
 
 
 def test_packs_do_not_depend_on_workers_or_on_how_often_it_ran(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,16 @@ def test_another_pattern_renames_and_exports_nothing_anew(tmp_path: Path) -> Non
     assert on_disk(out) == {"CT/1.2.h5", "CT/1.3.h5", "P1/mine.txt"}, "old names go, what is not ours stays"
 
 
+def test_another_pattern_renames_where_the_rows_lie_in_another_folder(tmp_path: Path) -> None:
+    """The ledger is beside them: from there the names begin with ".."."""
+    ct_series(tmp_path / "in", n=2)
+    more: dict[str, Any] = {"metadata": {"file": str(tmp_path / "rows" / "all.jsonl")}, "image": {}}
+    export(tmp_path / "in", tmp_path / "out", media={"name": "a/{InstanceNumber}"}, **more)
+    assert on_disk(tmp_path / "out") == {"a/1.png", "a/2.png"}
+    export(tmp_path / "in", tmp_path / "out", media={"name": "b/{InstanceNumber}"}, **more)
+    assert on_disk(tmp_path / "out") == {"b/1.png", "b/2.png"}
+
+
 def test_a_deleted_folder_is_made_again(tmp_path: Path) -> None:
     two_series(tmp_path / "in")
     out = tmp_path / "out"
@@ -92,6 +103,29 @@ def test_a_deleted_folder_is_made_again(tmp_path: Path) -> None:
     (out / "named").rmdir()
     export(tmp_path / "in", out, metadata={}, volume={"name": PATTERN})
     assert on_disk(out) == before
+
+
+def test_a_deleted_folder_that_a_killed_run_made_in_part_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What made the view stale, its lost folder, is gone by then."""
+    ct_series(tmp_path / "in", n=3)
+    sections = {"metadata": {}, "image": {}, "media": {"name": "{InstanceNumber}"}}
+    export(tmp_path / "in", tmp_path / "out", **sections)
+    whole = sorted(path.name for path in (tmp_path / "out" / "named").iterdir())
+    shutil.rmtree(tmp_path / "out" / "named")
+
+    def killed(tree: LinkTree) -> None:
+        (tmp_path / "out" / "named").mkdir()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LinkTree, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export(tmp_path / "in", tmp_path / "out", **sections)
+    export(tmp_path / "in", tmp_path / "out", **sections)
+    assert len(whole) == 3
+    assert sorted(path.name for path in (tmp_path / "out" / "named").iterdir()) == whole
 
 
 def test_a_file_of_somebody_else_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -219,6 +219,13 @@ def test_excel_has_no_time_in_it(tmp_path: Path) -> None:
         assert b"1980-01-01T00:00:00Z" in book.read("docProps/core.xml")
 
 
+def test_what_the_disk_says_is_told_as_such(tmp_path: Path) -> None:
+    """The library wraps it in an error of its own, which was a traceback."""
+    target = tmp_path / "gone" / "book.xlsx"
+    with pytest.raises(FileNotFoundError), Workbook(str(target), str(tmp_path)) as book:
+        book.add("Sheet", grid(MIXED))
+
+
 def test_a_failure_leaves_no_workbook(tmp_path: Path) -> None:
     def rows() -> Any:
         yield {"name": 1}
