@@ -154,11 +154,12 @@ class Mosaic(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """Rectangles (top, bottom, left, right; ends behind) that are blacked out; `search`: to be looked for."""
+    """Rectangles (top, bottom, left, right; ends behind) that are blacked out; `search`: more is to be looked for."""
 
     keep: tuple[tuple[int, int, int, int], ...] = ()  # with any, all outside of them is black
     blank: tuple[tuple[int, int, int, int], ...] = ()
     search: bool = False
+    told: bool = False  # the header says that there is writing
 
 
 class Pixels(NamedTuple):

@@ -34,7 +34,9 @@ class PixelsSection:
         True, "whether ultrasound is masked outside of its Sequence of Ultrasound Regions", shapes=False
     )
     detect: Literal["none", "strokes", "ocr"] = setting(
-        "strokes", "strokes: mask what looks like writing in images at risk; none: hold these images", shapes=False
+        "strokes",
+        "strokes: mask what looks like writing in images at risk; ocr: what a network finds, too; none: hold them",
+        shapes=False,
     )
     action: Literal["mask", "hold"] = setting(
         "mask", "mask: black out what is found; hold: keep the image back", shapes=False

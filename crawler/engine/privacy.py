@@ -19,6 +19,7 @@ from crawler.config.privacy import resolved
 from crawler.errors import ConfigError, LedgerError
 from crawler.ledger.database import Ledger
 from crawler.paths import readable
+from crawler.privacy import ocr
 from crawler.privacy.coverage import require_covered
 from crawler.privacy.keys import read_key
 from crawler.privacy.linking import is_available
@@ -60,6 +61,8 @@ def policy_of(config: Config) -> Policy | None:
         read_half(config.named(section.custodian), PUBLIC)
     elif not key.once and not is_available():
         log.warning("no linking table is written: it needs cryptography, install with `%s`", install("privacy"))
+    if section.pixels.detect == "ocr":
+        ocr.require()
     roster = read_roster(config.named(section.patients)) if section.patients else NOBODY
     listed = None
     if section.private_tags not in ("remove", "safe"):

@@ -269,7 +269,8 @@ class Worker:
         for header, item in zip(headers, items, strict=True):
             if header.instance.mask is not None and header.instance.mask.search and item not in culprits:
                 heartbeat.note(item, "pixels")
-                looked = searched(header.instance, policy.section, self.setup.pixels)
+                beat = partial(heartbeat.note, item, "pixels")
+                looked = searched(header.instance, policy.section, self.setup.pixels, beat)
                 header = header._replace(instance=looked)
             found.append(header)
         return found

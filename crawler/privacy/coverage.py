@@ -59,8 +59,6 @@ def _problems(config: Config, section: PrivacySection) -> Iterator[str]:
             yield f"privacy does not cover {name}.name yet: leave it out"
     if config.image is not None and config.image.overlays:
         yield "image.overlays: overlays may hold text, and privacy removes them: leave it out"
-    if section.pixels.detect == "ocr":
-        yield "privacy does not cover pixels.detect: ocr yet: use strokes or none"
     if section.pixels.rules is not None:
         yield "privacy does not cover pixels.rules yet: leave it out"
     yield from _selection(config, section)

@@ -82,7 +82,7 @@ def decide(instance: Instance, fields: Attributes, section: PrivacySection) -> t
         return "", mask
     if section.pixels.action == "hold" or section.pixels.detect == "none":
         return WRITING, None
-    return "", Mask(search=True)
+    return "", Mask(search=True, told=fields.text("BurnedInAnnotation") == "YES")
 
 
 def at_risk(instance: Instance, fields: Attributes) -> bool:

@@ -6,6 +6,8 @@ alone; it misses faint and very small writing (docs/privacy.md has measures), an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -70,11 +72,17 @@ def as_grey(values: npt.NDArray[np.generic]) -> Grey:
     return np.asarray(np.clip((grey - low) * (255 / (high - low)), 0, 255), dtype=np.float32)
 
 
-def share(boxes: list[Box], rows: int, columns: int) -> float:
-    """Share of a picture that rectangles cover."""
-    covered = np.zeros((rows, columns), dtype=bool)
+def covered_by(boxes: Iterable[Box], rows: int, columns: int) -> Flags:
+    """Which pixels of a picture rectangles cover."""
+    covered = np.zeros((rows, columns), dtype=np.bool_)
     for top, bottom, left, right in boxes:
         covered[top:bottom, left:right] = True
+    return covered
+
+
+def share(boxes: list[Box], rows: int, columns: int) -> float:
+    """Share of a picture that rectangles cover."""
+    covered = covered_by(boxes, rows, columns)
     return float(covered.mean()) if covered.size else 0.0
 
 
@@ -87,11 +95,11 @@ def _boxes(likely: Flags, above: int, aside: int) -> list[Box]:
     cells = np.asarray(padded.reshape(rows, cell, columns, cell).any(axis=(1, 3)), dtype=np.bool_)
     return [
         (top * cell - above, bottom * cell + above, left * cell - aside, right * cell + aside)
-        for top, bottom, left, right in _connected(cells)
+        for top, bottom, left, right in connected(cells)
     ]
 
 
-def _connected(cells: Flags) -> list[Box]:
+def connected(cells: Flags) -> list[Box]:
     """Extents of connected cells, the eight around each being its neighbours."""
     places = {(int(row), int(column)) for row, column in np.argwhere(cells)}
     found: list[Box] = []
