@@ -124,8 +124,8 @@ def _again(config: Config, places: list[str], out: str) -> Config:
         config=None,
         pacs=None,
         metadata=None,
-        media=replace(media, dir="media") if media else None,
-        volume=replace(volume, dir="volumes") if volume else None,
+        media=replace(media, dir="media", name=None) if media else None,
+        volume=replace(volume, dir="volumes", name=None) if volume else None,
         preview=None,
     )
 
