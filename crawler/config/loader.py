@@ -339,11 +339,9 @@ def _wrong_output(config: Config) -> Iterator[Problem]:
         yield Problem(("output", "dir"), wrong, pacs.NOT_SHOWN)
     if config.output.staging is not None and config.output_address is None:
         yield Problem(("output", "staging"), "belongs to an address in output.dir", config.output.staging)
-    if config.output.pack is not None:
-        together = config.output.layout == "bids" or any(one and one.name for one in (config.volume, config.media))
-        if config.output_address is not None or together:
-            what = "names or BIDS, which link to files" if together else "an address in output.dir"
-            yield Problem(("output", "pack"), f"does not go with {what}")
+    if config.output.pack is not None and config.output.layout == "bids":
+        text = "does not go with output.layout: bids, whose files lie by themselves as its standard names them"
+        yield Problem(("output", "pack"), text)
     for name, place in config.outputs().items() if config.output_address is not None else ():
         if not _within(place, config.output_dir):
             text = "with an address in output.dir, a relative path: all outputs go there"

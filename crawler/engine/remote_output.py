@@ -96,9 +96,8 @@ class RemoteOutput:
                 f" {portable(self._config.output_dir)} were made; move that folder away to go on from what is there"
             )
         self._uploads = Uploads(self._config, store.ledger)
-        if self._config.output.layout == "bids" or any(
-            section is not None and section.name for section in (self._config.volume, self._config.media)
-        ):
+        named = any(one is not None and one.name for one in (self._config.volume, self._config.media))
+        if self._config.output.pack is None and (named or self._config.output.layout == "bids"):
             self._fetch_products()
         store.commit_hooks.append(lambda: self._commit(store))
 
@@ -116,13 +115,30 @@ class RemoteOutput:
         for upload in list(self._uploads.missing_own_files()):
             self._submit(upload)
         self._drain(store, wait=True)
+        obsolete = self._uploads.obsolete()
+        if obsolete:  # a copy of the state that names them must not outlive them
+            self._put_state(store)
         try:
-            for path in self._uploads.obsolete():
+            for path in obsolete:
                 self._store.delete(self._at(path))
                 self._uploads.forget(path)
         except OSError as error:
             raise self._unreachable(error) from None
         self._put_state(store, final=True)
+
+    def fetch(self, path: str) -> None:
+        """Have a file of the output here that another machine made; it must have been uploaded.
+
+        Raises
+        ------
+        OutputError
+            It cannot be had.
+        """
+        try:
+            make_folders(os.path.dirname(path))
+            self._store.download(self._at(os.path.relpath(path, self._config.output_dir)), path)
+        except OSError as error:
+            raise self._unreachable(error) from None
 
     def close(self) -> None:
         """End the threads."""
@@ -227,11 +243,7 @@ class RemoteOutput:
         for path, _, _ in self._uploads.all():
             place = os.path.join(self._config.output_dir, path)
             if not os.path.exists(place):
-                try:
-                    make_folders(os.path.dirname(place))
-                    self._store.download(self._at(path), place)
-                except OSError as error:
-                    raise self._unreachable(error) from None
+                self.fetch(place)
 
     def _at(self, path: object) -> str:
         return f"{self._address}/{str(path).replace(os.sep, '/')}"

@@ -189,7 +189,7 @@ def _run(
         if remote is not None:
             remote.attach(store)
         _require_no_shards(store)
-        packer = _packer(store)
+        packer = _packer(store, remote.fetch if remote is not None else None)
         store.own.claim([*own_files(config), live_path(config)], set_aside=rebuild is True)
         progress = stack.enter_context(told_to_others(progress, live_path(config)))
         agree(policy, store.ledger)
@@ -218,13 +218,13 @@ def _run(
         return replace(summary, seconds=round(time.monotonic() - began, 3))
 
 
-def _packer(store: Store) -> Packer | None:
+def _packer(store: Store, fetch: Callable[[str], None] | None = None) -> Packer | None:
     """What packs the products of this output; None for one of single files."""
     if store.config.output.pack is None:
         return None
     from crawler.engine.packer import Packer  # loads what other runs do not need
 
-    packer = Packer(store.config, store)
+    packer = Packer(store.config, store, fetch)
     packer.attach()
     return packer
 

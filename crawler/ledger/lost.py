@@ -16,7 +16,7 @@ from crawler.disk import is_absent
 from crawler.ledger.database import Ledger
 from crawler.ledger.packed import place_of
 from crawler.ledger.store import output_root
-from crawler.ledger.uploads import is_uploaded
+from crawler.ledger.uploads import is_uploaded, was_uploaded
 from crawler.paths import portable
 
 log = logging.getLogger("dme")
@@ -45,8 +45,10 @@ def lost_products(config: Config, ledger: Ledger) -> Iterator[tuple[int, str, st
                 continue
             pack = config.output.pack
             packed = place_of(ledger, kind, place, size, checksum) if pack is not None else None
-            if pack is not None and packed and os.path.exists(os.path.join(config.path(pack.dir), packed[0])):
-                continue
+            if pack is not None and packed:
+                place_there = os.path.join(config.path(pack.dir), packed[0])
+                if os.path.exists(place_there) or was_uploaded(config, ledger, place_there):
+                    continue
             yield scan, section, path
 
 

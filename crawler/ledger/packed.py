@@ -55,6 +55,22 @@ class Packed:
         )
         return [Member(kind, os.fsdecode(path), *rest) for kind, path, *rest in self._ledger.execute(sql)]
 
+    def spans(self, pack: str | None, paths: Iterable[str] = ()) -> list[tuple[int, int]]:
+        """Where the rows lie, in the JSONL, of scans with products in a pack; with None, in no pack as they are.
+
+        And of those with products of these native paths.
+        """
+        values: tuple[str, ...] = () if pack is None else (pack,)
+        where = f"{_NO_PREVIEW} AND NOT EXISTS (SELECT 1 FROM packed WHERE {_SAME})"
+        if pack is not None:
+            where = f"EXISTS (SELECT 1 FROM packed WHERE {_SAME} AND pack = ?)"
+        scans = f"SELECT scan FROM products WHERE {where}"
+        found = set(self._ledger.execute(f"SELECT start, stop FROM scans WHERE id IN ({scans})", values))
+        for path in paths:
+            sql = "SELECT start, stop FROM scans WHERE id IN (SELECT scan FROM products WHERE path = ?)"
+            found.update(self._ledger.execute(sql, (os.fsencode(path),)))
+        return sorted(found)
+
     def pending_bytes(self) -> int:
         """Their bytes."""
         sql = (

@@ -26,8 +26,11 @@ class Uploads:
         ledger.execute(TABLE)
 
     def missing(self) -> Iterator[Upload]:
-        """Products that are done and were not uploaded as they are now."""
+        """Products, or packs of them, that are done and were not uploaded as they are now."""
         yield from self._lacking(self._products())
+        if self._config.output.pack is not None:
+            folder = os.path.relpath(self._config.path(self._config.output.pack.dir), self._config.output_dir)
+            yield from self._lacking(one for one in self._own_files() if os.path.dirname(one[0]) == folder)
 
     def missing_own_files(self) -> Iterator[Upload]:
         """The same of the run's own files: tables, the report."""
@@ -59,7 +62,11 @@ class Uploads:
                 yield path, size, checksum
 
     def _products(self) -> Iterator[Upload]:
-        for kind, path, size, checksum in self._ledger.execute("SELECT kind, path, size, checksum FROM products"):
+        # With packs, only what is never packed goes there by itself.
+        only = "" if self._config.output.pack is None else " WHERE kind = 'preview'"
+        for kind, path, size, checksum in self._ledger.execute(
+            f"SELECT kind, path, size, checksum FROM products{only}"
+        ):
             place = os.path.join(output_root(self._config, kind), os.fsdecode(path))
             yield os.path.relpath(place, self._config.output_dir), size, checksum
 
@@ -68,6 +75,16 @@ class Uploads:
         for path, size, checksum in self._ledger.execute("SELECT path, size, checksum FROM own_files WHERE size >= 0"):
             place = os.path.join(home, os.fsdecode(path))
             yield os.path.relpath(place, self._config.output_dir), size, checksum
+
+
+def was_uploaded(config: Config, ledger: Ledger, path: str) -> bool:
+    """Whether a file of this absolute path lies in the remote folder, of any content: packs never change theirs."""
+    if config.output_address is None:
+        return False
+    if not ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
+        return False
+    name = os.fsencode(os.path.relpath(path, config.output_dir))
+    return ledger.execute("SELECT 1 FROM uploads WHERE path = ?", (name,)).fetchone() is not None
 
 
 def is_uploaded(ledger: Ledger, path: str, size: int | None, checksum: str | None) -> bool:

@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,8 +35,8 @@ class Pack(Protocol):
     def add(self, name: str, path: str) -> None:
         """Take in a file of the disk."""
 
-    def take(self, old: str, names: Sequence[str]) -> None:
-        """Take in members of another pack of the same format."""
+    def take(self, old: str, names: Mapping[str, str]) -> None:
+        """Take in members of another pack of the same format: under which names, by their names there."""
 
     def close(self) -> None:
         """Finish it."""
@@ -78,13 +78,14 @@ class TarPack:
         with open(path, "rb") as file:
             self._tar.addfile(info, file)
 
-    def take(self, old: str, names: Sequence[str]) -> None:
+    def take(self, old: str, names: Mapping[str, str]) -> None:
         """As `Pack.take`."""
-        wanted = set(names)
         with tarfile.open(old) as source:
-            for info in source:
-                if info.name in wanted:
-                    self._tar.addfile(info, source.extractfile(info))
+            for name, new in names.items():
+                there = source.getmember(name)
+                info = tarfile.TarInfo(new)
+                info.size = there.size
+                self._tar.addfile(info, source.extractfile(there))
 
     def close(self) -> None:
         """As `Pack.close`."""
@@ -113,14 +114,16 @@ class Hdf5Pack:
         data = np.fromfile(path, np.uint8)
         self._file.create_dataset(name, data=data).attrs[BYTES] = os.path.basename(name)
 
-    def take(self, old: str, names: Sequence[str]) -> None:
+    def take(self, old: str, names: Mapping[str, str]) -> None:
         """As `Pack.take`."""
         import h5py
 
         with h5py.File(old, "r") as source:
-            for name in names:
-                self._file.require_group(posixpath.dirname(name) or "/")
-                source.copy(name, self._file, name=name)
+            for name, new in names.items():
+                self._file.require_group(posixpath.dirname(new) or "/")
+                source.copy(name, self._file, name=new)
+                if BYTES in self._file[new].attrs:
+                    self._file[new].attrs[BYTES] = os.path.basename(new)
 
     def close(self) -> None:
         """As `Pack.close`."""
@@ -147,14 +150,15 @@ class ZarrPack:
         else:
             self._array(name, np.fromfile(path, np.uint8), {BYTES: os.path.basename(name)})
 
-    def take(self, old: str, names: Sequence[str]) -> None:
+    def take(self, old: str, names: Mapping[str, str]) -> None:
         """As `Pack.take`."""
         import zarr
 
         with zarr.storage.ZipStore(old, mode="r") as store:
             group: Any = zarr.open_group(store, mode="r")
-            for name in names:
-                self._array(name, group[name][...], dict(group[name].attrs))
+            for name, new in names.items():
+                note = dict(group[name].attrs)
+                self._array(new, group[name][...], note | ({BYTES: os.path.basename(new)} if BYTES in note else {}))
 
     def close(self) -> None:
         """As `Pack.close`."""

@@ -9,7 +9,7 @@ import csv
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from crawler.config.loader import NAMED, Config
@@ -46,8 +46,8 @@ def personal(config: Config) -> list[str]:
 
 
 def path(config: Config) -> str | None:
-    """names.csv beside the summary, where there are patterns."""
-    return config.own_path("names.csv") if any(patterns(config)) else None
+    """names.csv beside the summary, where there are patterns; packs have such names inside, and their own index."""
+    return config.own_path("names.csv") if any(patterns(config)) and config.output.pack is None else None
 
 
 def shape(config: Config) -> Any:
@@ -60,20 +60,9 @@ def shape(config: Config) -> Any:
 def build(context: Context, target: str) -> None:
     """Bring the folder up to date, and list its names."""
     config, ledger = context.config, context.ledger
-    volume, media = patterns(config)
     tree = LinkTree(ledger, folder(config))
-    seen: set[str] = set()
-    for row in rows_of(config).rows():
-        scan_id = row.get("scan_id")
-        if volume is not None and scan_id and scan_id not in seen:
-            seen.add(scan_id)
-            stem = volume.expand(row, rows_of(config).keys)
-            for layout, files in volumes_of(config, ledger, scan_id).items():
-                tree.add(f"{scan_id}-{layout}", f"{stem}-{layout}" if layout else stem, files)
-        if media is not None and row.get("media_files"):
-            files = list(_media_of(config, ledger, row, seen))
-            if files:
-                tree.add(str(row["dicom_file"]), media.expand(row, rows_of(config).keys), files)
+    for key, stem, files in wanted_names(config, ledger, rows_of(config).rows()):
+        tree.add(key, stem, files)
     tree.settle()
     tree.write()
     with open(target, "w", newline="", encoding="utf-8") as file:
@@ -81,6 +70,26 @@ def build(context: Context, target: str) -> None:
         writer.writerow(["name", "file"])
         for _, source, name in tree.names():
             writer.writerow([name, portable(os.path.relpath(source, os.path.dirname(target)))])
+
+
+def wanted_names(
+    config: Config, ledger: Ledger, rows: Iterable[dict[str, Any]]
+) -> Iterator[tuple[str, str, list[tuple[str, Target]]]]:
+    """What the patterns make of rows, as `LinkTree.add` takes it: key, stem, and endings with their files."""
+    volume, media = patterns(config)
+    style = rows_of(config).keys
+    seen: set[str] = set()
+    for row in rows:
+        scan_id = row.get("scan_id")
+        if volume is not None and scan_id and scan_id not in seen:
+            seen.add(scan_id)
+            stem = volume.expand(row, style)
+            for layout, files in volumes_of(config, ledger, scan_id).items():
+                yield f"{scan_id}-{layout}", f"{stem}-{layout}" if layout else stem, files
+        if media is not None and row.get("media_files"):
+            files = list(_media_of(config, ledger, row, seen))
+            if files:
+                yield str(row["dicom_file"]), media.expand(row, style), files
 
 
 def volumes_of(config: Config, ledger: Ledger, scan_id: str) -> dict[str, list[tuple[str, Target]]]:

@@ -64,9 +64,10 @@ def check(config: Config) -> None:
         A package is not installed.
     """
     if told := named.personal(config):
+        pack = config.output.pack
         log.warning(
             "names in %s/ hold %s: they tell of patients; share them as you would share the files",
-            os.path.basename(named.folder(config)),
+            os.path.basename(config.path(pack.dir) if pack else named.folder(config)),
             ", ".join(told),
         )
     if config.output.layout == "bids":

@@ -124,6 +124,14 @@ class RowReader(NamedTuple):
             for line in lines:
                 yield orjson.loads(line)
 
+    def rows_at(self, spans: Iterable[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+        """The rows between places of the file, each from where a row begins to where one ends."""
+        with open(self.path, "rb") as file:
+            for start, stop in spans:
+                file.seek(start)
+                while file.tell() < stop:
+                    yield orjson.loads(file.readline())
+
     def _flat(self) -> Iterator[Row]:
         for row in self.rows():
             quality = {name: row[name] for name in quality_columns() if name in row}

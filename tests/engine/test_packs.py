@@ -320,9 +320,99 @@ def test_names_are_those_of_webdataset():
 
 
 def test_what_cannot_be_is_refused(tmp_path):
-    for output, more in (({"dir": "memory://out"}, {}), ({"layout": "bids"}, {"volume": {"formats": ["nifti"]}})):
-        with pytest.raises(ConfigError, match="does not go with"):
-            Config.from_mapping(
-                {"output": {**output, "pack": {}}, "dicom": {"dir": str(tmp_path)}, "metadata": {}, **more}
-            )
+    with pytest.raises(ConfigError, match=r"output\.pack: does not go with output\.layout: bids, whose files lie by"):
+        Config.from_mapping(
+            {
+                "output": {"layout": "bids", "pack": {}},
+                "dicom": {"dir": str(tmp_path)},
+                "metadata": {},
+                "volume": {"formats": ["nifti"]},
+            }
+        )
     assert config(tmp_path, tmp_path / "out").output.pack is None
+
+
+NAMES = {
+    "metadata": {},
+    "image": {"bits": 8},
+    "media": {"name": "{PatientID}/{InstanceNumber:03d}"},
+    "volume": {"formats": ["hdf5", "nifti"], "name": "{PatientID}/{Modality}.{SeriesNumber:03d}"},
+}
+
+
+@pytest.mark.parametrize("form", ["tar", "hdf5"])
+def test_names_of_patterns_are_those_inside_packs(tmp_path, form):
+    """Four series of one patient and number: those that want one name get numbers, and keep their parts together."""
+    tree = small_tree(tmp_path / "tree")
+    export(tree, tmp_path / "single", **SECTIONS)
+    output = {"dir": str(tmp_path / "out"), "pack": {"format": form, "size": "1MB"}}
+    job = Config.from_mapping({"num_workers": 0, "output": output, "dicom": {"dir": str(tree)}, **NAMES})
+    run(job)
+    same_files(tmp_path / "out", tmp_path / "single")
+    found = index(tmp_path / "out")
+    assert {found[name][1] for name in found if name.startswith("volume:") and name.endswith(".h5")} == {
+        "volumes/QUICK/CT_001.h5",
+        "volumes/QUICK/CT_001_2.h5",
+        "volumes/QUICK/CT_001_3.h5",
+        "volumes/QUICK/OT_001.h5",
+    }
+    for name, (_, member) in found.items():  # the files of one volume are one sample
+        if name.startswith("volume:") and name.endswith(".nii.gz"):
+            assert found[name.replace(".nii.gz", ".h5")][1] == member.replace(".nii.gz", ".h5")
+    assert "media/QUICK/001.png" in {member for _, member in found.values()}
+    assert not (tmp_path / "out" / "named").exists()
+    assert not (tmp_path / "out" / "names.csv").exists()
+    before = content(tmp_path / "out")
+    assert run(job).handled == 0
+    assert content(tmp_path / "out") == before
+    assert verify(job, 4).findings == []
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_changed_pattern_names_members_anew(tmp_path, form):
+    if form == "zarr":
+        pytest.importorskip("zarr", reason="python -m pip install -r requirements-packs.txt")
+    tree = small_tree(tmp_path / "tree")
+    output = {"dir": str(tmp_path / "out"), "pack": {"format": form, "size": 4000}}
+    sections = {"metadata": {}, "volume": {"formats": ["hdf5"], "name": "{Modality}"}}
+    job = {"num_workers": 0, "output": output, "dicom": {"dir": str(tree)}, **sections}
+    run(job)
+    job["volume"] = {"formats": ["hdf5"], "name": "new/{Modality}"}
+    assert run(job).handled == 0
+    found = index(tmp_path / "out")
+    assert [member for _, member in found.values() if not member.startswith("volumes/new/")] == []
+    named = {pack for pack, _ in found.values()} | {"index.csv"}
+    assert {path.name for path in (tmp_path / "out" / "packs").iterdir()} == named
+    assert verify(Config.from_mapping(job), 4).findings == []
+    before = content(tmp_path / "out")
+    run(job)
+    assert content(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_packs_go_to_an_address_and_another_machine_goes_on(tmp_path, form):
+    """Whole packs are uploaded; a machine without them packs anew what changed, and uploads nothing else."""
+    tree = small_tree(tmp_path / "tree")
+
+    def job(machine: str) -> Config:
+        if form == "zarr":
+            pytest.importorskip("zarr", reason="python -m pip install -r requirements-packs.txt")
+        output = {"dir": f"file://{tmp_path}/far", "staging": str(tmp_path / machine)}
+        output["pack"] = {"format": form, "size": 4000}
+        return Config.from_mapping({"num_workers": 0, "output": output, "dicom": {"dir": str(tree)}, **SECTIONS})
+
+    export(tree, tmp_path / "single", **SECTIONS)
+    run(job("first"))
+    same_files(tmp_path / "far", tmp_path / "single")
+    shutil.rmtree(tmp_path / "first")
+    packs = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "far" / "packs").iterdir()}
+    assert run(job("second")).handled == 0
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "far" / "packs").iterdir()} == packs
+    shutil.rmtree(tree / "ct" / "01")
+    ct_series(tree / "ct" / "00", n=5, uid="1.2.3.0")
+    shutil.rmtree(tmp_path / "single")
+    export(tree, tmp_path / "single", **SECTIONS)
+    run(job("third"))
+    same_files(tmp_path / "far", tmp_path / "single")
+    named = {pack for pack, _ in index(tmp_path / "far").values()} | {"index.csv"}
+    assert {path.name for path in (tmp_path / "far" / "packs").iterdir()} == named
