@@ -197,6 +197,7 @@ def test_uniform(positions: np.ndarray, uniform: bool) -> None:
         ([1, 2], [(0, 2), (2, 3)]),
         ([1, 2, 1, 2, 1], [(0, 2), (2, 4), (4, 6)]),
         ([0.995] * 500 + [1.005] * 500, None),
+        ([2.05, 2.25, 2.45], [(0, 1), (1, 2), (2, 4)]),  # a drift, whose cuts leave planes alone
     ],
 )
 def test_runs(gaps: list[float], expected: list[tuple[int, int]] | None) -> None:

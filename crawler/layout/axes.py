@@ -137,7 +137,7 @@ def _grids(
     r"""Cut groups into full grids: their numbers, shape (\*steps,), and the column of each axis."""
     varying = [column for column in columns if len(np.unique(codes[numbers, column])) > 1]
     shape = [len(np.unique(codes[numbers, column])) for column in varying]
-    if len(numbers) == 1 or not varying:
+    if not varying:  # as of a single group
         yield from ((number.reshape(()), []) for number in numbers)
     elif int(np.prod(shape)) == len(numbers):
         order = np.lexsort([codes[numbers, column] for column in reversed(varying)])

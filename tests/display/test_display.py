@@ -101,6 +101,16 @@ def test_eight_bits_without_a_window_are_shown_as_they_are(written: Callable[...
     np.testing.assert_array_equal(shown(written(values)), values)
 
 
+@pytest.mark.parametrize("marked", [(), (20 * 64 + 30,), range(64 * 64)])
+def test_one_bit_is_shown_as_it_is(written: Callable[..., Path], marked: Iterable[int]) -> None:
+    """A mask that is full is white, and not what a constant image is."""
+    values = np.zeros(64 * 64, np.uint8)
+    values[list(marked)] = 1
+    packed = np.packbits(values, bitorder="little").tobytes()
+    mask = written(values.reshape(64, 64), BitsAllocated=1, BitsStored=1, HighBit=0, PixelData=packed)
+    np.testing.assert_array_equal(shown(mask), 255 * values.reshape(64, 64))
+
+
 def test_percentiles_over_the_whole_file(written: Callable[..., Path]) -> None:
     rng = np.random.default_rng(0)
     values = np.stack([rng.integers(0, 100 * (frame + 1), (64, 64)) for frame in range(40)]).astype(np.uint16)

@@ -100,6 +100,7 @@ def test_attributes(target):
     np.testing.assert_array_equal(found.pop("affine"), AFFINE)
     np.testing.assert_allclose(found.pop("spacing"), (2.5, 0.75, 0.5))
     assert found.pop("axes").tolist() == ["slice", "row", "column"]
+    assert isinstance(found["StudyInstanceUID"], str), "one for all files, and no array of one"
     assert {name: value for name, value in found.items() if name not in ("DIMENSION_LABELS",)} == {
         "Rows": 5,
         "scan_id": "folder/s3-0a1b2c3d",
@@ -425,6 +426,20 @@ def test_a_full_disk_ends_the_run(target):
         sink.put((0,), Frame(0, voxels(stack(), (0,)), "MONOCHROME2"))
     sink.abort()
     assert os.listdir(target.temp) == []
+
+
+def test_nothing_is_written_after_a_size_that_cannot_be_set(tmp_path):
+    path = tmp_path / "file"
+    stream = hdf5._Stream(str(path))
+    stream.write(b"before")
+    writable, stream._raw = stream._raw, open(path, "rb", buffering=0)  # noqa: SIM115
+    assert stream.truncate(9) == 9
+    stream._raw.close()
+    stream._raw = writable
+    assert stream.write(b"after") == 5
+    stream.close()
+    assert isinstance(stream.error, OSError)
+    assert path.read_bytes() == b"before"
 
 
 @pytest.mark.parametrize("kind", ["u1", "<u2", ">u2", "<i2", "<i4", ">f4", "<f8", "c16"])
