@@ -6,7 +6,8 @@ for each change, replaces the one module in memory, and runs pytest; no file is 
 changed line run, the fastest first; those that run the program as a process of its own do not count. It takes a second
 or two of a core for each change, so it does not run in CI.
 
-A change that survives is a gap in the tests, or an equivalent one: it makes no difference that could be tested.
+A change that survives is a gap in the tests, or an equivalent one: it makes no difference that could be tested. Those
+that were read and found equivalent are in ``equivalent_changes.yml``, each with its reason; they count as not tried.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
-import copy
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -29,9 +29,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
+
+import yaml
 
 ROOT = Path(__file__).parents[1]
+EQUIVALENT = Path(__file__).with_name("equivalent_changes.yml")
 SECONDS = 1800  # for all tests of a module, traced, on a machine that is busy
 SLOWER = 10  # times the usual, and then a test hangs
 DISPLAY = ("tests/display",)
@@ -199,21 +202,43 @@ def _is_typing(statement: ast.stmt) -> bool:
     return isinstance(value, ast.Subscript) or (isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr))
 
 
-def changed(tree: ast.Module, number: int) -> tuple[ast.Module, str]:
-    """A copy of a module with its site of a number changed, and the change in words."""
-    mutant = copy.deepcopy(tree)
-    node, name, place = list(sites(mutant))[number]
-    before = ast.unparse(node)
+class Change(NamedTuple):
+    """A change of a module: its line and the change in words, the head of the changed statement, and the module."""
+
+    words: str
+    head: str
+    module: ast.Module
+
+
+def changes(tree: ast.Module, numbers: Sequence[int] | None = None) -> Iterator[Change]:
+    """Change one site after the other, all of them or those of some numbers; a change lasts until the next is asked."""
+    places = list(sites(tree))
+    holders = {id(part): one for one in ast.walk(tree) if isinstance(one, ast.stmt) for part in ast.walk(one)}
+    for number in range(len(places)) if numbers is None else numbers:
+        node, name, place = places[number]
+        before = ast.unparse(node)
+        undo = _change(node, name, place)
+        head = ast.unparse(holders[id(node)]).partition("\n")[0]
+        yield Change(f"{getattr(node, 'lineno', 0)}: {before}  ->  {ast.unparse(node)}", head, tree)
+        undo()
+
+
+def _change(node: Any, name: str, place: int) -> Callable[[], None]:
+    """Change a node; returns what undoes it."""
+    old: Any = list(node.ops) if name == "ops" else getattr(node, name)
     if name == "value":
-        assert isinstance(node, ast.Constant)
-        node.value = not node.value if isinstance(node.value, bool) else node.value + 1  # type: ignore[operator]
+        node.value = not old if isinstance(old, bool) else old + 1
     elif name == "ops":
-        assert isinstance(node, ast.Compare)
-        node.ops[place] = SWAPS[type(node.ops[place])]()  # type: ignore[call-overload]
+        node.ops[place] = SWAPS[type(old[place])]()
     else:
-        assert isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign)
-        node.op = SWAPS[type(node.op)]()  # type: ignore[assignment]
-    return mutant, f"{getattr(node, 'lineno', 0)}: {before}  ->  {ast.unparse(node)}"
+        node.op = SWAPS[type(old)]()
+    return lambda: setattr(node, name, old)
+
+
+def equivalents() -> dict[str, dict[str, str]]:
+    """Changes that make no difference: path of a module -> head of the changed statement -> reason."""
+    found: dict[str, dict[str, str]] = yaml.safe_load(EQUIVALENT.read_text(encoding="utf-8"))
+    return found
 
 
 class _Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -390,7 +415,7 @@ def main() -> int:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     for heavy in ("numpy", "pydicom", "pydicom.pixels", "imagecodecs", "pytest", "h5py"):
         importlib.import_module(heavy)  # once, for all children
-    rng, tried, survivors = random.Random(options.seed), 0, 0
+    rng, tried, survivors, known = random.Random(options.seed), 0, 0, equivalents()
     paths = options.modules or list(TESTS)
     groups: dict[Sequence[str], Reach] = {}
     for tests in dict.fromkeys(TESTS[path] for path in paths):
@@ -399,15 +424,18 @@ def main() -> int:
         tree, reach = ast.parse((ROOT / path).read_text(encoding="utf-8")), groups[TESTS[path]]
         places = list(sites(tree))
         numbers = [number for number in range(len(places)) if rng.random() < options.share]
-        alive = 0
-        for number in numbers:
-            mutant, words = changed(tree, number)
+        alive = skipped = 0
+        for number, (words, head, mutant) in zip(numbers, changes(tree, numbers), strict=True):
+            if head in known.get(path, {}):
+                skipped += 1
+                continue
             code = compile(ast.fix_missing_locations(mutant), str(ROOT / path), "exec")
             if survives(path, code, affordable(reach.of(path, places[number][0], tree), options.budget)):
                 alive += 1
-                print(f"{path}:{words}", flush=True)
-        print(f"{path}: {len(numbers) - alive} of {len(numbers)} noticed", flush=True)
-        tried, survivors = tried + len(numbers), survivors + alive
+                print(f"{path}:{words}\n    {head}", flush=True)
+        count = len(numbers) - skipped
+        print(f"{path}: {count - alive} of {count} noticed, {skipped} equivalent", flush=True)
+        tried, survivors = tried + count, survivors + alive
     noticed = 1 - survivors / max(tried, 1)
     print(f"{tried - survivors} of {tried} noticed, {noticed:.1%}")
     return int(noticed < options.least)

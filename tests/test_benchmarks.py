@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -17,7 +18,7 @@ from pydicom import dcmread
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # benchmarks/ is no installed package
 
-from benchmarks import report, template  # noqa: E402
+from benchmarks import mutation_trial, report, template  # noqa: E402
 from benchmarks.bars import Bar, judge  # noqa: E402
 from benchmarks.jobs import plan, run  # noqa: E402
 from benchmarks.measure import Runs  # noqa: E402
@@ -148,3 +149,21 @@ def test_speed_page_shows_the_last_results() -> None:
     last = report.shown((ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8"))
     assert report.shown((ROOT / "docs" / "speed.md").read_text("utf-8")) == last
     assert re.match(r"\d{4}-\d\d-\d\d, ", last)
+
+
+def test_changes_that_make_no_difference_are_changes_of_the_code_as_it_is() -> None:
+    for path, heads in mutation_trial.equivalents().items():
+        assert path in mutation_trial.TESTS
+        made = {change.head for change in mutation_trial.changes(ast.parse((ROOT / path).read_text(encoding="utf-8")))}
+        assert set(heads) <= made
+        assert all(heads.values())
+
+
+def test_a_change_is_undone_before_the_next() -> None:
+    tree = ast.parse("if a < 1 or b == 2:\n    c = d + 3\n")
+    before = ast.unparse(tree)
+    assert [change.head for change in mutation_trial.changes(tree)] == [
+        *("if a < 1 and b == 2:", "if a <= 1 or b == 2:", "if a < 2 or b == 2:", "if a < 1 or b != 2:"),
+        *("if a < 1 or b == 3:", "c = d - 3", "c = d + 4"),
+    ]
+    assert ast.unparse(tree) == before

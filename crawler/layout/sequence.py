@@ -243,7 +243,7 @@ def _is_natural(run: Sequence[int]) -> bool:
     """Whether positions go up or down, one by one, or first every other one and then those between."""
     count = len(run)
     ups = [list(range(count)), [*range(0, count, 2), *range(1, count, 2)], [*range(1, count, 2), *range(0, count, 2)]]
-    return any(list(run) in (up, up[::-1], [count - 1 - slot for slot in up]) for up in ups)
+    return any(list(run) in (up, up[::-1]) for up in ups)  # from the other end they are the other one backwards
 
 
 def _ranks(slots: Integers, clock: Floats) -> Integers:

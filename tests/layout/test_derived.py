@@ -120,6 +120,12 @@ def test_runs_that_are_even_each_are_joined_too() -> None:
     assert [place.index[0] for place in found[0].placement] == [0, 1, 4, 5]
 
 
+@pytest.mark.parametrize("start", [0.0, 0.5, 1.0, -0.5, 1000.5])
+def test_wherever_the_grid_begins_its_slices_are_whole_steps_apart(start: float) -> None:
+    (one,) = restored(segmentation({1: [start + 2.0 * number for number in (0, 1, 4, 5, 6)]}))
+    assert (one.shape[0], [place.index[0] for place in one.placement]) == (7, [0, 1, 4, 5, 6])
+
+
 def test_frames_in_any_order() -> None:
     (layout,) = restored(segmentation({1: [14.0, 6.0, 4.0, 8.0]}))
     assert (layout.name, layout.shape) == ("", (6, 4, 5))

@@ -79,6 +79,22 @@ def test_a_lost_plane_of_a_series_without_pauses(run: list[int], lost: int) -> N
     assert told([(volume, slot, time + 1) for volume, slot, time in shots], numbered=True) == true(shots)
 
 
+TWOS_OF_FIVE, LATE_OF_FIVE = [0, 2, 4, 1, 3], [1, 3, 0, 2, 4]
+ODD_RUNS = [
+    *(TWOS_OF_FIVE, TWOS_OF_FIVE[::-1], [4 - slot for slot in TWOS_OF_FIVE]),
+    *(LATE_OF_FIVE, LATE_OF_FIVE[::-1], [4 - slot for slot in LATE_OF_FIVE]),
+]
+
+
+@pytest.mark.parametrize("run", ODD_RUNS)
+@pytest.mark.parametrize("lost", range(20))
+def test_a_lost_plane_of_an_odd_number_of_slices(run: list[int], lost: int) -> None:
+    """Backwards, and from the other end, are two orders where the number of slices is odd."""
+    shots = [(volume, slot, time + 1) for volume, slot, time in turns(4, run)]
+    del shots[lost]
+    assert told(shots, numbered=True) == true(shots)
+
+
 def test_two_whole_volumes_show_the_pattern() -> None:
     shots = turns(3, UP, pause=2.0)
     assert told([shot for shot in shots if shot[:2] != (1, 3)]) is not None
@@ -221,6 +237,10 @@ def test_a_phase_that_is_missing_shifts_no_other() -> None:
     assert paced([0, 100, 200], [80, 160, 240]) == [0, 1, 2, 1, 2, 3], "two are whole"
     assert paced([330, 430, 530], [410, 490, 570]) == [0, 1, 2, 1, 2, 3], "wherever the clock begins"
     assert paced([9, 109, 209, 409], [5, 85, 165, 325]) == [0, 1, 2, 3] * 2, "one that is missing everywhere is no step"
+
+
+def test_a_pace_in_seconds() -> None:
+    assert paced([0, 0.8, 1.6], [0, 0.9, 1.8]) == [0, 1, 2] * 2
 
 
 def test_what_has_no_pace_has_no_phases() -> None:
