@@ -41,7 +41,9 @@ class PixelsSection:
     action: Literal["mask", "hold"] = setting(
         "mask", "mask: black out what is found; hold: keep the image back", shapes=False
     )
-    rules: str | None = setting(None, "file of rectangles to be masked, by device", shapes=False)
+    rules: str | None = setting(
+        None, "file of rules by device: rectangles to be masked or kept, hold, clean", shapes=False
+    )
 
 
 @dataclass(frozen=True, slots=True)

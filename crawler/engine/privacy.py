@@ -21,6 +21,7 @@ from crawler.ledger.database import Ledger
 from crawler.paths import readable
 from crawler.privacy import ocr
 from crawler.privacy.coverage import require_covered
+from crawler.privacy.devices import read_devices
 from crawler.privacy.keys import read_key
 from crawler.privacy.linking import is_available
 from crawler.privacy.policy import Policy
@@ -67,7 +68,8 @@ def policy_of(config: Config) -> Policy | None:
     listed = None
     if section.private_tags not in ("remove", "safe"):
         listed = read_private_tags(config.named(section.private_tags or ""))
-    return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster, listed)
+    devices = read_devices(config.named(section.pixels.rules)) if section.pixels.rules is not None else None
+    return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster, listed, devices)
 
 
 def shared_policy(config: Config) -> Policy | None:
@@ -127,6 +129,8 @@ def digest(policy: Policy) -> str:
     if policy.listed is not None:  # what the file lists, and not where it lies
         elements = policy.listed.elements.items()
         section["private_tags"] = [[creator, sorted(listed.items())] for creator, listed in sorted(elements)]
+    if policy.devices is not None:
+        section["pixels"] = {**section["pixels"], "rules": policy.devices.said}
     text = orjson.dumps([section, dict(policy.roster.subjects), dict(policy.roster.texts)], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=8, key=policy.key.secret).hexdigest()
 

@@ -10,18 +10,23 @@ from crawler.model import Mask
 _CHROMA = 128  # YBR without colour (PS3.3 C.7.6.3.1.2)
 
 
+def hidden(rows: int, columns: int, mask: Mask) -> npt.NDArray[np.bool_]:
+    """Which pixels of a picture of a size a mask blacks out."""
+    found = np.zeros((rows, columns), dtype=np.bool_)
+    if mask.keep:
+        found[:] = True
+        for top, bottom, left, right in mask.keep:
+            found[top:bottom, left:right] = False
+    for top, bottom, left, right in mask.blank:
+        found[top:bottom, left:right] = True
+    return found
+
+
 def masked(values: npt.NDArray[np.generic], photometric: str, mask: Mask) -> npt.NDArray[np.generic]:
     """A copy of a frame, (rows, columns) or (rows, columns, samples), with rectangles set to 0, or to black in YBR."""
-    rows, columns = values.shape[:2]
-    hidden = np.zeros((rows, columns), dtype=bool)
-    if mask.keep:
-        hidden[:] = True
-        for top, bottom, left, right in mask.keep:
-            hidden[top:bottom, left:right] = False
-    for top, bottom, left, right in mask.blank:
-        hidden[top:bottom, left:right] = True
+    black = hidden(values.shape[0], values.shape[1], mask)
     found = values.copy()
-    found[hidden] = 0
+    found[black] = 0
     if photometric.startswith("YBR") and values.ndim == 3:
-        found[hidden, 1:] = _CHROMA
+        found[black, 1:] = _CHROMA
     return found

@@ -59,8 +59,6 @@ def _problems(config: Config, section: PrivacySection) -> Iterator[str]:
             yield f"privacy does not cover {name}.name yet: leave it out"
     if config.image is not None and config.image.overlays:
         yield "image.overlays: overlays may hold text, and privacy removes them: leave it out"
-    if section.pixels.rules is not None:
-        yield "privacy does not cover pixels.rules yet: leave it out"
     yield from _selection(config, section)
     order = config.volume.element if config.volume else ""
     if order and (not isinstance(order, str) or dictionary_vr(tag_for(order) or 0) not in _NUMERIC):

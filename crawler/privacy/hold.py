@@ -6,12 +6,16 @@ header, since (0028,0301) *Burned In Annotation* is missing in most files, and a
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from crawler.config.privacy import PrivacySection
 from crawler.dicom.attributes import Attributes
 from crawler.model import Instance, Mask
+from crawler.pixels.masking import hidden
 from crawler.pixels.video import is_video
+from crawler.privacy.devices import Device, Devices
+from crawler.privacy.strokes import Box
 
 REASON = "held by privacy"
 WRITING = "may have writing in its pixels"
@@ -52,37 +56,87 @@ _LOCATION = ("RegionLocationMinY0", "RegionLocationMaxY1", "RegionLocationMinX0"
 _MOST = 0.98  # share of the picture: regions that cover more leave no banner to be masked
 
 
-def decide(instance: Instance, fields: Attributes, section: PrivacySection) -> tuple[str, Mask | None]:
+class Decision(NamedTuple):
     """What is to be done with a file's pixels.
+
+    Attributes
+    ----------
+    held
+        Why the file is held back; empty when it is not.
+    mask
+        What the header itself, or a rule for its device, says is to be masked, or that writing is to be looked for.
+    note
+        What is told of it in `header_notes`; empty for nothing.
+    """
+
+    held: str = ""
+    mask: Mask | None = None
+    note: str = ""
+
+
+def decide(instance: Instance, fields: Attributes, section: PrivacySection, devices: Devices | None = None) -> Decision:
+    """What is to be done with a file's pixels: regions of ultrasound, then a rule for its device, then what is found.
 
     Parameters
     ----------
     fields
         Of the original header.
-
-    Returns
-    -------
-    held
-        Why the file is held back; empty when it is not.
-    mask
-        What the header itself says is to be masked, or that writing is to be looked for.
+    devices
+        Rules of the user's.
     """
     if instance.sop_class.startswith(_DOCUMENTS):
-        return "encapsulated document", None
+        return Decision("encapsulated document")
     if instance.sop_class.startswith(_WAVEFORMS):
-        return "waveform", None  # its labels and annotations are free text, its sound is speech
+        return Decision("waveform")  # its labels and annotations are free text, its sound is speech
     if instance.pixels is None:
-        return "", None
+        return Decision()
     if is_video(instance):
-        return "encoded video", None
+        return Decision("encoded video")
     if shows_face(instance, fields) and section.faces == "hold":
-        return "may show a face", None
+        return Decision("may show a face")
     mask = _regions(instance, fields) if section.pixels.regions else None
+    rule = devices.of(fields) if devices is not None else None
+    if rule is not None:
+        return _by_rule(rule, instance, mask, _says_yes(fields))
     if mask is not None or not at_risk(instance, fields):
-        return "", mask
+        return Decision(mask=mask)
     if section.pixels.action == "hold" or section.pixels.detect == "none":
-        return WRITING, None
-    return "", Mask(search=True, told=fields.text("BurnedInAnnotation") == "YES")
+        return Decision(WRITING)
+    return Decision(mask=Mask(search=True, told=_says_yes(fields)))
+
+
+def _by_rule(rule: Device, instance: Instance, regions: Mask | None, told: bool) -> Decision:
+    """What a rule for a device says, beside what is outside of the regions of ultrasound."""
+    assert instance.pixels is not None
+    rows, columns = instance.pixels.rows, instance.pixels.columns
+    name = f"device rule {rule.number}"
+    if rule.hold:
+        return Decision(f"{name} of privacy.pixels.rules")
+    blank, keep = (rule.boxes(spans, rows, columns) for spans in (rule.mask, rule.keep))
+    if blank is None or keep is None:
+        return Decision(f"{WRITING}: {name} has rectangles beyond it")
+    if regions is not None:
+        keep = tuple(_common(keep, regions.keep)) if keep else regions.keep
+        if not keep:
+            blank = ((0, rows, 0, columns),)
+    elif not blank and not keep:
+        return Decision(note=f"privacy: {name}: clean")
+    mask = Mask(keep, blank, search=rule.search, told=rule.search and told)
+    return Decision(mask=mask, note=f"privacy: {name}: {hidden(rows, columns, mask).mean():.0%} of the picture masked")
+
+
+def _common(first: tuple[Box, ...], second: tuple[Box, ...]) -> Iterator[Box]:
+    """What rectangles have in common."""
+    for one in first:
+        for other in second:
+            top, left = max(one[0], other[0]), max(one[2], other[2])
+            bottom, right = min(one[1], other[1]), min(one[3], other[3])
+            if top < bottom and left < right:
+                yield top, bottom, left, right
+
+
+def _says_yes(fields: Attributes) -> bool:
+    return fields.text("BurnedInAnnotation") == "YES"
 
 
 def at_risk(instance: Instance, fields: Attributes) -> bool:

@@ -24,6 +24,7 @@ from crawler.dicom.record import Record
 from crawler.model import Instance
 from crawler.privacy.content import REPLACED_VALUES, Fate, fate_of, text_rule, value_rule
 from crawler.privacy.dates import age_at, capped_age
+from crawler.privacy.devices import Devices
 from crawler.privacy.hold import decide, shows_face
 from crawler.privacy.identity import identifying_values, is_same_person, of_path, texts_of
 from crawler.privacy.keys import Key
@@ -82,6 +83,8 @@ class Policy:
         Which identifiers are of one subject, and what else is known of it.
     listed
         Elements of makers that stay, by a file of the user's; None for those of the standard.
+    devices
+        What becomes of pictures of a device, by a file of the user's; None without.
 
     Attributes
     ----------
@@ -94,6 +97,7 @@ class Policy:
     keys: KeyStyle = "keyword"
     roster: Roster = NOBODY
     listed: PrivateTags | None = None
+    devices: Devices | None = None
     _rules: dict[str, Rule] = field(default_factory=dict, repr=False)
     _last: _Last | None = field(default=None, repr=False)
     _known: dict[tuple[str, Any, tuple[str, str, str], frozenset[str]], Patient] = field(
@@ -124,10 +128,11 @@ class Policy:
         self._say(found, record)
         uid = self.uid
         fields = Attributes(record, self.keys)
-        held, mask = decide(instance, fields, self.section)
+        decision = decide(instance, fields, self.section, self.devices)
+        notes = [*map(public_note, instance.header_notes), *_faces(instance, fields), decision.note]
         return instance._replace(
-            held=held,
-            mask=mask,
+            held=decision.held,
+            mask=decision.mask,
             record=found,
             transfer_syntax=self._registered(instance.transfer_syntax),
             sop_class=self._registered(instance.sop_class),
@@ -140,7 +145,7 @@ class Policy:
             pixels=public_pixels(instance.pixels),
             planes=self._traits.planes(instance.planes),
             header_fault=public_outcome(instance.header_fault) if instance.header_fault else None,
-            header_notes=tuple(dict.fromkeys([*map(public_note, instance.header_notes), *_faces(instance, fields)])),
+            header_notes=tuple(filter(None, dict.fromkeys(notes))),
         )
 
     def rule(self, key: str) -> Rule:

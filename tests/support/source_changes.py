@@ -66,7 +66,7 @@ ELSEWHERE = {
     "privacy.key.env": "as privacy.key.file",
     "privacy.documents": "hold is its only value",
     "privacy.audio": "hold is its only value",
-    "privacy.pixels.rules": "not covered yet, and refused",
+    "privacy.pixels.rules": "a file, whose content is part of the policy: as privacy.private_tags",
 }
 
 

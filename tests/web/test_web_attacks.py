@@ -247,6 +247,7 @@ HOSTILE = {
     "private": "dicom: {dir: input}\nmetadata:\nprivacy: {private: /tmp/private}\n",
     "ratings": "dicom: {dir: input}\nmetadata:\nselect: {list: /etc/passwd}\n",
     "custodian": "dicom: {dir: input}\nmetadata:\nprivacy: {private: private, custodian: /etc/shadow}\n",
+    "rules by device": "dicom: {dir: input}\nmetadata:\nprivacy: {private: private, pixels: {rules: /etc/shadow}}\n",
     "private tags": "dicom: {dir: input}\nmetadata:\nprivacy: {private: private, private_tags: /etc/shadow}\n",
     "secret": "dicom: {dir: input}\nmetadata:\nprivacy: {private: private, key: {file: /etc/shadow}}\n",
     "received": "pacs: {host: x, port: 1, dir: /tmp/in, query: {PatientID: x}}\nmetadata:\n",
