@@ -27,6 +27,7 @@ from crawler.engine.worker import serve
 from crawler.error_boundary import describe, stop_of
 from crawler.errors import StopError
 from crawler.export.heartbeat import SLOT, Heartbeat, Work
+from crawler.export.private_log import streams_taken
 
 TICK = 0.25  # seconds between two looks at time and memory
 START_SECONDS = 60.0  # a worker that has not said its first word by then never will
@@ -84,7 +85,9 @@ class Inline:
         ticket, task = self._queue.popleft()
         heartbeat = Heartbeat([0.0] * SLOT)
         try:
-            return [Done(ticket, self._work(task, heartbeat))]
+            # What codecs write to standard error may name paths: under `privacy` it is not for the screen.
+            with streams_taken(getattr(self._work, "private_log", None)):
+                return [Done(ticket, self._work(task, heartbeat))]
         except StopError:
             raise
         except Exception as error:  # the boundary between workers and parent

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from crawler.model import File, Outcome
 from crawler.paths import printable
@@ -28,6 +28,25 @@ def take_streams(path: str) -> None:
     for stream_number in (1, 2):
         os.dup2(number, stream_number)
     os.close(number)
+
+
+@contextlib.contextmanager
+def streams_taken(path: str | None) -> Iterator[None]:
+    """For a while have the standard streams go where `take_streams` has them; without a path they stay."""
+    kept: list[tuple[int, int]] = []
+    try:
+        if path is not None:
+            with contextlib.suppress(OSError):  # of a process without streams there are none to be given back
+                kept = [(number, os.dup(number)) for number in (1, 2)]
+            take_streams(path)
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr) if path is not None else ():
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()  # what was said meanwhile is not for the screen
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def public_files(path: str | None, files: Iterable[tuple[File, Outcome]]) -> tuple[tuple[File, Outcome], ...]:

@@ -168,3 +168,23 @@ exec {find_program()} "$@"
     reasons = (tmp_path / "output" / "unreadable_files.csv").read_text()
     assert "video not encoded" in reasons
     assert "Quastenflosser" in (tmp_path / "private" / "workers.log").read_text()
+
+
+def test_without_workers_codecs_write_to_the_private_log(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def loud(*args: Any, **options: Any) -> Any:
+        os.write(2, b"codec: /in/Ward77Folder/Scan88File1.dcm of Quastenflosser\n")
+        os.write(1, b"codec: Quastenflosser\n")
+        return read_instance(*args, **options)
+
+    monkeypatch.setattr("crawler.export.tasks.read_instance", loud)
+    path = job(source, tmp_path)
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "num_workers": 0}))
+    main([str(path), "-v"])
+    out, err = capfd.readouterr()
+    assert "codec" not in out + err
+    assert leaked(tmp_path, out + err) == {}
+    assert "codec: /in/Ward77Folder" in (tmp_path / "private" / "workers.log").read_text()
+    os.write(2, b"afterwards")
+    assert capfd.readouterr().err == "afterwards"
