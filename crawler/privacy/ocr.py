@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from crawler.config.packaged import install
 from crawler.errors import ConfigError
@@ -106,6 +105,8 @@ def _cuts(size: int) -> Iterator[tuple[int, int]]:
 
 def _detected(tile: Colours) -> Iterator[Box]:
     """What the network detects in a tile."""
+    from PIL import Image  # slow to load, and headers need no pictures
+
     if tile.min() == tile.max():
         return
     rows, columns = tile.shape[:2]

@@ -183,7 +183,7 @@ def test_without_workers_codecs_write_to_the_private_log(
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "num_workers": 0}))
     main([str(path), "-v"])
     out, err = capfd.readouterr()
-    assert "codec" not in out + err
+    assert "codec:" not in out + err
     assert leaked(tmp_path, out + err) == {}
     assert "codec: /in/Ward77Folder" in (tmp_path / "private" / "workers.log").read_text()
     os.write(2, b"afterwards")
