@@ -138,21 +138,26 @@ def real() -> Iterator[tuple[str, Values]]:
     """Pictures that come with pydicom, first frames, by class."""
     from pydicom import dcmread
     from pydicom.data import get_testdata_file
+    from pydicom.pixels.processing import apply_color_lut
 
     named = {
         "CT and MR": ("CT_small.dcm", "MR_small.dcm", "693_J2KR.dcm", "JPEG2000.dcm"),
-        "ultrasound": ("examples_ybr_color.dcm", "examples_rgb_color.dcm", "US1_J2KR.dcm", "SC_ybr_full_422.dcm"),
+        "ultrasound": (
+            *("examples_ybr_color.dcm", "examples_rgb_color.dcm", "examples_palette.dcm"),
+            *("US1_UNCR.dcm", "gdcm-US-ALOKA-16.dcm", "color3d_jpeg_baseline.dcm"),
+        ),
     }
     for kind, names in named.items():
         for name in names:
             path = get_testdata_file(name, download=False)
-            try:
-                values = None if path is None else dcmread(path).pixel_array
-            except (RuntimeError, NotImplementedError, AttributeError):
+            if path is None:
                 continue
-            if values is not None:
-                first = values[0] if values.ndim == 4 or (values.ndim == 3 and values.shape[2] > 4) else values
-                yield kind, first
+            dataset = dcmread(path)
+            values = dataset.pixel_array
+            if dataset.PhotometricInterpretation == "PALETTE COLOR":
+                values = apply_color_lut(values, dataset)
+            frames = int(dataset.get("NumberOfFrames") or 1)
+            yield kind, values[0] if frames > 1 else values
 
 
 def main() -> int:

@@ -59,16 +59,26 @@ def volume(tmp_path: Path, rules: Any, **pixels: Any) -> tuple[dict[str, Any], n
     return row, stored(out, (ROWS, COLUMNS)) if row["outcome"] == "exported" else np.zeros(0)
 
 
-def test_a_mask_is_black_in_every_output_and_nothing_else_is(tmp_path: Path) -> None:
-    values = save_us(tmp_path, 4)
+@pytest.mark.parametrize("by", ["rule", "regions"])
+def test_a_mask_is_black_in_every_output_and_nothing_else_is(tmp_path: Path, by: str) -> None:
+    region = Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 8, 10
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 59, 39
+    elements = {"SequenceOfUltrasoundRegions": [region]} if by == "regions" else {}
+    values = save_us(tmp_path, 4, **elements)
     want = values.copy()
     want[:, :10] = 0
-    want[:, 40:, 8:20] = 0
+    if by == "rule":
+        want[:, 40:, 8:20] = 0
+    else:
+        want[:, 40:], want[:, :, :8], want[:, :, 60:] = 0, 0, 0
     rule = {
         "when": {"Modality": "US", "Manufacturer": {"contains": "acme"}, "SoftwareVersions": {"regex": r"^4\."}},
         "mask": [{"rows": [0, 10]}, {"rows": [-8, None], "columns": [8, 20]}],
     }
     privacy = section(tmp_path, [rule])
+    if by == "regions":
+        del privacy["pixels"]["rules"]
     out = tmp_path / "out"
     export(
         tmp_path / "in",
@@ -81,7 +91,8 @@ def test_a_mask_is_black_in_every_output_and_nothing_else_is(tmp_path: Path) -> 
         privacy=privacy,
     )
     (row,) = rows(out).values()
-    assert "privacy: device rule 1: 24% of the picture masked" in row["header_notes"]
+    if by == "rule":
+        assert "privacy: device rule 1: 24% of the picture masked" in row["header_notes"]
     assert np.array_equal(stored(out, values.shape), want)
     (path,) = (out / "volumes").rglob("*.nii.gz")
     nifti = np.asarray(nibabel.load(path).dataobj).squeeze()
@@ -96,7 +107,7 @@ def test_a_mask_is_black_in_every_output_and_nothing_else_is(tmp_path: Path) -> 
     (film,) = (out / "media").rglob("*.mp4")
     decoded = pictures(film, ROWS, COLUMNS)
     assert decoded[0][:8].max() < 24  # of a lossy picture
-    assert decoded[0][14:36, 24:].min() > 24
+    assert decoded[0][14:36, 24:56].min() > 24
     (preview,) = (path for path in (out / "previews").rglob("*") if path.suffix in (".png", ".jpg", ".webp"))
     assert np.asarray(Image.open(preview).convert("L")).min() < 24
 
