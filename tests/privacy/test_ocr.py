@@ -51,6 +51,7 @@ def written(values: np.ndarray, text: str, place: tuple[int, int], size: int, le
     return Picture(np.asarray(image), ((int(top), int(bottom) + 1, int(left), int(right) + 1),))
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("network")
 @pytest.mark.parametrize("kind", ["US", "CT"])
 def test_writing_is_found_without_a_network(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
@@ -67,6 +68,7 @@ def test_writing_is_found_without_a_network(monkeypatch: pytest.MonkeyPatch, kin
     assert share(ocr.find(ground(kind, 3)), *one.values.shape) < 0.05
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("network")
 def test_few_bright_letters_of_16_bits_are_found_beside_much_tissue() -> None:
     values = ground("CT", 1).astype(np.uint16) * 4
@@ -78,11 +80,44 @@ def test_few_bright_letters_of_16_bits_are_found_beside_much_tissue() -> None:
     assert covered(ocr.find(faint), one.strings[0]) >= 0.9
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("network")
 def test_a_large_picture_is_looked_at_in_tiles() -> None:
     large = np.full((1500, 2300), 40, np.uint8)
     one = written(large, TEXTS[3], (1000, 700), 20, 220)  # across the edges of tiles
     assert covered(ocr.find(one.values), one.strings[0]) >= 0.9
+
+
+@pytest.mark.system
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("text", ["Щукина Людмила", "Παπαδοπούλου Ελένη", "كلثوم", "Łukaś Müller-Groß"])
+def test_what_is_not_read_is_detected(text: str) -> None:
+    """The model knows Latin letters and Chinese; of other scripts it is asked where they stand, not what they say."""
+    matplotlib = pytest.importorskip("matplotlib", reason="pip install matplotlib")
+    font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 22)
+    image = Image.fromarray(ground("US", 1).astype(np.uint8))
+    draw = ImageDraw.Draw(image)
+    draw.text((20, 16), text, fill=230, font=font)
+    left, top, right, bottom = (int(number) for number in draw.textbbox((20, 16), text, font=font))
+    assert covered(ocr.find(np.asarray(image)), (top, bottom, left, right)) >= 0.6
+
+
+@pytest.mark.system
+@pytest.mark.usefixtures("network")
+def test_writing_of_a_cine_over_moving_tissue_is_found_in_what_the_frames_have_in_common(tmp_path: Path) -> None:
+    """Dark letters, which the brightest that each pixel has been shows."""
+    frames = np.stack([ground("CR", number)[:240, :320] for number in range(12)])
+    frames = np.clip(frames + np.random.default_rng(1).normal(0, 8, frames.shape), 1, 255).astype(np.uint8)
+    one = written(np.zeros((240, 320), np.uint8), TEXTS[0], (20, 100), 18, 255)
+    frames[:, one.values > 100] = 0
+    save(
+        quick_dataset(frames, Modality="US", SOPClassUID=ULTRASOUND_CINE, NumberOfFrames=12), tmp_path / "in" / "a.dcm"
+    )
+    (row,) = clean(tmp_path / "in", tmp_path / "out", image=None, video=None).values()
+    assert row["outcome"] == "exported", row["stage"]
+    image = stored(tmp_path / "out", row).reshape(frames.shape)
+    top, bottom, left, right = one.strings[0]
+    assert (image[:, top:bottom, left:right] == 0).mean() >= 0.9
 
 
 def test_tiles_cover_a_picture_and_overlap() -> None:
@@ -93,6 +128,7 @@ def test_tiles_cover_a_picture_and_overlap() -> None:
         assert all(first[1] - second[0] >= 100 for first, second in pairwise(cuts))
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("network")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_small_picture_is_masked_in_every_output(tmp_path: Path, workers: int) -> None:
@@ -109,6 +145,7 @@ def test_a_small_picture_is_masked_in_every_output(tmp_path: Path, workers: int)
     assert np.unique(shown[top:bottom, left:right]).size == 1
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("network")
 def test_a_palette_is_looked_at_in_its_colours(tmp_path: Path) -> None:
     """Letters and ground have indices that differ by 1, and colours that differ in all."""
@@ -130,6 +167,7 @@ def test_a_palette_is_looked_at_in_its_colours(tmp_path: Path) -> None:
     assert not shown[top:bottom, left:right].any()
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("network")
 def test_writing_that_one_frame_alone_has_is_masked(tmp_path: Path) -> None:
     frames = np.stack([ground("US", 1)] * 7).astype(np.uint8)  # frames 1, 4 and 7 are looked at in any case
@@ -142,7 +180,7 @@ def test_writing_that_one_frame_alone_has_is_masked(tmp_path: Path) -> None:
     assert not image[:, top:bottom, left:right].any()
 
 
-@pytest.mark.parametrize("detect", ["strokes", "ocr"])
+@pytest.mark.parametrize("detect", ["strokes", pytest.param("ocr", marks=pytest.mark.system)])
 def test_a_header_that_says_yes_where_nothing_is_found_holds_the_file(
     tmp_path: Path, detect: str, request: pytest.FixtureRequest
 ) -> None:
