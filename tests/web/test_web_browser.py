@@ -17,8 +17,11 @@ from support.web import Web, serving
 
 from crawler.cli.main import main
 from crawler.sinks.reading import read_volume
+from crawler.web.threed import script
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+# WebGL without a graphics card.
+GRAPHICS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 WIDTHS = (390, 900, 1280, 2560)
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")]
@@ -28,7 +31,7 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(CHROMIUM is None, reason="c
 def chromium() -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *GRAPHICS])
         yield browser
         browser.close()
 
@@ -178,6 +181,42 @@ def test_three_planes_at_right_angles(visit: Visit, web: Web) -> None:
         ways = [turned[::a, ::b] for turned in (expected, expected.T) for a in (1, -1) for b in (1, -1)]
         assert any(way.shape == picture.shape and np.abs(way - picture).max() <= 1 for way in ways)
     page.wait_for_selector("text=frame 1")
+
+
+@pytest.mark.skipif(script() is None, reason="ipyniivue is missing: pip install -r requirements-widget.txt")
+@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
+def test_niivue_shows_a_volume(chromium: Any, web: Web, data: Path, language: str) -> None:
+    """Three planes and a rendering by the script of the package, under its policy; value and place by a click."""
+    pytest.importorskip("nibabel", reason="pip install nibabel")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python").Axe()
+    job = web.new_job(data, "training")
+    text = f"num_workers: 0\noutput: {{dir: output}}\ndicom: {{dir: {data}}}\nmetadata:\nvolume: {{formats: [nifti]}}\n"
+    web.post(f"/jobs/{job}", action="start", yaml=text)
+    web.wait(job, "finished")
+    number = web.get(f"/look/{job}/series.json").json["rows"][0][0]
+    visit = Visit(chromium, web, locale=language)
+    page = visit.page
+    page.goto(f"{web.origin}/look/{job}/s/{number}")
+    page.click(".threed a")
+    page.wait_for_selector("[data-loaded=yes]", timeout=90_000)
+    assert page.evaluate("!!document.querySelector('#box canvas').getContext('webgl2')")
+    for place in range(40, 600, 40):  # the first tile of NiiVue is somewhere in the corner
+        page.locator("#box canvas").click(position={"x": place, "y": place})
+        page.wait_for_timeout(50)
+        if "mm" in page.inner_text("#state"):
+            break
+    assert re.search(r"L -?\d+\.\d, P -?\d+\.\d, S -?\d+\.\d mm", page.inner_text("#state"))
+    page.select_option("#look", "4")
+    page.select_option("#colours", "hot")
+    page.fill("#low", "0")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, width
+    assert [one["id"] for one in axe.run(page).response["violations"]] == []
+    page.context.close()
+    warnings = [one for one in visit.wrong if "GPU stall" not in one and "GL Driver Message" not in one]
+    assert warnings == []
 
 
 def test_files_of_the_browser_are_uploaded(visit: Visit, web: Web, data: Path) -> None:

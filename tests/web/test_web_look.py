@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import zipfile
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -322,3 +324,40 @@ def test_a_chunk_that_is_damaged_is_an_error(tmp_path: Path) -> None:
         for number in (0, 1):
             with pytest.raises(OSError, match="damaged"):
                 frame(data, (number,))
+
+
+def test_niivue_is_served_where_its_package_is(
+    web: Web, formats: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its page has a policy of its own, without inline code or another origin; without the package it is told."""
+    from crawler.web import threed
+
+    monkeypatch.setattr(threed, "find_spec", lambda name: None)
+    address, _ = volume_of(web, formats, ".nii.gz")
+    page = address.replace("/v/", "/3d/")
+    series_page = address.partition("/v/")[0]
+    answer = web.get(page)
+    assert answer.status == 409
+    assert threed.how_to_install() in unescape(answer.text)
+    assert threed.how_to_install() in unescape(web.get(series_page).text)
+    assert web.get("/niivue.js").status == 404
+    package = tmp_path / "ipyniivue"
+    (package / "static").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('it is not imported')")
+    (package / "static" / "widget.js").write_text("export default {};")
+    spec = importlib.util.spec_from_file_location("ipyniivue", package / "__init__.py")
+    monkeypatch.setattr(threed, "find_spec", lambda name: spec)
+    answer = web.get("/niivue.js")
+    assert (answer.text, answer.headers["content-type"].partition(";")[0]) == ("export default {};", "text/javascript")
+    assert web.get("/niivue.js", Cookie=None).status == 401
+    assert f'href="{page}"' in web.get(series_page).text
+    answer = web.get(page)
+    assert answer.status == 200
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert "script-src 'self';" in policy
+    assert "img-src 'self' blob: data:" in policy
+    assert "data:" not in web.get(series_page).headers["content-security-policy"]
+    assert web.get(volume_of(web, formats, ".h5")[0].replace("/v/", "/3d/")).status == 415
+    assert web.get(f"{series_page}/3d/..").status == 404

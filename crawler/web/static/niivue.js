@@ -33,6 +33,8 @@ class Model {
 
   save_changes() {}
 
+  onChange() {}
+
   on(name, listener) {
     this.listeners.set(name, [...(this.listeners.get(name) || []), listener]);
   }
@@ -70,7 +72,7 @@ const volume = new Model({
   modulation_image: null,
   modulate_alpha: 0,
 });
-const opts = { sliceType: 3, show3Dcrosshair: true, multiplanarShowRender: 1, isResizeCanvas: true, logLevel: "silent", dragAndDropEnabled: false };
+const opts = { sliceType: 3, show3Dcrosshair: true, multiplanarShowRender: 1, isResizeCanvas: true, isRadiologicalConvention: true, sagittalNoseLeft: true, logLevel: "silent", dragAndDropEnabled: false };
 const widget = new Model(
   { opts, volumes: ["IPY_MODEL_volume"], meshes: [], height: Math.max(320, Math.round(innerHeight * 0.7)), background_masks_overlays: false, draw_lut: null, draw_opacity: 0.8, draw_fill_overwrites: true, graph: null, scene: null, overlay_outline_width: 0, overlay_alpha_shader: 1, this_model_id: "" },
   (message) => {
