@@ -1,6 +1,9 @@
 """A job's requests to a PACS, followed: row of the list, series, instances received, files exported, files on disk.
 
 It reads the manifest of the retrieval and the ledger of the output, and changes neither. Addresses hold numbers alone.
+
+Under `privacy` a request is its line: what the list says of persons is not shown, UIDs and places are those of the
+outputs. They are keyed in memory, so the server must be able to read the key of the job; where it cannot, it says why.
 """
 
 from __future__ import annotations
@@ -15,17 +18,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from crawler.config.loader import Config
-from crawler.errors import StopError
+from crawler.engine.privacy import LEDGER_KEY, policy_of
+from crawler.errors import ConfigError, StopError
 from crawler.ledger.status import Reader
 from crawler.ledger.store import ledger_of
-from crawler.pacs.accounts import STATES, Counts, Fared, Snapshot
-from crawler.tables.received import open_accounts, place_of
+from crawler.pacs.accounts import STATES, Counts, Failure, Fared, Snapshot
+from crawler.privacy.policy import Policy
+from crawler.tables.received import failures, open_accounts, place_of, prefix_of
 from crawler.web.jobs import Job
 from crawler.web.outputs import output_of
 from crawler.web.refusals import Refused
 from crawler.web.site import site_of
 
 SHOWN = 200  # rows of a page
+_UNKNOWN = "{}: requests cannot be followed here; cohort.csv in the private folder tells of them"
 
 
 class Followed(NamedTuple):
@@ -50,18 +56,20 @@ def requests(request: Request) -> Response:
     page = max(1, _number(request.query_params.get("page", "1")))
     unanswered = request.query_params.get("state") == "unanswered"
     with _accounts(config) as accounts, output_of(site_of(request), job.id).reading() as ledger:
+        policy = _policy(config, ledger)
         numbered = enumerate(accounts.requests(), 1)
         wanted = ((number, fared) for number, fared in numbered if not unanswered or fared.state in STATES)
         some = list(islice(wanted, (page - 1) * SHOWN, page * SHOWN + 1))
-        place = place_of(config, ledger, None)
-        rows = [(number, fared, _exported(ledger, place, fared)) for number, fared in some[:SHOWN]]
-        columns, counts = accounts.columns(), accounts.counts()
+        place = place_of(config, ledger, policy)
+        rows = [(number, _told(fared, policy), _exported(ledger, place, fared)) for number, fared in some[:SHOWN]]
+        columns, counts = [] if policy else accounts.columns(), accounts.counts()
     return site_of(request).page(
         request,
         "requests.html",
         job=job,
         rows=rows,
         columns=columns,
+        private=policy is not None,
         counts=counts,
         unanswered=unanswered,
         page=page,
@@ -78,11 +86,14 @@ def one(request: Request) -> Response:
         fared = next(islice(accounts.requests(), max(0, number - 1), None), None)
         if fared is None or number < 1:
             raise Refused(404, "there is no such request")
-        rows = _followed(config, accounts, ledger, fared.series)
-        columns = accounts.columns()
+        policy = _policy(config, ledger)
+        rows = _followed(config, accounts, ledger, fared.series, policy)
+        columns = [] if policy else accounts.columns()
+        fared = _told(fared, policy)
     cells = dict(zip(columns, [*fared.cells, *[""] * len(columns)], strict=False))
+    shown: dict[str, Any] = {"fared": fared, "cells": cells, "rows": rows, "states": STATES}
     return site_of(request).page(
-        request, "request_one.html", job=job, number=number, fared=fared, cells=cells, rows=rows, states=STATES
+        request, "request_one.html", job=job, number=number, private=policy is not None, **shown
     )
 
 
@@ -93,24 +104,63 @@ def lacking(request: Request) -> Response:
     reason = str(request.query_params.get("reason", ""))
     with _accounts(config) as accounts:
         counts = accounts.counts()
-        found = (failure for failure in accounts.failures() if not reason or failure.reason == reason)
+        found = (Failure(*one) for one in _failures(request, job, config, accounts) if reason in ("", one[1]))
         rows = list(islice(found, (page - 1) * SHOWN, page * SHOWN + 1))
     shown: dict[str, Any] = {"rows": rows[:SHOWN], "more": len(rows) > SHOWN, "page": page}
     return site_of(request).page(request, "lacking.html", job=job, counts=counts, reason=reason, **shown)
 
 
 def retrieval_of(job: Job) -> Counts | None:
-    """What the retrieval of a job came to; None where there is none, while it goes on, and under privacy."""
+    """What the retrieval of a job came to; None where there is none, and while it goes on."""
     with contextlib.suppress(StopError, Refused):
         config = job.config()
-        if config.pacs is not None and config.privacy is None:
+        if config.pacs is not None:
             with open_accounts(config) as accounts:
                 return None if accounts is None else accounts.counts()
     return None
 
 
-def _followed(config: Config, accounts: Snapshot, ledger: Reader, pairs: Sequence[tuple[str, str]]) -> list[Followed]:
-    place = place_of(config, ledger, None)
+def _policy(config: Config, ledger: Reader) -> Policy | None:
+    """What made the names of an output of those of its input; None without the section `privacy`.
+
+    Raises
+    ------
+    Refused
+        The key that it was made with is not to be had.
+    """
+    if config.privacy is None:
+        return None
+    if config.privacy.key.file is None and config.privacy.key.env is None:
+        raise Refused(
+            409, _UNKNOWN.format("the run had a key of its own, which nobody keeps (privacy.key is not given)")
+        )
+    try:
+        policy = policy_of(config)
+    except ConfigError as error:
+        raise Refused(409, _UNKNOWN.format(str(error).split("\n")[0])) from None
+    made = ledger.get(LEDGER_KEY)
+    if policy is None or not isinstance(made, dict) or made.get("key") != policy.key.name:
+        raise Refused(409, _UNKNOWN.format("the output was made with another key"))
+    return policy
+
+
+def _told(fared: Fared, policy: Policy | None) -> Fared:
+    """What may be shown of a request: under privacy neither its cells nor words of a server."""
+    return fared if policy is None else fared._replace(cells=[], reason="")
+
+
+def _failures(request: Request, job: Job, config: Config, accounts: Snapshot) -> Iterator[tuple[str, str, str]]:
+    if config.privacy is None:
+        yield from accounts.failures()
+        return
+    with output_of(site_of(request), job.id).reading() as ledger:
+        yield from failures(accounts, prefix_of(config, ledger), _policy(config, ledger))
+
+
+def _followed(
+    config: Config, accounts: Snapshot, ledger: Reader, pairs: Sequence[tuple[str, str]], policy: Policy | None
+) -> list[Followed]:
+    place = place_of(config, ledger, policy)
     here, parts = accounts.received_of_series(), accounts.incomplete()
     rows = []
     for pair in pairs:
@@ -121,7 +171,8 @@ def _followed(config: Config, accounts: Snapshot, ledger: Reader, pairs: Sequenc
         outputs = int(ledger.execute("SELECT count(*) FROM products WHERE scan = ?", scan).fetchone()[0]) if scan else 0
         expected = parts[pair][1] if pair in parts else received
         numbers = (folder and int(folder[0]), scan and int(scan[0]))
-        rows.append(Followed(*pair, expected, received, ledger.exported_in(path), outputs, *numbers))
+        shown = pair if policy is None else (policy.uid(pair[0]), policy.uid(pair[1]))
+        rows.append(Followed(*shown, expected, received, ledger.exported_in(path), outputs, *numbers))
     return rows
 
 
@@ -138,8 +189,6 @@ def _job(request: Request) -> tuple[Job, Config]:
         raise Refused(409, "the configuration of this job is wrong: correct it first") from None
     if config.pacs is None:
         raise Refused(404, "this job asks no PACS")
-    if config.privacy is not None:
-        raise Refused(409, "under privacy, cohort.csv in the private folder tells of requests")
     for path in (config.pacs_dir or "", ledger_of(config)):
         site.places.inside(path)
     return job, config
