@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from support.burned import TEXTS, Picture, covered, ground, picture
 from support.factories import quick_dataset, save
@@ -200,3 +203,33 @@ def test_the_missing_packages_are_named_before_any_work(tmp_path: Path, monkeypa
     with pytest.raises(ConfigError, match=r"privacy\.pixels\.detect: ocr needs .* requirements-ocr\.txt"):
         clean(tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out" / "metadata.jsonl").exists()
+
+
+@pytest.mark.system
+@pytest.mark.usefixtures("network")
+def test_another_reader_finds_no_words_in_what_is_left_of_real_ultrasounds(tmp_path: Path) -> None:
+    """Tesseract reads names of hospitals, dates and settings before; regions are left aside."""
+    if shutil.which("tesseract") is None:
+        pytest.skip("needs tesseract: apt-get install tesseract-ocr")
+    names = ("US1_UNCR.dcm", "gdcm-US-ALOKA-16.dcm", "color3d_jpeg_baseline.dcm", "examples_palette.dcm")
+    paths = [path for path in (get_testdata_file(name, download=False) for name in names) if path is not None]
+    assert len(paths) == len(names)
+    (tmp_path / "in").mkdir()
+    for path in paths:
+        shutil.copy(path, tmp_path / "in")
+    before = tmp_path / "before"
+    export(tmp_path / "in", before, metadata={}, image={"bits": 8, "window": "full"})
+    clean(tmp_path / "in", tmp_path / "out", {"regions": False}, volume=None)
+    read = [words(path) for path in sorted((before / "media").rglob("*.png"))]
+    left = [words(path) for path in sorted((tmp_path / "out" / "media").rglob("*.png"))]
+    assert len(read) == len(left) >= 3
+    assert sum(map(len, read)) >= 15
+    assert left == [[]] * len(left)
+
+
+def words(path: Path) -> list[str]:
+    """What tesseract is sure to read, of three letters or digits at least."""
+    command = ["tesseract", str(path), "stdout", "--psm", "11", "tsv"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+    cells = [line.split("\t") for line in lines]
+    return [one[11] for one in cells if float(one[10]) >= 70 and sum(map(str.isalnum, one[11])) >= 3]
