@@ -125,9 +125,18 @@ def test_three_planes_at_right_angles(visit: Visit, web: Web) -> None:
     assert volume.affine is not None
     page = visit.page
     number = web.get(f"/look/{job}/series.json").json["rows"][0][0]
+
+    def late(route: Any) -> None:
+        page.wait_for_timeout(300)
+        route.continue_()
+
+    page.route("**/plane?at=*", late)  # the button is there before the first plane is
     page.goto(f"{web.origin}/look/{job}/s/{number}")
     page.click("button.across")
     page.wait_for_selector("text=7 of 7 slices")
+    page.wait_for_selector("text=HU")
+    page.unroute("**/plane?at=*")
+    assert float(page.input_value('[aria-label="Window width"]')) > 100
     captions = page.locator("figcaption").all_inner_texts()
     assert [caption.split(" ")[0] for caption in captions] == ["coronal", "axial", "sagittal"]
     assert captions[0].endswith("R-L · S-I")

@@ -168,9 +168,12 @@ export class Multiplanar {
     this.show();
   }
 
-  /** The window that all of the acquired plane is in. */
+  /** The window that all of the acquired plane is in; null before it is here. */
   range() {
-    const [low, high] = range(this.views[0].values || [0]);
+    const { plane } = this.viewer;
+    const values = this.views[0].values || (plane && plane.values);
+    if (!values) return null;
+    const [low, high] = range(values);
     return [(low + high) / 2, Math.max(high - low, 1e-6)];
   }
 

@@ -191,7 +191,11 @@ class Viewer {
   }
 
   set(centre, width) {
-    if (centre === null && this.planes && this.planes.on) [centre, width] = this.planes.range();
+    if (centre === null && this.planes && this.planes.on) {
+      const all = this.planes.range();
+      if (!all) return;
+      [centre, width] = all;
+    }
     if (centre === null) {
       const [low, high] = range(this.plane.values);
       [centre, width] = [(low + high) / 2, Math.max(high - low, 1e-6)];
