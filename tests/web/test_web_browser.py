@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -298,6 +299,7 @@ def test_a_search_of_a_pacs_becomes_a_job(chromium: Any, tmp_path: Path) -> None
             page.locator("[data-pair]").nth(number).check()
         page.click("#found button.primary")
         page.wait_for_url("**/edit")
+        page.fill("#yaml", page.input_value("#yaml").replace("volume:\n", "") + "\nvolume:\n")
         page.click("button[value=start]")
         page.wait_for_selector("text=Look at 2 series", timeout=90_000)
         axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
@@ -308,5 +310,24 @@ def test_a_search_of_a_pacs_becomes_a_job(chromium: Any, tmp_path: Path) -> None
             page.set_viewport_size({"width": 390, "height": 900})
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, place
+        page.goto(f"{web.origin}/look/{job}")
+        page.wait_for_selector("tbody tr")
+        assert page.locator("tbody tr").count() == 2
+        page.click("tbody tr:first-child th a")
+        page.wait_for_selector("text=slice 2/2")
+        page.hover("canvas")
+        page.wait_for_selector("text=frame 1")
+        page.keyboard.press("d")
+        page.wait_for_selector("[data-rate=drop][aria-pressed=true]")
+        page.goto(f"{web.origin}/look/{job}")
+        with page.expect_download() as download:
+            page.click("text=Save everything as ZIP")
+        download.value.save_as(tmp_path / "all.zip")
+        with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+            assert sum(name.startswith("volumes/") for name in archive.namelist()) == 2
+            assert archive.testzip() is None
+        if unzip := shutil.which("unzip"):
+            subprocess.run([unzip, "-tq", tmp_path / "all.zip"], check=True, stdout=subprocess.DEVNULL)
+        assert "drop" in web.get(f"/look/{job}/ratings.csv").text
         assert visit.wrong == []
         page.context.close()
