@@ -28,7 +28,7 @@ COMMANDS = {
     "dask": "run a job in shards on a Dask cluster, and merge them",
     "pacs": "find, retrieve, send and receive: echo, find, get, send, check, receive",
     "image": "series of images: convert, list, statistics, calculator, timeline, show, dump, sort, send",
-    "privacy": "for the section privacy: key (make one), audit (search outputs), link (who is who), dicom (write)",
+    "privacy": "for the section privacy: key, audit, link (who is who), review (what is held back), dicom (write)",
     "sample": "write a small synthetic tree of DICOM files",
     "completion": "a script for bash or zsh that completes what you type",
 }

@@ -21,10 +21,14 @@ from crawler.ledger.status import reading
 from crawler.ledger.store import ledger_of, output_roots
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK
 from crawler.paths import readable
+from crawler.privacy.answers import NAME as ANSWERS
+from crawler.privacy.answers import read_answers
 from crawler.privacy.audit import MADE_BY, NAME, private_report, public_report, search
 from crawler.privacy.harvest import harvest
+from crawler.privacy.held import FOLDER, read_register
 from crawler.privacy.keys import make_key, read_key
 from crawler.privacy.linking import is_available, read_links
+from crawler.privacy.review_page import write_review
 from crawler.privacy.sealing import make_pair
 from crawler.privacy.search import Needles
 from crawler.sources.directory import roots_of
@@ -47,6 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     pair.add_argument("file", metavar="FILE", help="the private key; the public one is FILE.pub (privacy.custodian)")
     audit = commands.add_parser("audit", help="search a finished output for what its originals say of persons")
     audit.add_argument("config", metavar="CONFIG", help="the YAML file of the run")
+    review = commands.add_parser("review", help="write the page of what is held back, and the list that takes answers")
+    review.add_argument("config", metavar="CONFIG", help="the YAML file of the run, with its key")
     dicom = commands.add_parser("dicom", help="write the input as de-identified DICOM files")
     dicom.add_argument("config", metavar="CONFIG", help="the YAML file, with the section privacy and its key")
     dicom.add_argument("folder", metavar="FOLDER", help="where: a new folder, or one that this command made")
@@ -61,6 +67,8 @@ def execute(options: argparse.Namespace) -> int:
         return privacy_dicom.execute(options)
     if options.what == "audit":
         return _audit(load_config(options.config, retrieves=False))
+    if options.what == "review":
+        return _review(load_config(options.config, retrieves=False))
     if options.what == "link":
         return _link(load_config(options.config, retrieves=False), options.custodian)
     if options.what == "custodian":
@@ -86,6 +94,21 @@ def _link(config: Config, custodian: str | None) -> int:
         pairs = [uid for name in ("study", "series", "sop") for uid in link[name]]
         names = ("public", "root", "file", "subject", "basis", "patient_id")
         writer.writerow([*(link[name] for name in names), *pairs])
+    return EXIT_OK
+
+
+def _review(config: Config) -> int:
+    """Write the page of what is held back, and say where it lies, and how much of it has no answer."""
+    if config.privacy is None or config.private_dir is None:
+        raise ConfigError("privacy: there is no such section, or it has no folder private")
+    register = read_register(config.private_dir)
+    answers = read_answers(os.path.join(config.private_dir, FOLDER, ANSWERS), register.items)
+    if not register.now:
+        print("Nothing is held back, or no run has noted it yet.")
+        return EXIT_OK
+    page = write_review(config.private_dir, register, answers)
+    print(f"{'held back':<12}{len(register.now):>10,} items, {len(register.now - answers.keys()):,} without an answer")
+    print(f"Look at them: {shown(page)}; answer in {ANSWERS} beside it, and run again. Both show persons.")
     return EXIT_OK
 
 

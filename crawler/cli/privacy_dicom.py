@@ -21,8 +21,9 @@ from crawler.cli.common import public_errors, shown
 from crawler.config.loader import Config, load_config
 from crawler.disk import created_as
 from crawler.engine.own_outputs import own_outputs
-from crawler.engine.privacy import made_with, shared_policy, with_public_names
+from crawler.engine.privacy import made_with, shared_policy, show_held, with_public_names
 from crawler.errors import ConfigError, FileError, NotDicom, OutputError
+from crawler.export.held import Reviewer
 from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK
 from crawler.model import File
 from crawler.paths import TEMP, readable, within
@@ -66,12 +67,14 @@ def _write_all(config: Config, folder: str) -> tuple[Counter[str], bool]:
     table = os.path.join(private, f"privacy_dicom-{digest}.csv")
     with WrittenFiles(folder, table) as written:
         taken: set[str] = set()
+        reviewer = Reviewer(policy, private, config.limits.pixels)
+        show = partial(reviewer, "", advance=lambda: None)
         known = said_by_series(_files(config, policy, folder, Counter()), policy)
         for file in _files(config, policy, folder, counts):
             target = _target(file, taken)
             true = os.fsencode(os.path.join(file.root, file.true)).decode("utf-8", "replace")
             clean = partial(clean_file, file, policy, config.limits.pixels, known)
-            outcome, detail = _one(clean, written, target, true)
+            outcome, detail = _one(clean, written, target, true, show)
             counts[outcome] += 1
             if outcome != "written":
                 written.note(true, outcome, detail)
@@ -80,12 +83,15 @@ def _write_all(config: Config, folder: str) -> tuple[Counter[str], bool]:
         counts["removed: written earlier, and not now"] += removed
     if changed:
         counts["failed: written earlier and not now, and changed meanwhile: it stays"] += changed
+    show_held(policy, private)
     told = {**mark, "method_codes": [CODES[name][0] for name in earned(policy.section)], "files": dict(counts)}
     _put(os.path.join(folder, MARK), {**told, "standard": f"PS3.15 {edition()}"})
     return counts, any(outcome.startswith("failed") for outcome in counts)
 
 
-def _one(clean: Callable[[], FileDataset], written: WrittenFiles, target: str, true: str) -> tuple[str, str]:
+def _one(
+    clean: Callable[[], FileDataset], written: WrittenFiles, target: str, true: str, show: Callable[..., object]
+) -> tuple[str, str]:
     """Write one file; return what became of it, and in private why."""
     try:
         dataset, scratch = clean(), written.scratch()
@@ -94,6 +100,8 @@ def _one(clean: Callable[[], FileDataset], written: WrittenFiles, target: str, t
     except NotDicom as error:
         return "skipped: not DICOM", error.reason
     except HeldBack as held:
+        if held.instance is not None:
+            show(instance=held.instance)
         return f"held by privacy: {held}", ""
     except FileError as error:
         return f"failed: {error.reason}", error.detail

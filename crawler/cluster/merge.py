@@ -32,7 +32,16 @@ from crawler.disk import created_as
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.packer import write_index
 from crawler.engine.plan import archive_digest, archives_of, without_archives
-from crawler.engine.privacy import LEDGER_KEY, agree, made_with, shared_policy, with_public_names
+from crawler.engine.privacy import (
+    ANSWERS,
+    LEDGER_KEY,
+    agree,
+    answers_of,
+    made_with,
+    shared_policy,
+    show_held,
+    with_public_names,
+)
 from crawler.engine.root_names import keep_names
 from crawler.engine.run import copy_config, own_files, warn_of_ratings, warn_of_scattered
 from crawler.errors import ConfigError, LedgerError, StopError
@@ -122,6 +131,7 @@ def merge(config: Config) -> Merged:
         count = store.ledger.count("files")
         summary = summarise(store.ledger, handled=0, listed=count, seconds=time.monotonic() - began, interrupted=False)
         registry.build(config, store.ledger, summary, policy=policy)
+        show_held(policy, config.private_dir)
         if config.output.pack is not None:
             write_index(config, store)
         store.seal()
@@ -166,6 +176,8 @@ def _unfinished(config: Config, shard: Shard, policy: Policy | None) -> Owed | N
                 raise LedgerError(
                     f"privacy: shard {shard} was made with another key or other rules; run it again with --rebuild"
                 )
+            if policy is not None and (ledger.get(ANSWERS) or {}) != answers_of(policy):
+                return Owed(shard, "answers to what was held back are new or changed")
     except LedgerError as error:
         if "a run was stopped before it began" not in str(error):
             raise

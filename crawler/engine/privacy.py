@@ -20,12 +20,15 @@ from crawler.errors import ConfigError, LedgerError
 from crawler.ledger.database import Ledger
 from crawler.paths import readable
 from crawler.privacy import ocr
+from crawler.privacy.answers import NAME, read_answers
 from crawler.privacy.coverage import require_covered
 from crawler.privacy.devices import read_devices
+from crawler.privacy.held import FOLDER, read_register
 from crawler.privacy.keys import read_key
 from crawler.privacy.linking import is_available
 from crawler.privacy.policy import Policy
 from crawler.privacy.private_tags import read_private_tags
+from crawler.privacy.review_page import write_review
 from crawler.privacy.roster import NOBODY, read_roster
 from crawler.privacy.sealing import PUBLIC, read_half
 from crawler.privacy.standard import edition
@@ -34,6 +37,8 @@ from crawler.sources.directory import Root
 log = logging.getLogger("dme")
 
 LEDGER_KEY = "privacy"
+ANSWERS = "answers"
+"""Keys of the ledger: what made the output, and the answers that it was made with."""
 _NOT_OF_THE_POLICY = ("private", "key", "custodian", "patients", "k")
 
 
@@ -69,7 +74,9 @@ def policy_of(config: Config) -> Policy | None:
     if section.private_tags not in ("remove", "safe"):
         listed = read_private_tags(config.named(section.private_tags or ""))
     devices = read_devices(config.named(section.pixels.rules)) if section.pixels.rules is not None else None
-    return Policy(section, key, config.metadata.keys if config.metadata else "keyword", roster, listed, devices)
+    keys, private = config.metadata.keys if config.metadata else "keyword", config.private_dir or ""
+    answers = read_answers(os.path.join(private, FOLDER, NAME), read_register(private).items)
+    return Policy(section, key, keys, roster, listed, devices, answers)
 
 
 def shared_policy(config: Config) -> Policy | None:
@@ -116,6 +123,44 @@ def agree(policy: Policy | None, ledger: Ledger) -> None:
             " output.dir, or use --rebuild"
         )
     ledger.put(LEDGER_KEY, now)
+
+
+def take_answers(policy: Policy | None, ledger: Ledger, private: str | None) -> None:
+    """Have the series done again that hold files whose answer in review is another than when they were done.
+
+    Parameters
+    ----------
+    private
+        The private folder of the run, whose register says which files an item is.
+    """
+    if policy is None or private is None:
+        return
+    before, now = ledger.get(ANSWERS) or {}, answers_of(policy)
+    changed = {item for item in before.keys() | now.keys() if before.get(item) != now.get(item)}
+    if not changed:
+        return
+    names = read_register(private).names
+    again = ledger.do_again({name for item in changed for name in names.get(item, ())})
+    ledger.put(ANSWERS, now)
+    if again:
+        log.warning("answers to what was held back are new or changed: %d files are done again", again)
+
+
+def show_held(policy: Policy | None, private: str | None) -> str | None:
+    """Write the page of what is held back, and return its path; None where nothing is. Raises OutputError."""
+    if policy is None or private is None:
+        return None
+    register = read_register(private)
+    if not register.now:
+        return None
+    path = write_review(private, register, policy.answers)
+    log.info("what is held back can be looked at and answered, by review.html in privacy.private")
+    return path
+
+
+def answers_of(policy: Policy) -> dict[str, str]:
+    """The answers as the ledger keeps them."""
+    return {item: answer.text for item, answer in sorted(policy.answers.items())}
 
 
 def made_with(policy: Policy) -> dict[str, str]:

@@ -21,7 +21,7 @@ from crawler.engine.crawl import Engine, Part
 from crawler.engine.free_space import FreeSpace
 from crawler.engine.interrupts import interrupts
 from crawler.engine.places import tell_places, tell_rows
-from crawler.engine.privacy import agree, policy_of, with_public_names
+from crawler.engine.privacy import agree, policy_of, show_held, take_answers, with_public_names
 from crawler.engine.progress import Progress, Silent
 from crawler.engine.progress_file import told_to_others
 from crawler.engine.root_names import keep_names
@@ -122,6 +122,7 @@ def run_part(
             store.ledger.put("shard", about)
             packer = _packer(store)
             agree(policy, store.ledger)
+            take_answers(policy, store.ledger, config.private_dir)
             roots = with_public_names(policy, keep_names(store.ledger, roots))
             _retry(store, retry_failed)
             store.ledger.begin_survey()
@@ -193,6 +194,7 @@ def _run(
         store.own.claim([*own_files(config), live_path(config)], set_aside=rebuild is True)
         progress = stack.enter_context(told_to_others(progress, live_path(config)))
         agree(policy, store.ledger)
+        take_answers(policy, store.ledger, config.private_dir)
         roots = with_public_names(policy, keep_names(store.ledger, roots))
         make_again(config, store.ledger)
         _retry(store, retry_failed, known=True)
@@ -211,6 +213,7 @@ def _run(
             warn_of_scattered(store)
             warn_of_ratings(store, policy)
             registry.build(store.config, store.ledger, summary, store.cells, lambda: time.monotonic() - began, policy)
+        show_held(policy, config.private_dir)
         _end(store, stop.is_set())
         if remote is not None:
             remote.finish(store)

@@ -7,11 +7,12 @@ here; how they are written is the business of `sinks/`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from crawler.dicom.waveforms import is_waveform
+from crawler.dicom.waveforms import Group, is_waveform
 from crawler.error_boundary import ErrorBoundary
 from crawler.errors import SinkError
 from crawler.export.foreign import EXISTS, foreign_outcome, may_replace
@@ -22,6 +23,10 @@ from crawler.paths import portable
 from crawler.sinks.base import Target, discard
 from crawler.sinks.document import is_document, write_document
 from crawler.sinks.text import EXTENSION, write_text
+
+# Leads of an ECG, as codes (PS3.16 CID 3001) and devices name them; units that waveforms are measured in (UCUM).
+_LEAD = re.compile(r"(lead )?(I{1,3}|-?aV[RLF]|V\d{1,2}R?|[XYZ])( \(Einthoven\)|, augmented limb lead)?", re.IGNORECASE)
+_UNITS = frozenset({"", "uV", "mV", "V", "mm[Hg]", "kPa", "Pa", "%", "1", "mL/s", "L/min", "cm/s", "m/s", "Cel", "Ohm"})
 
 
 class Exists(SinkError):
@@ -96,7 +101,7 @@ class CompanionWriter:
             state.media_type = media_type
             with ErrorBoundary("write", state.record):
                 try:
-                    products += _medium(media_type, header.instance, target, advance)
+                    products += medium_of(header.instance, target, advance, public=self._setup.policy is not None)
                 except Exists as error:
                     if error.outcome == EXISTS:
                         state.media.append(portable(path + error.detail))
@@ -114,9 +119,33 @@ class CompanionWriter:
         return foreign_outcome(self._found, f"media/{path}{extension}")
 
 
-def _medium(media_type: str, instance: Instance, target: Target, advance: Callable[[], None]) -> list[Product]:
-    if media_type == "document":
-        return write_document(instance, target)
-    from crawler.sinks.waveform import write_waveform  # it draws, for which it loads Pillow
+def medium_of(instance: Instance, target: Target, advance: Callable[[], None], public: bool = True) -> list[Product]:
+    """Write the document or the waveform of an instance.
 
-    return write_waveform(instance, target, advance)
+    Parameters
+    ----------
+    public
+        Channels of a waveform that are no leads of an ECG have numbers for names.
+
+    Raises
+    ------
+    FileError, OutputError
+        As `write_document` and `write_waveform`.
+    """
+    if is_document(instance.sop_class):
+        return write_document(instance, target)
+    from crawler.sinks.waveform import as_it_is, write_waveform  # it draws, for which it loads Pillow
+
+    return write_waveform(instance, target, advance, _public if public else as_it_is)
+
+
+def _public(group: Group) -> Group:
+    """A group whose names and units are of a list: both are text of the file."""
+    channels = [
+        one._replace(
+            name=one.name if _LEAD.fullmatch(one.name) else f"channel {number}",
+            unit=one.unit if one.unit in _UNITS else "",
+        )
+        for number, one in enumerate(group.channels, 1)
+    ]
+    return replace(group, channels=tuple(channels))

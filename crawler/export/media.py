@@ -22,6 +22,7 @@ from crawler.instance.frame_rate import is_absurd
 from crawler.model import Frame, Instance, Layout, Outcome, Product
 from crawler.paths import portable
 from crawler.pixels.frames import frames
+from crawler.pixels.masking import masked_frames
 from crawler.pixels.video import is_video
 from crawler.sinks import FileSubject, Sink, Target, media_sinks
 
@@ -188,11 +189,12 @@ class MediaOutputs:
         return Target(os.path.join(root, path), self.setup.temp(root), replace_of)
 
     def _sinks(self, section: ImageSection | VideoSection, member: Member, box: display.Box | None) -> list[Sink]:
-        """What a section asks for; the MP4 of an encoded video is its own stream, unless a part is to be cut off."""
+        """What a section asks for; the MP4 of an encoded video is its own stream, unless it is to be cut or masked."""
         from crawler.sinks.remux import RemuxOptions, RemuxSink  # for encoded videos
 
         sinks = media_sinks(section, self._bits(member.instance))
-        if isinstance(section, VideoSection) and is_video(member.instance) and box is None:
+        as_it_is = box is None and member.instance.mask is None
+        if isinstance(section, VideoSection) and is_video(member.instance) and as_it_is:
             options = RemuxOptions(section.fps, partial(self.heartbeat.note, member.item, "pixels"))
             return [RemuxSink(options) if sink.extension == RemuxSink.extension else sink for sink in sinks]
         return sinks
@@ -245,7 +247,8 @@ class MediaOutputs:
         from crawler.sinks.video_frames import decoded  # it starts ffmpeg
 
         folder = self.setup.temp(self.setup.media_dir or "")
-        return decoded(member.instance, folder, self.setup.pixels, partial(self.heartbeat.note, member.item, "pixels"))
+        note = partial(self.heartbeat.note, member.item, "pixels")
+        return masked_frames(member.instance, decoded(member.instance, folder, self.setup.pixels, note))
 
 
 def _levels(instance: Instance) -> tuple[Any, ...]:

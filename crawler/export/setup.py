@@ -66,6 +66,9 @@ class Setup(NamedTuple):
     custodian: str | None = None
     """File of the public key that it is sealed to; None for the secret key of the policy."""
 
+    private: str | None = None
+    """The private folder of the section `privacy`."""
+
     private_log: str | None = None
     """File that has what outcomes say of values and paths under `privacy`, and what workers write to the screen."""
 
@@ -173,6 +176,7 @@ def setup_of(config: Config, spool: str, token: str, policy: Policy | None = Non
         policy=policy,
         links=_links(config, policy),
         custodian=_custodian(config),
+        private=config.private_dir if policy is not None else None,
         private_log=os.path.join(config.private_dir, LOG) if policy is not None and config.private_dir else None,
     )
 

@@ -14,7 +14,7 @@ import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -41,6 +41,9 @@ from crawler.privacy.linking import LinkWriter
 from crawler.privacy.messages import public_outcome
 from crawler.privacy.pixels import searched
 from crawler.sources.archive import Expanded, expand
+
+if TYPE_CHECKING:
+    from crawler.export.held import Reviewer
 
 Culprits = Mapping[int, Outcome]
 
@@ -137,6 +140,7 @@ class Worker:
         self.setup = setup
         self.private_log = setup.private_log
         self._cells = CellWriter()
+        self._reviewer: Reviewer | None = None
         self._links = (
             LinkWriter(setup.links, setup.policy.key, setup.custodian) if setup.links and setup.policy else None
         )
@@ -221,6 +225,7 @@ class Worker:
     ) -> ScanResult:
         headers, lost = self._known_to_all(headers, items, culprits, heartbeat)
         headers = self._searched(headers, items, culprits, heartbeat)
+        headers = self._reviewed(scan_id, headers, items, culprits, heartbeat)
         marked = {number: culprits[item] for number, item in enumerate(items) if item in culprits} | lost
         make = partial(ScanExport, self.setup, heartbeat, scan_id, job.mirror, headers, stems, items, marked, job.found)
         export = make() if earlier is None or marked else make(earlier)
@@ -271,6 +276,27 @@ class Worker:
                 heartbeat.note(item, "pixels")
                 beat = partial(heartbeat.note, item, "pixels")
                 looked = searched(header.instance, policy.section, self.setup.pixels, beat)
+                header = header._replace(instance=looked)
+            found.append(header)
+        return found
+
+    def _reviewed(
+        self, scan_id: str, headers: list[Header], items: Sequence[int], culprits: Culprits, heartbeat: Heartbeat
+    ) -> list[Header]:
+        """Headers of which those that `privacy` holds back are noted, and are as a person's answers have them."""
+        policy, private = self.setup.policy, self.setup.private
+        if policy is None or private is None or not any(header.instance.held for header in headers):
+            return headers
+        from crawler.export.held import Reviewer  # draws, and few runs hold anything back
+
+        if self._reviewer is None:
+            self._reviewer = Reviewer(policy, private, self.setup.pixels)
+        found: list[Header] = []
+        for header, item in zip(headers, items, strict=True):
+            if header.instance.held:
+                advance = partial(heartbeat.note, item, "pixels")
+                advance()
+                looked = self._reviewer(scan_id, header.instance, advance, crashed=item in culprits)
                 header = header._replace(instance=looked)
             found.append(header)
         return found

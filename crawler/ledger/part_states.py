@@ -92,6 +92,19 @@ class Parts(Accounts):
                     f"SELECT DISTINCT folder FROM files WHERE scan IN (SELECT id FROM scans WHERE {literal})"
                 )
 
+    def do_again(self, names: Iterable[str]) -> int:
+        """Have the scans of some files, as outputs name them, done again; return how many of these files are known."""
+        count = 0
+        for name in sorted(names):
+            folder, _, last = name.rpartition("/")
+            sql = "SELECT scan, folder FROM files JOIN folders ON folder = folders.id WHERE path = ? AND name = ?"
+            row = self.execute(sql, (folder, last)).fetchone()
+            if row is not None:
+                count += 1
+                self.execute("UPDATE scans SET digest = '' WHERE id = ?", (row[0],))
+                self.look_again(str(int(row[1])))
+        return count
+
     def look_again(self, folders: str) -> None:
         """Forget the digests of folders that a query names (`Ledger` says how)."""
         raise AssertionError("a ledger says how")

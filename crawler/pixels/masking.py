@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from crawler.model import Mask
+from crawler.errors import PixelError
+from crawler.model import Frame, Instance, Mask
 
 _CHROMA = 128  # YBR without colour (PS3.3 C.7.6.3.1.2)
 
@@ -20,6 +24,24 @@ def hidden(rows: int, columns: int, mask: Mask) -> npt.NDArray[np.bool_]:
     for top, bottom, left, right in mask.blank:
         found[top:bottom, left:right] = True
     return found
+
+
+def masked_frames(instance: Instance, given: Iterator[Frame]) -> Iterator[Frame]:
+    """Frames that another decoder gave, without what an instance's mask blacks out.
+
+    Raises
+    ------
+    PixelError
+        They are of another size than the header says, which the mask is for.
+    """
+    mask, pixels = instance.mask, instance.pixels
+    for frame in given:
+        if mask is None or not (mask.blank or mask.keep or mask.search):
+            yield frame
+            continue
+        if mask.search or pixels is None or frame.values.shape[:2] != (pixels.rows, pixels.columns):
+            raise PixelError("held by privacy", "a mask does not fit its frames")
+        yield replace(frame, values=masked(frame.values, frame.photometric, mask))
 
 
 def masked(values: npt.NDArray[np.generic], photometric: str, mask: Mask) -> npt.NDArray[np.generic]:

@@ -20,7 +20,11 @@ from crawler.instance.header import read_instance
 from crawler.model import File, Instance
 from crawler.pacs.pdu import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 from crawler.pixels.frames import frames
+from crawler.pixels.video import is_video
+from crawler.privacy.answers import answered
 from crawler.privacy.dataset import UNREADABLE, cleaned_dataset
+from crawler.privacy.held import item_of
+from crawler.privacy.hold import DOCUMENTS, WAVEFORMS
 from crawler.privacy.methods import CODES, earned, temporal
 from crawler.privacy.pixels import searched
 from crawler.privacy.policy import Policy
@@ -29,6 +33,8 @@ from crawler.privacy.standard import edition
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
 
+# Types of documents by the end of their class, PS3.3 A.45.
+_KINDS = {"1": "application/pdf", "2": "text/xml", "3": "model/stl", "4": "model/obj", "5": "model/mtl"}
 _FLOATS = {"FloatPixelData": (0x7FE00008, "OF"), "DoubleFloatPixelData": (0x7FE00009, "OD")}
 
 
@@ -45,7 +51,17 @@ def said_by_series(files: Iterable[File], policy: Policy) -> dict[str, frozenset
 
 
 class HeldBack(Exception):
-    """The policy lets nothing of a file out; its text says why."""
+    """The policy lets nothing of a file out; its text says why.
+
+    Attributes
+    ----------
+    instance
+        What is held back until it is answered; None where no answer lets it out.
+    """
+
+    def __init__(self, why: str, instance: Instance | None = None) -> None:
+        super().__init__(why)
+        self.instance = instance
 
 
 def clean_file(file: File, policy: Policy, limit: int, known: Mapping[str, frozenset[str]]) -> FileDataset:
@@ -79,7 +95,7 @@ def clean_file(file: File, policy: Policy, limit: int, known: Mapping[str, froze
     if not instance.held and instance.mask is not None and instance.mask.search:
         instance = searched(instance, policy.section, limit)
     if instance.held:
-        raise HeldBack(instance.held)
+        instance = _answered(instance, policy)
     with quiet_pydicom():
         try:
             with open_file(file) as stream:
@@ -92,6 +108,8 @@ def clean_file(file: File, policy: Policy, limit: int, known: Mapping[str, froze
             raise HeaderError("missing SOP Class UID or SOP Instance UID")
         if instance.pixels is not None and instance.pixels.keyword:
             _put_pixels(made, instance, limit)
+        elif original.sop_class.startswith(DOCUMENTS):
+            _put_document(made, read)
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = made.SOPClassUID
         meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
@@ -99,6 +117,32 @@ def clean_file(file: File, policy: Policy, limit: int, known: Mapping[str, froze
         meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
         meta.ImplementationVersionName = IMPLEMENTATION_NAME
         return FileDataset("", made, preamble=b"\0" * 128, file_meta=meta)
+
+
+def _answered(instance: Instance, policy: Policy) -> Instance:
+    """A held instance as its answer in review lets it out. Raises HeldBack where none does."""
+    if is_video(instance) or instance.sop_class.startswith(WAVEFORMS):
+        raise HeldBack(instance.held)  # written anew they would be another object
+    try:
+        answer = policy.answers.get(item_of(policy.key, instance.file))
+    except OSError as error:
+        raise HeaderError("unreadable file", error.strerror or "") from None
+    if answer is None:
+        raise HeldBack(instance.held, instance)
+    instance = answered(instance, answer)
+    if instance.held:
+        raise HeldBack(instance.held)
+    return instance
+
+
+def _put_document(made: Dataset, read: Dataset) -> None:
+    """The document of a file that was released, and its type by its class."""
+    for keyword in ("EncapsulatedDocument", "EncapsulatedDocumentLength"):
+        if keyword in read:
+            made[keyword] = read[keyword]
+    made.MIMETypeOfEncapsulatedDocument = _KINDS.get(
+        str(made.SOPClassUID).rpartition(".")[2], "application/octet-stream"
+    )
 
 
 def save(dataset: FileDataset, path: str) -> None:

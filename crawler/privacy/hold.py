@@ -21,7 +21,7 @@ REASON = "held by privacy"
 WRITING = "may have writing in its pixels"
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-_DOCUMENTS, _WAVEFORMS = f"{_STORAGE}104.", f"{_STORAGE}9."
+DOCUMENTS, WAVEFORMS = f"{_STORAGE}104.", f"{_STORAGE}9."
 # Pictures of screens, of people, of film, and what draws its own banner: PS3.3 C.7.3.1.1.1.
 _AT_RISK = frozenset(
     [
@@ -84,9 +84,9 @@ def decide(instance: Instance, fields: Attributes, section: PrivacySection, devi
     devices
         Rules of the user's.
     """
-    if instance.sop_class.startswith(_DOCUMENTS):
+    if instance.sop_class.startswith(DOCUMENTS):
         return Decision("encapsulated document")
-    if instance.sop_class.startswith(_WAVEFORMS):
+    if instance.sop_class.startswith(WAVEFORMS):
         return Decision("waveform")  # its labels and annotations are free text, its sound is speech
     if instance.pixels is None:
         return Decision()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
@@ -22,6 +22,7 @@ from crawler.dicom.dictionary import KeyStyle, is_private, is_private_creator, k
 from crawler.dicom.dictionary_tables import public, registered_uids, repeating
 from crawler.dicom.record import Record
 from crawler.model import Instance
+from crawler.privacy.answers import Answer
 from crawler.privacy.content import REPLACED_VALUES, Fate, fate_of, text_rule, value_rule
 from crawler.privacy.dates import age_at, capped_age
 from crawler.privacy.devices import Devices
@@ -85,6 +86,8 @@ class Policy:
         Elements of makers that stay, by a file of the user's; None for those of the standard.
     devices
         What becomes of pictures of a device, by a file of the user's; None without.
+    answers
+        What a person said of items that are held back.
 
     Attributes
     ----------
@@ -98,6 +101,7 @@ class Policy:
     roster: Roster = NOBODY
     listed: PrivateTags | None = None
     devices: Devices | None = None
+    answers: Mapping[str, Answer] = field(default_factory=dict)
     _rules: dict[str, Rule] = field(default_factory=dict, repr=False)
     _last: _Last | None = field(default=None, repr=False)
     _known: dict[tuple[str, Any, tuple[str, str, str], frozenset[str]], Patient] = field(

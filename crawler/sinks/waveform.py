@@ -31,13 +31,25 @@ def nothing() -> None:
     """Report progress to nobody."""
 
 
-def write_waveform(instance: Instance, target: Target, advance: Callable[[], None] = nothing) -> list[Product]:
+def as_it_is(group: Group) -> Group:
+    """Tell all that a group says."""
+    return group
+
+
+def write_waveform(
+    instance: Instance,
+    target: Target,
+    advance: Callable[[], None] = nothing,
+    told: Callable[[Group], Group] = as_it_is,
+) -> list[Product]:
     """Write all multiplex groups of an instance beside the other media.
 
     Parameters
     ----------
     advance
         Called while the work goes on: hours of many channels take longer than a worker may be silent.
+    told
+        Makes of a group, as it was read, what is told of it.
 
     Returns
     -------
@@ -64,7 +76,7 @@ def write_waveform(instance: Instance, target: Target, advance: Callable[[], Non
         return parts[-1][0]
 
     try:
-        for group in multiplex_groups(instance):
+        for group in map(told, multiplex_groups(instance)):
             advance()
             if is_audio(instance.sop_class):
                 _write_wav(part(group, ".wav", "waveform"), group)
