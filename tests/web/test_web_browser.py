@@ -191,6 +191,12 @@ def test_three_planes_at_right_angles(visit: Visit, web: Web) -> None:
         ways = [turned[::a, ::b] for turned in (expected, expected.T) for a in (1, -1) for b in (1, -1)]
         assert any(way.shape == picture.shape and np.abs(way - picture).max() <= 1 for way in ways)
     page.wait_for_selector("text=frame 1")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python").Axe()
+    assert [one["id"] for one in axe.run(page).response["violations"]] == []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, width
 
 
 @pytest.mark.skipif(script() is None, reason="ipyniivue is missing: pip install -r requirements-widget.txt")
