@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -116,10 +117,10 @@ def test_dry_run_writes_nothing(web: Web, data: Path) -> None:
     job = web.new_job(data, "everything")
     assert web.post(f"/jobs/{job}", action="dry").headers["location"] == f"/jobs/{job}/edit#dry"
     folder = web.workspace / "jobs" / job
-    for _ in range(2000):
-        if (folder / "dryrun.json").exists():
-            break
-        web.get("/jobs.json")
+    end = time.monotonic() + 120
+    while not (folder / "dryrun.json").exists():
+        assert time.monotonic() < end, web.get(f"/jobs/{job}/log/dry").text
+        time.sleep(0.05)
     assert json.loads((folder / "dryrun.json").read_text())["code"] == 0
     assert "4 files" in web.get(f"/jobs/{job}/log/dry").text
     assert not (folder / "output").exists()

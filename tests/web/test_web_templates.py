@@ -371,3 +371,18 @@ def test_words_of_the_filter_leave_out_what_a_run_leaves_out(web: Web, mr: str) 
     assert "1 of 1 series would be left out" in page
     page = web.post(f"/jobs/{mr}/words", action="try", words="ts").text
     assert "0 of 1 series would be left out" in page
+
+
+def test_under_privacy_a_trial_shows_what_the_outputs_show(web: Web, data: Path) -> None:
+    job = web.new_job(data / "ct")
+    text = f"dicom: {{dir: {data / 'ct'}}}\noutput: {{dir: output}}\nmetadata:\nprivacy: {{private: private}}\n"
+    web.post(f"/jobs/{job}", action="start", yaml=f"num_workers: 0\n{text}")
+    web.wait(job, "finished")
+    row = json.loads((web.workspace / "jobs" / job / "output" / "metadata.jsonl").read_text().splitlines()[0])
+    page = web.post(
+        "/templates/dicom_tags/ct.json", action="try", text='["PatientID", "SOPInstanceUID"]', seen="", output=job
+    )
+    assert page.status == 200, page.text
+    assert row["PatientID"] in page.text
+    assert row["SOPInstanceUID"] in page.text
+    assert "QUICK" not in page.text
