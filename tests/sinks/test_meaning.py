@@ -16,6 +16,9 @@ from pydicom.sequence import Sequence
 from scipy.io import loadmat
 from support.factories import make_uid, quick_dataset, save
 from support.runs import export, rows
+from support.volumes import matrix, subject
+
+from crawler.sinks.provenance import meaning
 
 PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -346,3 +349,8 @@ def test_an_echo_a_file_on_request(tmp_path: Path) -> None:
         sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         found[sidecar["EchoTime"]] = (np.asanyarray(image.dataobj)[0, 0].tolist(), sidecar["EchoNumber"])
     assert found == {0.005: ([0, 1, 2], 1), 0.012: ([100, 101, 102], 2)}
+
+
+def test_the_meaning_is_that_of_the_values_alone() -> None:
+    told = {"RealWorldValueSlope": 2.0, "RealWorldValueUnits": "", "SliceThickness": 3.0, "SegmentLabel": "liver"}
+    assert meaning(subject(matrix("axial"), **told)) == {"RealWorldValueSlope": 2.0, "SegmentLabel": "liver"}
