@@ -54,9 +54,6 @@ def _problems(config: Config, section: PrivacySection) -> Iterator[str]:
         yield f"privacy does not cover volume.formats: {', '.join(sorted(others))}, which other packages write"
     if config.output.layout == "bids":
         yield "privacy does not cover output.layout: bids yet: leave it out"
-    for name, part in (("media", config.media), ("volume", config.volume)):
-        if part is not None and part.name:
-            yield f"privacy does not cover {name}.name yet: leave it out"
     if config.image is not None and config.image.overlays:
         yield "image.overlays: overlays may hold text, and privacy removes them: leave it out"
     yield from _selection(config, section)

@@ -215,7 +215,6 @@ def test_what_one_file_of_a_scan_says_is_searched_in_all(
         ({"dicom": {"readers": [".foo"]}}, "dicom.readers"),
         ({"dicom": {"dir": "s3://bucket/in"}}, "address in dicom.dir"),
         ({"output": {"dir": "s3://bucket/out", "staging": "stage"}}, "address in output.dir"),
-        ({"volume": {"name": "{PatientID}"}}, "volume.name"),
         ({"volume": {"order": "SeriesDescription"}}, "volume.order"),
     ],
 )  # fmt: skip

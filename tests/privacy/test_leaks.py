@@ -33,7 +33,8 @@ EVERYTHING: dict[str, Any] = {
 
 
 SOME = {name: EVERYTHING[name] for name in ("config", "metadata", "media", "quality")}
-SOME["volume"] = {"formats": ["hdf5", "nifti"]}
+SOME["media"] = {"name": "{PatientName}/{StudyDate}_{InstanceNumber}_{ProtocolName}"}
+SOME["volume"] = {"formats": ["hdf5", "nifti"], "name": "{PatientID}/{StudyDescription}_{SeriesDescription}"}
 
 
 @pytest.fixture(scope="module")
