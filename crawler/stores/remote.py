@@ -66,11 +66,17 @@ class RemoteStore:
     def __init__(self, address: str) -> None:
         scheme = scheme_of(address)
         self._scheme = scheme
+        # Threads that share a paramiko.SFTPClient take each other's answers, and wait for ever: one asks at a time.
+        self._turn: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+        if scheme in ("sftp", "ssh"):
+            self._turn = threading.RLock()
         try:
             from fsspec.core import url_to_fs
 
+            # paramiko takes every option for one of its own (fsspec's SFTPFileSystem hands all on); it caches nothing.
+            options = {} if scheme in ("sftp", "ssh") else {"use_listings_cache": False}
             with _as_os_errors():
-                self._fs, _ = url_to_fs(address, skip_instance_cache=True, use_listings_cache=False)
+                self._fs, _ = url_to_fs(address, skip_instance_cache=True, **options)
         except ImportError:
             wanted = " ".join(filter(None, ["fsspec", PACKAGES[scheme]]))
             raise SourceError(
@@ -106,9 +112,11 @@ class RemoteStore:
         OSError
             It cannot be told.
         """
-        with _as_os_errors():
+        with self._turn, _as_os_errors():
             info = self._fs.info(self._path(address))
-        if info["type"] == "directory" or (self._scheme in ("http", "https") and address.endswith("/")):
+        # A web server has no folders; it answers for one from, or sends one on to, an address that ends with a slash.
+        at = str(info.get("url") or address) if self._scheme in ("http", "https") else ""
+        if info["type"] == "directory" or at.partition("?")[0].endswith("/"):
             return Entry(str(info["name"]), True, 0, 0)
         return _entry(info)
 
@@ -122,7 +130,7 @@ class RemoteStore:
         """
         if end <= start:
             return b""
-        with _as_os_errors():
+        with self._turn, _as_os_errors():
             data: bytes = self._fs.cat_file(self._path(address), start=start, end=end)
         if len(data) == size != end - start:  # a server without ranges gives all of it
             data = data[start:end]
@@ -138,7 +146,7 @@ class RemoteStore:
         OSError
             It cannot be written.
         """
-        with _as_os_errors():
+        with self._turn, _as_os_errors():
             target = self._path(address)
             self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
             self._fs.put_file(path, target)
@@ -151,7 +159,7 @@ class RemoteStore:
         OSError
             It cannot be read or written.
         """
-        with _as_os_errors():
+        with self._turn, _as_os_errors():
             self._fs.get_file(self._path(address), path)
 
     def delete(self, address: str) -> None:
@@ -162,7 +170,7 @@ class RemoteStore:
         OSError
             It cannot be deleted.
         """
-        with contextlib.suppress(FileNotFoundError), _as_os_errors():
+        with contextlib.suppress(FileNotFoundError), self._turn, _as_os_errors():
             self._fs.rm_file(self._path(address))
 
     def is_plain(self, address: str) -> bool:
@@ -183,8 +191,9 @@ class RemoteStore:
         """What the library tells of a folder's content; of S3 page by page, as its `ls` would hold everything."""
         pages = getattr(self._fs, "_iterdir", None)
         if pages is None or not hasattr(self._fs, "split_path"):
-            with _as_os_errors():
-                yield from self._fs.ls(path, detail=True)
+            with self._turn, _as_os_errors():
+                infos: list[Mapping[str, Any]] = self._fs.ls(path, detail=True)
+            yield from infos
             return
         from fsspec.asyn import sync
 
@@ -194,12 +203,12 @@ class RemoteStore:
         found = pages(bucket, prefix=f"{key}/" if key else "")
 
         async def page() -> list[Mapping[str, Any]]:
-            infos: list[Mapping[str, Any]] = []
+            some: list[Mapping[str, Any]] = []
             async for info in found:
-                infos.append(info)
-                if len(infos) == PAGE:
+                some.append(info)
+                if len(some) == PAGE:
                     break
-            return infos
+            return some
 
         while True:
             with _as_os_errors():
