@@ -136,11 +136,10 @@ def test_cancelled_killed_and_requeued_tasks_are_named_and_go_on(cluster, tree, 
     ask(cluster, "scontrol", "requeue", f"{job}_1")
     wait_for(lambda: "PENDING" in ask(cluster, "squeue", "-h", "-o", "%T", "-j", job))
 
-    def again() -> bool:
-        ask(cluster, "scontrol", "update", f"JobId={job}_1", "StartTime=now")  # else it waits for two minutes
-        return "PENDING" not in ask(cluster, "squeue", "-h", "-t", "all", "-o", "%T", "-j", job)
-
-    wait_for(again)
+    # It waits for two minutes, since a start in the second of the end is refused ("Job credential revoked"): five do.
+    wait_for(lambda: not Path(f"/proc/{process}").exists())
+    ask(cluster, "scontrol", "update", f"JobId={job}_1", "StartTime=now+5")
+    wait_for(lambda: "PENDING" not in ask(cluster, "squeue", "-h", "-t", "all", "-o", "%T", "-j", job))
     rest = ask(cluster, "sbatch", "--parsable", "--array=2,3", array).strip()
     wait_until_gone(cluster, job, rest)
     joined = dme(cluster, "merge", str(settings))
