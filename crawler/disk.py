@@ -216,6 +216,14 @@ def is_below(path: str, root: str) -> bool:
     return within(os.path.realpath(path), os.path.realpath(root))
 
 
+def put_private(path: str, content: bytes) -> None:
+    """Write a file that only its owner reads, whole, in the place of an older one. Raises OSError."""
+    scratch = f"{path}.part"
+    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    os.replace(scratch, path)
+
+
 UMASKS = {"private": 0o077, "group": 0o027}
 
 

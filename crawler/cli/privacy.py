@@ -14,6 +14,7 @@ from crawler.cli.common import program, shown
 from crawler.config.loader import Config, load_config
 from crawler.config.packaged import install
 from crawler.config.privacy import resolved
+from crawler.disk import put_private
 from crawler.engine.own_outputs import own_outputs
 from crawler.engine.privacy import LEDGER_KEY
 from crawler.errors import ConfigError, OutputError
@@ -157,9 +158,6 @@ def _require_ours(path: Path) -> None:
 
 def _write(path: Path, content: object) -> None:
     try:
-        scratch = path.with_name(f"{path.name}.part")
-        with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
-        os.replace(scratch, path)
+        put_private(str(path), orjson.dumps(content, option=orjson.OPT_INDENT_2))
     except OSError as error:
         raise OutputError(f"{readable(str(path))} cannot be written: {error.strerror}") from None

@@ -28,6 +28,7 @@ from crawler.ledger.summary import EXIT_FAILED_FILES, EXIT_OK
 from crawler.model import File
 from crawler.paths import TEMP, readable, within
 from crawler.privacy.dicom_files import HeldBack, clean_file, said_by_series, save
+from crawler.privacy.held import true_text
 from crawler.privacy.methods import CODES, earned
 from crawler.privacy.policy import Policy
 from crawler.privacy.standard import edition
@@ -72,12 +73,11 @@ def _write_all(config: Config, folder: str) -> tuple[Counter[str], bool]:
         known = said_by_series(_files(config, policy, folder, Counter()), policy)
         for file in _files(config, policy, folder, counts):
             target = _target(file, taken)
-            true = os.fsencode(os.path.join(file.root, file.true)).decode("utf-8", "replace")
             clean = partial(clean_file, file, policy, config.limits.pixels, known)
-            outcome, detail = _one(clean, written, target, true, show)
+            outcome, detail = _one(clean, written, target, true_text(file), show)
             counts[outcome] += 1
             if outcome != "written":
-                written.note(true, outcome, detail)
+                written.note(true_text(file), outcome, detail)
         removed, changed = written.finish()  # of an earlier run: the original is gone, or is held back now
     if removed:
         counts["removed: written earlier, and not now"] += removed

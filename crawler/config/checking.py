@@ -40,7 +40,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
 
-from crawler.config.yaml_nodes import LARGEST, NOTHING, Path, Problem, Reading, compose
+from crawler.config.yaml_nodes import LARGEST, NOTHING, Path, Problem, Reading, compose, line_of
 from crawler.errors import ConfigError
 
 T = TypeVar("T")
@@ -72,14 +72,8 @@ class Document:
     def error(self, problems: Iterable[Problem]) -> ConfigError:
         """One line a key, in order of lines: ``file:line: key = value: what is expected``."""
         first = {problem.path: problem for problem in reversed(list(problems))}.values()
-        located = sorted(((self._line(p), p) for p in reversed(first)), key=lambda pair: pair[0])
+        located = sorted(((line_of(p, self.lines), p) for p in reversed(first)), key=lambda pair: pair[0])
         return ConfigError("\n".join(self._text(line, problem) for line, problem in located))
-
-    def _line(self, problem: Problem) -> int:
-        path = problem.path
-        while path and path not in self.lines:
-            path = path[:-1]
-        return problem.line or self.lines.get(path, 1)
 
     def _text(self, line: int, problem: Problem) -> str:
         parts = [f"{self.name}:{line}" if self.lines else self.name]

@@ -24,8 +24,8 @@ from crawler.paths import readable
 # Defined terms of (0008,0060) *Modality* (PS3.3 C.7.3.1.1.1) that go with another one's list. DR is none of them, but
 # is found in files.
 NEIGHBOURS = {"dx": ("CR", "DR", "IO", "PX"), "us": ("IVUS",), "xa": ("RF",)}
-EARLIER = "mr_clean_config.json"  # rules of seeds/000, which `mr/rules.py` takes, too
-OTHERS = ("mr_clean.json", "bids.json", EARLIER)  # of `mr/rules.py` and `mr/bids_rules.py`, in the same folder
+RULES, EARLIER = "mr_clean.json", "mr_clean_config.json"  # of `mr/rules.py`; the second of seeds/000
+OTHERS = (RULES, "bids.json", EARLIER)  # and of `mr/bids_rules.py`: in the same folder, and no templates
 COMPUTED = ("FirstSOPInstanceUID", "MiddleSOPInstanceUID", "dcm", "metafilename", "b_value")
 """Columns of earlier lists that are no elements: UIDs of the first and middle file, path, name of the rows, b-value."""
 _TOLD = 100  # problems of a file: each is looked for in its text

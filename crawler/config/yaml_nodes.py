@@ -6,6 +6,7 @@ refuses is read again in Python, which has other words for what is wrong, and th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import yaml
@@ -29,6 +30,14 @@ class Problem(NamedTuple):
     message: str
     value: Any = NOTHING
     line: int | None = None
+
+
+def line_of(problem: Problem, lines: Mapping[Path, int]) -> int:
+    """Line, from 1, of a problem: its own, or that of the innermost key or item with a line."""
+    path = problem.path
+    while path and path not in lines:
+        path = path[:-1]
+    return problem.line or lines.get(path, 1)
 
 
 def compose(text: str) -> Any:

@@ -20,7 +20,7 @@ from crawler.model import Frame, Instance
 from crawler.paths import TEMP
 from crawler.pixels.frames import frames
 from crawler.privacy.answers import Answer, answered
-from crawler.privacy.held import FOLDER, Held, HeldWriter, item_of, kind_of
+from crawler.privacy.held import FOLDER, Held, HeldWriter, item_of, kind_of, true_text
 from crawler.privacy.policy import Policy
 from crawler.sinks.base import Target
 from crawler.sinks.png import encode
@@ -71,8 +71,8 @@ class Reviewer:
         shown = () if crashed else self._shown(item, instance, advance)
         pixels = instance.pixels
         size = (pixels.rows, pixels.columns, pixels.frames) if pixels is not None else (0, 0, 0)
-        true = os.fsencode(os.path.join(instance.file.root, instance.file.true)).decode("utf-8", "replace")
-        self._register.add(Held(item, instance.file.key, true, scan_id, instance.held, kind_of(instance), *size, shown))
+        file, kind = instance.file, kind_of(instance)
+        self._register.add(Held(item, file.key, true_text(file), scan_id, instance.held, kind, *size, shown))
         answer: Answer | None = self._policy.answers.get(item)
         return instance if answer is None else answered(instance, answer)
 

@@ -66,9 +66,11 @@ class Packed:
             where = f"EXISTS (SELECT 1 FROM packed WHERE {_SAME} AND pack = ?)"
         scans = f"SELECT scan FROM products WHERE {where}"
         found = set(self._ledger.execute(f"SELECT start, stop FROM scans WHERE id IN ({scans})", values))
+        kinds = ", ".join("?" * len(PRODUCT_KINDS))  # all of them: the index begins with the kind
+        where = f"kind IN ({kinds}) AND path = ?"
+        sql = f"SELECT start, stop FROM scans WHERE id IN (SELECT scan FROM products WHERE {where})"
         for path in paths:
-            sql = "SELECT start, stop FROM scans WHERE id IN (SELECT scan FROM products WHERE path = ?)"
-            found.update(self._ledger.execute(sql, (os.fsencode(path),)))
+            found.update(self._ledger.execute(sql, (*PRODUCT_KINDS, os.fsencode(path))))
         return sorted(found)
 
     def pending_bytes(self) -> int:

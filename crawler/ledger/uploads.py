@@ -79,9 +79,7 @@ class Uploads:
 
 def was_uploaded(config: Config, ledger: Ledger, path: str) -> bool:
     """Whether a file of this absolute path lies in the remote folder, of any content: packs never change theirs."""
-    if config.output_address is None:
-        return False
-    if not ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
+    if config.output_address is None or not _are_noted(ledger):
         return False
     name = os.fsencode(os.path.relpath(path, config.output_dir))
     return ledger.execute("SELECT 1 FROM uploads WHERE path = ?", (name,)).fetchone() is not None
@@ -89,7 +87,12 @@ def was_uploaded(config: Config, ledger: Ledger, path: str) -> bool:
 
 def is_uploaded(ledger: Ledger, path: str, size: int | None, checksum: str | None) -> bool:
     """Whether a file lies in the remote folder as it was recorded; False for an output without one."""
-    if not ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone():
+    if not _are_noted(ledger):
         return False
     sql = "SELECT 1 FROM uploads WHERE path = ? AND size = ? AND checksum = ?"
     return ledger.execute(sql, (os.fsencode(path), size, checksum)).fetchone() is not None
+
+
+def _are_noted(ledger: Ledger) -> bool:
+    """Whether a ledger is of an output that has, or had, an address."""
+    return ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'uploads'").fetchone() is not None

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from crawler.config.yaml_nodes import Problem, Reading, compose
+from crawler.config.yaml_nodes import Problem, Reading, compose, line_of
 from crawler.dicom.attributes import Attributes
 from crawler.dicom.dictionary import tag_for
 from crawler.errors import ConfigError
@@ -105,20 +105,18 @@ def read_devices(path: str) -> Devices:
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
-        reading = Reading()
-        said = reading.value(compose(text), (), ())
+        root, reading = compose(text), Reading()
+        said = None if root is None else reading.value(root, (), ())
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"{name} cannot be read: {why}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ConfigError(f"{name} is no YAML or JSON" + (f": line {mark.line + 1}" if mark else "")) from None
-    except AttributeError:  # of an empty file, which has no node
-        said, reading = None, Reading()
     problems = list(reading.problems)
     rules = [] if problems else list(_rules(said, problems))
     if problems:
-        lines = (f"{name}: line {_line(problem, reading)}: {problem.message}" for problem in problems)
+        lines = (f"{name}: line {line_of(problem, reading.lines)}: {problem.message}" for problem in problems)
         raise ConfigError("\n".join(lines))
     return Devices(tuple(rules), said)
 
@@ -221,10 +219,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _line(problem: Problem, reading: Reading) -> int:
-    path = problem.path
-    while path and path not in reading.lines:
-        path = path[:-1]
-    return problem.line or reading.lines.get(path, 1)

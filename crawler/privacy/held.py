@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import orjson
@@ -78,6 +78,11 @@ def item_of(key: Key, file: File) -> str:
     return key.token(_DOMAIN, digest.hexdigest())
 
 
+def true_text(file: File) -> str:
+    """Absolute path of a file as it is, for tables in the private folder; undecodable bytes are U+FFFD."""
+    return os.fsencode(os.path.join(file.root, file.true)).decode("utf-8", "replace")
+
+
 def kind_of(instance: Instance) -> str:
     """What a held instance is, as `Held.kind` has it."""
     if instance.pixels is not None:
@@ -138,14 +143,10 @@ def read_register(private: str) -> Register:
     last: dict[str, str] = {}
     for held in lines:
         before = items.get(held.item)
-        items[held.item] = held if held.shown or before is None else _with(held, before.shown)
+        items[held.item] = held if held.shown or before is None else replace(held, shown=before.shown)
         names.setdefault(held.item, set()).add(held.file)
         last[held.true] = held.item
     return Register(items, {item: frozenset(files) for item, files in names.items()}, frozenset(last.values()))
-
-
-def _with(held: Held, shown: tuple[tuple[str, str], ...]) -> Held:
-    return Held(**{**asdict(held), "shown": shown})
 
 
 def _lines(private: Path) -> Iterator[Held]:

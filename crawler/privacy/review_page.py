@@ -15,6 +15,7 @@ from importlib.resources import files
 from itertools import groupby
 from urllib.parse import quote
 
+from crawler.disk import put_private
 from crawler.errors import OutputError
 from crawler.paths import printable
 from crawler.privacy.answers import COLUMNS, NAME, Answer, boxes_text
@@ -43,18 +44,11 @@ def write_review(private: str, register: Register, answers: Mapping[str, Answer]
     there.sort(key=lambda held: (held.scan, held.file, held.item))
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        _put(page, _page(there, answers))
+        put_private(page, _page(there, answers).encode())
         _add_lines(os.path.join(folder, NAME), [held.item for held in there])
     except OSError as error:
         raise OutputError(f"the review in privacy.private cannot be written: {error.strerror}") from None
     return page
-
-
-def _put(path: str, text: str) -> None:
-    scratch = f"{path}.part"
-    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(scratch, path)
 
 
 def _add_lines(path: str, items: list[str]) -> None:
@@ -78,7 +72,7 @@ def _add_lines(path: str, items: list[str]) -> None:
         added.write("\n")
     columns = next(csv.reader(io.StringIO(before, newline="")), list(COLUMNS))
     writer.writerows([item if column == "item" else "" for column in columns] for item in new)
-    _put(path, before + added.getvalue())
+    put_private(path, (before + added.getvalue()).encode())
 
 
 def _page(there: list[Held], answers: Mapping[str, Answer]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawler.config.loader import Config
-from crawler.config.templates import EARLIER
+from crawler.config.templates import EARLIER, RULES
 from crawler.dicom.dictionary import KeyStyle, key_for, key_of
 from crawler.dicom.flat import tag_of
 from crawler.disk import is_absent
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 NAME = "mr_cleaned"
 NEEDS = ("pandas",)
-_RULES = "mr_clean.json"
 _FIRST = ("scan_id", "dicom_file")
 # What the rules read and no reader of a table wants to see in a cell.
 _UNSEEN = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
@@ -42,7 +41,7 @@ def rules_of(config: Config) -> Path | None:
     folder = config.templates_dir
     if not folder:
         return None
-    places = (Path(folder, _RULES), Path(folder, EARLIER), Path(os.path.dirname(folder), EARLIER))
+    places = (Path(folder, RULES), Path(folder, EARLIER), Path(os.path.dirname(folder), EARLIER))
     return next((place for place in places if not is_absent(str(place))), None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from crawler.config.templates import COMPUTED, EARLIER, keywords_of
+from crawler.config.templates import COMPUTED, EARLIER, RULES, keywords_of
 from crawler.dicom.dictionary import tag_for, unknown_keyword
 from crawler.errors import ConfigError
 from crawler.mr.bids_rules import FILE as BIDS
@@ -17,7 +17,7 @@ from crawler.mr.rules import rules_of_text
 
 _SHOWN = 50  # problems
 _NEAREST = 10  # words for which the nearest keyword is looked for: 20 ms each
-MR = ("mr_clean.json", EARLIER)
+MR = (RULES, EARLIER)
 
 
 class Found(NamedTuple):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.calls import spread, struck
+from support.calls import ALL, MINE, spread, struck
 from support.factories import ct_series, multiframe, quick_dataset, save
 from support.faults import Ended, Faults, in_child, in_first_worker, kill, name_of, raising
 from support.runs import content, export, failures, rows
@@ -26,16 +26,6 @@ ALL_CALLS = WANTED == "all"
 SHARE = int(WANTED) if WANTED.isdigit() else {"places": 0, "all": 10**6}[WANTED]  # calls that are struck
 RECOVERIES = min(60, 1 + SHARE // 4) if SHARE else 12
 KINDS = (errno.EIO, errno.ENOSPC, errno.EACCES)
-SECTIONS = {
-    "metadata": {"tables": ["csv"]},
-    "image": {"bits": 8},
-    "video": {"extension": "frames"},
-    "volume": {"formats": ["hdf5", "npz"]},
-    "media": {"name": "{Modality}/{SOPInstanceUID}"},  # further names, in named/
-    "preview": {"size": 64},
-    "config": {"file": "copy.yml"},
-}
-MINE = {"media/mine.png": b"a picture of the user's", "notes.txt": b"notes of the user's"}
 
 
 class Scene:
@@ -67,7 +57,7 @@ class Scene:
         """One run; its exit code."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return export(self.tree, self.out, workers, dicom={"group": self.group}, **flags, **SECTIONS).exit_code
+            return export(self.tree, self.out, workers, dicom={"group": self.group}, **flags, **ALL).exit_code
 
     def count(self) -> int:
         """DICOM files of the tree."""

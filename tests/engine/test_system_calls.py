@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.calls import struck
+from support.calls import ALL, MINE, struck
 from support.factories import ct_series, multiframe, quick_dataset, save
 from support.faults import Ended, in_child
 from support.runs import content, digest
@@ -38,17 +38,7 @@ pytestmark = pytest.mark.skipif(not SUPPORTED, reason="system calls are counted 
 WANTED = os.environ.get("DME_CALLS", "few")
 FEW = WANTED == "few"  # of `make test`
 SHARE = "1" if FEW else WANTED
-ALL = {
-    "metadata": {"tables": ["csv"]},
-    "image": {"bits": 8},
-    "video": {"extension": "frames"},
-    "volume": {"formats": ["hdf5", "npz"]},
-    "media": {"name": "{Modality}/{SOPInstanceUID}"},  # further names, in named/
-    "preview": {"size": 64},
-    "config": {"file": "copy.yml"},
-}
 PLAIN = {name: ALL[name] for name in ("metadata", "image", "volume")}
-MINE = {"media/mine.png": b"a picture of the user's", "notes.txt": b"notes of the user's"}
 LEFT = (".building", ".compacted", "-journal", ".dme-tmp")
 Sections = dict[str, Any]
 

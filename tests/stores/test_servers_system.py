@@ -8,13 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.factories import ct_series
+from support.headers import large_headers
 from support.runs import ROOT, content, export
 from support.shards import mixed_tree
 from support.storage_servers import INSTALL, StorageServer, is_installed, storage_server
-
-from crawler.instance.header import read_instance
-from crawler.sources.directory import listing, roots_of
 
 pytestmark = [
     pytest.mark.system,
@@ -61,13 +58,7 @@ def test_the_main_job_equals_that_from_a_disk_and_a_second_run_reads_nothing(tmp
 
 
 def test_headers_alone_cost_at_most_a_fifth_more_than_their_bytes(tmp_path, server):
-    headers = 0
-    for number in range(4):
-        for path in ct_series(tmp_path / "tree" / f"{number}", n=15, size=(512, 512), uid=f"1.2.3.{number}"):
-            (root,) = roots_of([str(path)])
-            pixels = read_instance(listing(root, "").files()[0]).pixels
-            assert pixels is not None
-            headers += pixels.offset
+    headers = large_headers(tmp_path / "tree")
     server.put_tree(tmp_path / "tree", "headers")
     server.sent.clear()
     assert dme(settings(tmp_path / "far", f"{server.root}/headers", "metadata:\n")) == 0

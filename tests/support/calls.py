@@ -1,9 +1,21 @@
-"""Which calls to strike, of a list of them: a few, one of each place, or all."""
+"""What the runs that are struck make, and which of their calls to strike: a few, one of each place, or all."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Any
+
+ALL: dict[str, Any] = {
+    "metadata": {"tables": ["csv"]},
+    "image": {"bits": 8},
+    "video": {"extension": "frames"},
+    "volume": {"formats": ["hdf5", "npz"]},
+    "media": {"name": "{Modality}/{SOPInstanceUID}"},  # further names, in named/
+    "preview": {"size": 64},
+    "config": {"file": "copy.yml"},
+}
+MINE = {"media/mine.png": b"a picture of the user's", "notes.txt": b"notes of the user's"}
 
 
 def struck(calls: Sequence[str], test: str, wanted: str) -> list[int]:
