@@ -113,6 +113,8 @@ def read_devices(path: str) -> Devices:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ConfigError(f"{name} is no YAML or JSON" + (f": line {mark.line + 1}" if mark else "")) from None
+    except RecursionError:
+        raise ConfigError(f"{name}: line 1: nested too deeply for rules") from None
     problems = list(reading.problems)
     rules = [] if problems else list(_rules(said, problems))
     if problems:

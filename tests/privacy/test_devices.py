@@ -233,6 +233,8 @@ def test_another_content_of_the_file_is_another_policy(tmp_path: Path) -> None:
     [
         ("", 1, "the key `rules`"),
         ("rules: []", 1, "the key `rules`"),
+        (f"rules:\n- mask: {'[' * 3000}", 1, "nested too deeply"),
+        (f"rules:\n- mask: {'[' * 3000}{']' * 3000}", 1, "nested too deeply"),
         ("rules:\n- when: {Modality: US}\n", 2, "one of mask, keep"),
         ("rules:\n- when: {Modality: US}\n  mask: []\n", 3, "expected rectangles"),
         ("rules:\n- when: {Modality: US}\n  mask: [{rows: [5, 5]}]\n", 3, "expected rectangles"),
